@@ -1,0 +1,131 @@
+//! One file per verb: arguments, one call, one report.
+
+mod agent;
+mod approve;
+mod check;
+mod completions;
+mod data;
+mod eval;
+mod explain;
+mod gate;
+mod init;
+mod model;
+mod predict;
+mod promote;
+mod rollback;
+mod run;
+mod runs;
+mod schema;
+mod serve;
+mod status;
+mod train;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::ui::{Mode, Ui};
+use crate::base::{Exit, Failure};
+use crate::platform::project::Project;
+
+/// What every command gets.
+pub(crate) struct Context {
+    /// Where it writes.
+    pub(crate) ui: Ui,
+    /// The folder it works in (`-C`).
+    pub(crate) dir: PathBuf,
+}
+
+impl Context {
+    /// The project that the folder lies in.
+    pub(crate) fn project(&self) -> Result<Project, Failure> {
+        Project::open(&self.dir)
+    }
+}
+
+/// What every command answers: its exit status, or a failure.
+pub(crate) type Answer = Result<Exit, Failure>;
+
+/// A machine-learning platform in one binary.
+#[derive(clap::Parser, Debug)]
+#[command(name = "mlp", version, about, long_about = None)]
+struct Cli {
+    /// Work as if started in this folder.
+    #[arg(short = 'C', long = "directory", global = true, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Write JSON: one document for a query, one line per event for work.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Write only errors and the answers of queries.
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    Init(init::Args),
+    Check(check::Args),
+    Schema(schema::Args),
+    Data(data::Args),
+    Train(train::Args),
+    #[command(name = "run")]
+    RunSteps(run::Args),
+    Runs(runs::Args),
+    Eval(eval::Args),
+    Model(model::Args),
+    Gate(gate::Args),
+    Approve(approve::Args),
+    Promote(promote::Args),
+    Rollback(rollback::Args),
+    Status(status::Args),
+    Serve(serve::Args),
+    Predict(predict::Args),
+    Completions(completions::Args),
+    #[command(name = "explain")]
+    ExplainCode(explain::Args),
+    #[command(hide = true)]
+    Agent(agent::Args),
+}
+
+fn dispatch(command: Command, context: &Context) -> Answer {
+    match command {
+        Command::Init(args) => init::run(args, context),
+        Command::Check(args) => check::run(args, context),
+        Command::Schema(args) => schema::run(args, context),
+        Command::Data(args) => data::run(args, context),
+        Command::Train(args) => train::run(args, context),
+        Command::RunSteps(args) => run::run(args, context),
+        Command::Runs(args) => runs::run(args, context),
+        Command::Eval(args) => eval::run(args, context),
+        Command::Model(args) => model::run(args, context),
+        Command::Gate(args) => gate::run(args, context),
+        Command::Approve(args) => approve::run(args, context),
+        Command::Promote(args) => promote::run(args, context),
+        Command::Rollback(args) => rollback::run(args, context),
+        Command::Status(args) => status::run(args, context),
+        Command::Serve(args) => serve::run(args, context),
+        Command::Predict(args) => predict::run(args, context),
+        Command::Completions(args) => completions::run(args, context),
+        Command::ExplainCode(args) => explain::run(args, context),
+        Command::Agent(args) => agent::run(args, context),
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = <Cli as clap::Parser>::parse();
+    let mode = match (cli.json, cli.quiet) {
+        (true, _) => Mode::Json,
+        (_, true) => Mode::Quiet,
+        _ => Mode::Human,
+    };
+    let context = Context { ui: Ui { mode }, dir: cli.directory.unwrap_or_else(|| PathBuf::from(".")) };
+    match dispatch(cli.command, &context) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            context.ui.failure(&failure);
+            failure.0.exit().into()
+        }
+    }
+}

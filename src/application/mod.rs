@@ -1,0 +1,6 @@
+//! Layer 4: what the user meets.
+
+mod commands;
+mod ui;
+
+pub use commands::main;

@@ -1,0 +1,5 @@
+//! The terminal: the only place that prints.
+
+mod output;
+
+pub use output::{ErasedReport, Mode, Report, Ui};

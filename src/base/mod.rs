@@ -1,0 +1,27 @@
+//! The words of all layers: identity, names, time, events, records, errors. No I/O happens here.
+
+mod digest;
+mod error;
+mod event;
+mod evidence;
+mod id;
+mod ledger;
+mod name;
+mod record;
+mod time;
+
+pub use digest::{Digest, DigestError, Hasher};
+pub use error::{Diagnose, Exit, Explain, Failure, Label, nearest};
+pub use event::{
+    Artifact, ErrorEvent, Event, JobState, Level, Log, Metric, Null, Progress, Sink, StateChange, Tee, Unit,
+    What,
+};
+pub use evidence::{
+    Approval, CommandOutput, Confusion, Estimate, Evaluation, ExpectationOutcome, Expectations, GitState,
+    Leakage, Run, RunEnd, Slice, Verdict, VerdictValue,
+};
+pub use id::Id;
+pub use ledger::{Entry, EntryKind, Subject};
+pub use name::{Name, NameError};
+pub use record::{AnyRecord, Body, Record, RecordError, RecordKind};
+pub use time::Time;

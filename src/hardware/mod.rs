@@ -1,0 +1,5 @@
+//! Layer 1: what a machine can do.
+
+mod device;
+
+pub use device::{Device, describe_cpu, threads};

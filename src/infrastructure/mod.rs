@@ -1,0 +1,6 @@
+//! Layer 2: where bytes live and where jobs run.
+
+pub mod compute;
+pub mod git;
+pub mod keys;
+pub mod store;

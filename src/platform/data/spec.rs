@@ -1,0 +1,157 @@
+//! `data:` in `mlp.yaml`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One dataset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataSpec {
+    /// Folder or file, relative to `mlp.yaml`.
+    pub path: String,
+    /// How examples are stored.
+    pub format: Format,
+    /// CSV: the column that is predicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Where `mlp data download` gets it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source: Vec<Source>,
+    /// What must be true of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<Expectation>,
+    /// How it is divided.
+    #[serde(default)]
+    pub split: Split,
+    /// Limits on leakage between the parts.
+    #[serde(default)]
+    pub guard: Guard,
+    /// The data card, a Markdown file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<String>,
+}
+
+/// How examples are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// A folder of IDX files (plain or gzip) named as MNIST's: `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, ….
+    Idx,
+    /// A folder with one folder of PNG or JPEG files per class; below `train/`, `val/`, `test/` if it brings its parts.
+    Images,
+    /// A CSV file with a header, or a folder with `train.csv`, and `val.csv` and `test.csv` if it brings its parts.
+    Csv,
+}
+
+/// One thing to download or make. Exactly one of `url` and `digits` is set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// An http(s) URL of one file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// SHA-256 of the file at `url`, 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// File name below `path`; the last segment of the URL if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Synthetic handwritten-like digits, 28x28, as IDX files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digits: Option<Digits>,
+}
+
+/// How many synthetic digits to render.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Digits {
+    /// Training images.
+    pub train: u32,
+    /// Test images.
+    pub test: u32,
+    /// Seed of everything random.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+/// One expectation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Expectation {
+    /// Number of examples in all parts together.
+    Rows(Range),
+    /// Something about one column. IDX and image data have the column `label`.
+    Column(ColumnExpectation),
+    /// Number of examples of each class.
+    PerClass(Range),
+}
+
+/// An interval; an absent end is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Range {
+    /// At least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// At most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+}
+
+/// Something about one column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnExpectation {
+    /// The column.
+    pub name: String,
+    /// The only values it may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub one_of: Option<Vec<Value>>,
+    /// Smallest value it may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// Largest value it may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    /// Largest share of missing values, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<f64>,
+}
+
+/// How a dataset is divided. A dataset that brings its own test (or validation) part uses that.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Split {
+    /// Share of the training examples set aside for validation.
+    pub val: f64,
+    /// Share set aside for the test, where the data bring none.
+    pub test: f64,
+    /// What decides.
+    pub by: SplitBy,
+    /// Seed of the decision.
+    pub seed: u64,
+}
+
+impl Default for Split {
+    fn default() -> Self {
+        Self { val: 0.1, test: 0.1, by: SplitBy::Hash, seed: 0 }
+    }
+}
+
+/// What decides the part of an example.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SplitBy {
+    /// The hash of its content: stable as data grow, and equal examples fall in one part.
+    #[default]
+    Hash,
+}
+
+/// Limits on leakage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Guard {
+    /// How many examples of one part may stand in another.
+    pub overlap: u64,
+}

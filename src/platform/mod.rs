@@ -1,0 +1,8 @@
+//! Layer 3: what the lifecycle means.
+
+pub mod data;
+pub mod model;
+pub mod project;
+pub mod run;
+pub mod serve;
+pub mod train;

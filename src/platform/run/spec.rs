@@ -1,0 +1,36 @@
+//! `steps:` in `mlp.yaml`.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::infrastructure::compute::{Resources, Retry};
+
+/// A parameter of a step, given to it in `$MLP_PARAMS` (a JSON file).
+pub type Param = serde_json::Value;
+
+/// Any program as a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepSpec {
+    /// A command line for `sh -c`, run in the project's root.
+    pub run: String,
+    /// Files and folders it reads.
+    #[serde(default, rename = "in", skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<String>,
+    /// Files and folders it makes.
+    #[serde(default, rename = "out", skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<String>,
+    /// Parameters.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub params: IndexMap<String, Param>,
+    /// Variables passed through from the caller's environment; their values belong to the cache key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// What it needs.
+    #[serde(default)]
+    pub resources: Resources,
+    /// When it is started again.
+    #[serde(default)]
+    pub retry: Retry,
+}

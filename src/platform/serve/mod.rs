@@ -1,0 +1,5 @@
+//! Serving what was promoted.
+
+mod spec;
+
+pub use spec::ServeSpec;

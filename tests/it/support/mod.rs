@@ -1,0 +1,53 @@
+//! What the tests share: the program under test, throw-away projects, real servers.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A command for the program under test in `dir`, with an environment of its own: no user configuration, a fixed identity.
+pub(crate) fn mlp(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mlp"));
+    command
+        .current_dir(dir)
+        .env("HOME", dir)
+        .env("XDG_CONFIG_HOME", dir.join(".xdg-config"))
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", gitconfig(dir))
+        .env("NO_COLOR", "1")
+        .env_remove("MLP_THREADS");
+    command
+}
+
+/// The output of `mlp ARGS` in `dir`; panics with all of it unless the exit status is `code`.
+pub(crate) fn run(dir: &Path, args: &[&str], code: i32) -> Output {
+    let output = mlp(dir).args(args).output().expect("mlp starts");
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "mlp {args:?}\n--- stdout\n{}\n--- stderr\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// The stdout of `mlp ARGS` in `dir`, which must succeed.
+pub(crate) fn ok(dir: &Path, args: &[&str]) -> String {
+    String::from_utf8(run(dir, args, 0).stdout).expect("stdout is UTF-8")
+}
+
+/// The stderr of `mlp ARGS` in `dir`, which must exit with `code`.
+pub(crate) fn refused(dir: &Path, args: &[&str], code: i32) -> String {
+    String::from_utf8_lossy(&run(dir, args, code).stderr).into_owned()
+}
+
+fn gitconfig(dir: &Path) -> PathBuf {
+    let path = dir.join(".test-gitconfig");
+    if !path.exists() {
+        std::fs::write(
+            &path,
+            "[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n",
+        )
+        .expect("writes git configuration");
+    }
+    path
+}
