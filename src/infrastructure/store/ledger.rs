@@ -7,13 +7,13 @@ use crate::base::{Entry, Id, Name};
 
 /// Where a project's ledgers live.
 pub enum LedgerHome {
-    /// In the local store: no remote is configured.
+    /// In the local store, whose folder this is: no remote is configured.
     Local(PathBuf),
     /// On the project's first store, with a local copy as cache.
     Remote {
         /// The first of `stores:`.
         remote: Remote,
-        /// The local copy.
+        /// The folder of the local store, which holds a copy.
         cache: PathBuf,
     },
 }

@@ -17,5 +17,5 @@ pub use local::{Local, Writer};
 pub use pin::{Pin, PinKind};
 pub use remote::Remote;
 pub use spec::StoreSpec;
-pub use transfer::{Transfer, fetch, push};
+pub use transfer::{Transfer, fetch, fetch_pins, push};
 pub use tree::{Node, NodeKind, Tree};

@@ -1,7 +1,7 @@
 //! Moving objects between the local store and a remote.
 
 use super::{Local, Pin, Remote, StoreError};
-use crate::base::{Digest, Sink};
+use crate::base::{Digest, Id, Sink};
 
 /// What a transfer moved.
 #[derive(Clone, Debug, Default)]
@@ -14,9 +14,28 @@ pub struct Transfer {
     pub requests: u64,
 }
 
-/// Makes the closure of `pins` present on the remote, then writes the pins: packs, index, records, pins last.
-pub fn push(local: &Local, remote: &Remote, pins: &[Pin], sink: &dyn Sink) -> Result<Transfer, StoreError> {
-    let _ = (local, remote, pins, sink);
+/// Makes the closure of `pins` present on the remote, then writes the pins under `project`: packs, index, records,
+/// pins last. Pins that are already there cost nothing.
+pub fn push(
+    local: &Local,
+    remote: &Remote,
+    project: Id,
+    pins: &[Pin],
+    sink: &dyn Sink,
+) -> Result<Transfer, StoreError> {
+    let _ = (local, remote, project, pins, sink);
+    todo!()
+}
+
+/// Gets the pins of `project` that are not known here, with the records they name, so that evidence made by a
+/// colleague can be found; their trees stay where they are until somebody fetches them.
+pub fn fetch_pins(
+    local: &Local,
+    remote: &Remote,
+    project: Id,
+    sink: &dyn Sink,
+) -> Result<Transfer, StoreError> {
+    let _ = (local, remote, project, sink);
     todo!()
 }
 
