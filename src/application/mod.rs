@@ -1,6 +1,6 @@
 //! Layer 4: what the user meets.
 
 mod commands;
-mod ui;
+pub mod ui;
 
 pub use commands::main;

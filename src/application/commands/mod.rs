@@ -23,7 +23,7 @@ mod train;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::ui::{Mode, Ui};
+use super::ui::{Mode, Ui, UiError, install_panic_hook};
 use crate::base::{Exit, Failure};
 use crate::platform::project::Project;
 
@@ -47,7 +47,7 @@ pub(crate) type Answer = Result<Exit, Failure>;
 
 /// A machine-learning platform in one binary.
 #[derive(clap::Parser, Debug)]
-#[command(name = "mlp", version, about, long_about = None)]
+#[command(name = "mlp", version = version(), about, long_about = None)]
 struct Cli {
     /// Work as if started in this folder.
     #[arg(short = 'C', long = "directory", global = true, value_name = "DIR")]
@@ -88,6 +88,13 @@ enum Command {
     Agent(agent::Args),
 }
 
+impl Command {
+    /// Whether its events are its answer (see [`Ui::stream`]).
+    fn streams(&self) -> bool {
+        matches!(self, Self::Train(_) | Self::RunSteps(_))
+    }
+}
+
 fn dispatch(command: Command, context: &Context) -> Answer {
     match command {
         Command::Init(args) => init::run(args, context),
@@ -112,16 +119,43 @@ fn dispatch(command: Command, context: &Context) -> Answer {
     }
 }
 
+/// `0.1.0`, with the commit where the build was told of it.
+fn version() -> String {
+    // The build's variable `base::environment::BUILD_COMMIT`; the macro wants the name itself.
+    match option_env!("MLP_BUILD_COMMIT") {
+        Some(commit) => format!("{} ({commit})", env!("CARGO_PKG_VERSION")),
+        None => env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = <Cli as clap::Parser>::parse();
+    install_panic_hook();
+    // A panic is a bug: the hook has told of it, the exit status tells it too.
+    std::panic::catch_unwind(run_process).unwrap_or(Exit::Bug.into())
+}
+
+fn run_process() -> ExitCode {
+    let cli = match <Cli as clap::Parser>::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help that nobody reads is not an error.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
+        }
+    };
     let mode = match (cli.json, cli.quiet) {
         (true, _) => Mode::Json,
         (_, true) => Mode::Quiet,
         _ => Mode::Human,
     };
-    let context = Context { ui: Ui { mode }, dir: cli.directory.unwrap_or_else(|| PathBuf::from(".")) };
-    match dispatch(cli.command, &context) {
+    let context = Context { ui: Ui::new(mode), dir: cli.directory.unwrap_or_else(|| PathBuf::from(".")) };
+    if cli.command.streams() {
+        context.ui.stream();
+    }
+    let answer = dispatch(cli.command, &context);
+    let lost = context.ui.lost().map(|error| Err(UiError(error).into()));
+    match lost.unwrap_or(answer) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             context.ui.failure(&failure);

@@ -1,5 +1,14 @@
 //! The terminal: the only place that prints.
 
+mod error;
+mod failure;
+mod format;
 mod output;
+mod progress;
+mod table;
 
+pub use error::{EXPLAIN, UiError};
+pub(crate) use failure::install_panic_hook;
+pub use format::{bytes, clean, count, duration, percent, plural};
 pub use output::{ErasedReport, Mode, Report, Ui};
+pub use table::{Align, Table};

@@ -147,7 +147,9 @@ impl Diagnose for StoreError {
             Self::Damaged { .. } => Exit::No,
             Self::Spec { .. } | Self::Foreign { .. } | Self::NoCreateIfAbsent { .. } => Exit::Usage,
             Self::Remote { .. } | Self::Credentials { .. } | Self::NotOnRemote { .. } => Exit::World,
-            Self::LedgerDamaged { .. } | Self::LedgerRolledBack { .. } | Self::LedgerForked { .. } => Exit::No,
+            Self::LedgerDamaged { .. } | Self::LedgerRolledBack { .. } | Self::LedgerForked { .. } => {
+                Exit::No
+            }
         }
     }
 }

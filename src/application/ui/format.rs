@@ -1,0 +1,128 @@
+//! Numbers and foreign text, as people read them.
+
+/// Bytes with a binary unit and three significant digits: `0 B`, `17 B`, `1.46 MiB`.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if n < 1024 {
+        return format!("{n} B");
+    }
+    let mut value = n as f64;
+    let mut unit = "B";
+    for next in UNITS {
+        // 1023.5 would be shown as `1024`.
+        if value < 1023.5 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    let digits = if value >= 99.95 { 0 } else { usize::from(value < 9.995) + 1 };
+    format!("{value:.digits$} {unit}")
+}
+
+/// A count with a thin separator between thousands: `60,000`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A count with its noun: `1 file`, `2 files`.
+pub fn plural(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
+/// Seconds as people say them: `240 ms`, `3.2 s`, `2 min 05 s`, `3 h 07 min`, `2 d 04 h`.
+pub fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return "?".to_owned();
+    }
+    if seconds < 0.9995 {
+        return format!("{:.0} ms", seconds * 1000.0);
+    }
+    if seconds < 59.95 {
+        return format!("{seconds:.1} s");
+    }
+    let total = seconds.round() as u64;
+    match total {
+        0..3_600 => format!("{} min {:02} s", total / 60, total % 60),
+        3_600..86_400 => format!("{} h {:02} min", total / 3_600, total % 3_600 / 60),
+        _ => format!("{} d {:02} h", total / 86_400, total % 86_400 / 3_600),
+    }
+}
+
+/// A share of 1 with two digits: `98.13 %`.
+pub fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}
+
+/// Text from outside (a log line, a file name) without control characters, so that it cannot steer the terminal.
+/// Line ends and tabs stay.
+pub fn clean(text: &str) -> std::borrow::Cow<'_, str> {
+    let harmless = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    if text.chars().all(harmless) {
+        return text.into();
+    }
+    let mut cleaned = String::with_capacity(text.len());
+    for c in text.chars() {
+        if harmless(c) {
+            cleaned.push(c);
+        } else if c != '\r' {
+            cleaned.extend(c.escape_default());
+        }
+    }
+    cleaned.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_keep_three_digits() {
+        let cases = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KiB"),
+            (1_536, "1.50 KiB"),
+            (10_240, "10.0 KiB"),
+            (1_048_575, "1.00 MiB"),
+            (157_286_400, "150 MiB"),
+            (u64::MAX, "16.0 EiB"),
+        ];
+        for (n, text) in cases {
+            assert_eq!(bytes(n), text);
+        }
+    }
+
+    #[test]
+    fn counts_and_durations_read_well() {
+        assert_eq!((count(0), count(999), count(1_000)), ("0".into(), "999".into(), "1,000".into()));
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!((plural(1, "file"), plural(2, "file")), ("1 file".into(), "2 files".into()));
+        let cases = [
+            (0.24, "240 ms"),
+            (3.21, "3.2 s"),
+            (59.99, "1 min 00 s"),
+            (125.0, "2 min 05 s"),
+            (11_220.0, "3 h 07 min"),
+            (187_200.0, "2 d 04 h"),
+            (f64::NAN, "?"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        assert_eq!(clean("a\x1b[2Jb\r\n\tc"), "a\\u{1b}[2Jb\n\tc");
+        assert!(matches!(clean("plain ä"), std::borrow::Cow::Borrowed(_)));
+    }
+}
