@@ -2,4 +2,4 @@
 
 mod device;
 
-pub use device::{Device, describe_cpu, threads};
+pub use device::{Device, DeviceError, describe_cpu, threads};

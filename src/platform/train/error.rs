@@ -1,8 +1,10 @@
 //! What can go wrong while training.
 
-use crate::base::{Diagnose, Exit};
+use std::path::{Path, PathBuf};
 
-/// What can go wrong while training.
+use crate::base::{Diagnose, Exit, Explain};
+
+/// What can go wrong while training, evaluating or loading a model.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The network does not fit the data or itself.
@@ -15,23 +17,158 @@ pub enum TrainError {
         /// What does not fit.
         detail: String,
     },
+    /// A setting of the model has no meaning.
+    #[error("`{key}` {detail}")]
+    Setting {
+        /// The key below the model: `train.batch_size`.
+        key: &'static str,
+        /// What is wrong with its value.
+        detail: String,
+    },
+    /// The examples cannot be trained on or judged.
+    #[error("the examples do not fit: {0}")]
+    Data(String),
+    /// The loss is no longer a finite number.
+    #[error("the loss is {loss} at step {step} of epoch {epoch}")]
+    Diverged {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// The step within the epoch, from 1.
+        step: u64,
+        /// The loss.
+        loss: f32,
+    },
+    /// Files of a model are not what they say.
+    #[error("the model cannot be used: {0}")]
+    Model(String),
+    /// Inputs for a prediction do not fit the model.
+    #[error("the input does not fit the model: {0}")]
+    Input(String),
+    /// A file cannot be read or written.
+    #[error("cannot {action} `{path}`: {source}")]
+    Io {
+        /// `read`, `write`, ….
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// The device is not there.
+    #[error("device `{name}` cannot be used: {detail}")]
+    Device {
+        /// As written.
+        name: String,
+        /// Why not.
+        detail: String,
+    },
     /// candle failed.
     #[error("tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
+}
+
+impl TrainError {
+    pub(super) fn setting(key: &'static str, detail: impl Into<String>) -> Self {
+        Self::Setting { key, detail: detail.into() }
+    }
+
+    /// For `map_err`: the action and the file that an I/O error is about.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
 }
 
 impl Diagnose for TrainError {
     fn code(&self) -> &'static str {
         match self {
             Self::Layer { .. } => "train::layer",
+            Self::Setting { .. } => "train::setting",
+            Self::Data(_) => "train::data",
+            Self::Diverged { .. } => "train::diverged",
+            Self::Model(_) => "train::model",
+            Self::Input(_) => "train::input",
+            Self::Io { .. } => "train::io",
+            Self::Device { .. } => "train::device",
             Self::Tensor(_) => "train::tensor",
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Layer { .. } => Exit::Usage,
+            Self::Layer { .. } | Self::Setting { .. } | Self::Data(_) | Self::Input(_) => Exit::Usage,
+            Self::Diverged { .. } | Self::Model(_) => Exit::No,
+            Self::Io { .. } | Self::Device { .. } => Exit::World,
             Self::Tensor(_) => Exit::Bug,
         }
     }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Layer { .. } => "change the model's `network` in mlp.yaml",
+            Self::Setting { .. } => "change the model's settings in mlp.yaml",
+            Self::Data(_) => "look at the dataset with `mlp data info`",
+            Self::Diverged { .. } => "lower the learning rate; the last good checkpoint is kept with the run",
+            Self::Model(_) => "fetch the model again, or train it again",
+            Self::Input(_) => "send inputs of the shape that the model was trained on",
+            Self::Io { .. } => "check that the disk has space and that the path can be read and written",
+            Self::Device { .. } => {
+                "use `--device auto`, or build with `--features cuda` or `--features metal`"
+            }
+            Self::Tensor(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
 }
+
+/// The long explanations of this module's error codes.
+pub const EXPLAIN: &[Explain] = &[
+    Explain {
+        code: "train::layer",
+        text: "A layer of the network does not fit what comes before it, or the last layer does not have one \
+               output per class (one output for regression). Layers are numbered from 1 in the order written; a \
+               layer inside `residual` is numbered `3.2`. The check runs before anything is trained: nothing is \
+               lost. A `linear` after a convolution needs a `flatten` between them.",
+    },
+    Explain {
+        code: "train::setting",
+        text: "A setting of the model has a value that means nothing, such as no epochs, a negative learning \
+               rate, or a loss that does not go with the target. Correct it in mlp.yaml.",
+    },
+    Explain {
+        code: "train::data",
+        text: "The examples cannot be trained on or judged with this model: a part is empty, holds values that \
+               are not finite, or has another shape or other classes than the model.",
+    },
+    Explain {
+        code: "train::diverged",
+        text: "The loss became infinite or not a number. This is nearly always a learning rate that is too high, \
+               or inputs that are not normalised. The weights of the failed step were not saved: the last good \
+               checkpoint is still there.",
+    },
+    Explain {
+        code: "train::model",
+        text: "`model.json` and `model.safetensors` do not agree with each other or with their digests: a file \
+               was damaged or changed, or was made by a later version of mlp. Such a model is never used.",
+    },
+    Explain {
+        code: "train::input",
+        text: "The values given for a prediction do not have the shape that the model was trained on, or are not \
+               finite numbers.",
+    },
+    Explain {
+        code: "train::io",
+        text: "A checkpoint or a model could not be read or written. What was written before is still whole: \
+               files appear under their name only when they are complete.",
+    },
+    Explain {
+        code: "train::device",
+        text: "The device asked for is not in this machine, or this build of mlp has no support for it. The \
+               default build computes on the processor.",
+    },
+    Explain {
+        code: "train::tensor",
+        text: "The tensor library refused an operation that the network check had allowed. This is a bug in mlp; \
+               please report it with the model's section of mlp.yaml.",
+    },
+];

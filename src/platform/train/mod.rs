@@ -5,7 +5,7 @@ mod model;
 mod spec;
 mod trainer;
 
-pub use error::TrainError;
+pub use error::{EXPLAIN as TRAIN_EXPLAIN, TrainError};
 pub use model::{Model, Prediction};
 pub use spec::{
     AdamW, Augment, Conv2d, EarlyStop, EvaluateSpec, InputSpec, Layer, Loss, ModelSpec, Normalize, OneCycle,
