@@ -1,0 +1,261 @@
+//! What can go wrong with runs.
+
+use std::path::PathBuf;
+
+use crate::base::{Diagnose, Exit, Explain, Label};
+use crate::infrastructure::compute::JobError;
+use crate::infrastructure::git::GitError;
+use crate::infrastructure::store::StoreError;
+use crate::platform::data::DataError;
+use crate::platform::train::TrainError;
+
+/// What can go wrong with runs.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A job.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// Git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// A dataset.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Training or evaluation.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A file operation failed.
+    #[error("cannot {action} `{path}`: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// No run is called so.
+    #[error("no run is called `{0}`")]
+    Unknown(String),
+    /// Several runs begin so.
+    #[error("`{text}` may be {}", .candidates.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        text: String,
+        /// Runs that begin so.
+        candidates: Vec<String>,
+    },
+    /// `--set` does not fit the model.
+    #[error("cannot set `{setting}`: {detail}")]
+    Set {
+        /// As given.
+        setting: String,
+        /// What is wrong.
+        detail: String,
+        /// The key that was most likely meant.
+        nearest: Option<String>,
+    },
+    /// Steps need each other.
+    #[error("steps need each other in a circle: {}", .0.join(" -> "))]
+    Cycle(Vec<String>),
+    /// Two steps make the same path.
+    #[error("steps `{first}` and `{second}` both make `{path}`")]
+    Overlap {
+        /// One step.
+        first: String,
+        /// The other.
+        second: String,
+        /// The path.
+        path: String,
+    },
+    /// No step or model is called so.
+    #[error("no step or model is called `{name}`")]
+    NoStep {
+        /// What was asked for.
+        name: String,
+        /// The name that was most likely meant.
+        nearest: Option<String>,
+    },
+    /// A path that leaves the project.
+    #[error("path `{path}` of step `{step}` does not stay inside the project")]
+    Outside {
+        /// The step.
+        step: String,
+        /// The path as written.
+        path: String,
+    },
+    /// An input of a step is not there.
+    #[error("step `{step}` reads `{path}`, which is not there")]
+    MissingInput {
+        /// The step.
+        step: String,
+        /// The path as written.
+        path: String,
+    },
+    /// A step did not make what it declares.
+    #[error("step `{step}` succeeded but did not make `{path}`")]
+    MissingOutput {
+        /// The step.
+        step: String,
+        /// The path as written.
+        path: String,
+    },
+    /// The run cannot go on.
+    #[error("run {run} cannot be resumed: {reason}")]
+    NotResumable {
+        /// The run.
+        run: String,
+        /// Why.
+        reason: String,
+    },
+    /// The run is under way.
+    #[error("run {run} is {state}")]
+    Active {
+        /// The run.
+        run: String,
+        /// Its state.
+        state: String,
+    },
+}
+
+impl RunError {
+    /// Wraps an I/O error: `.map_err(RunError::io("read", path))`.
+    pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
+    fn inner(&self) -> Option<&dyn Diagnose> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::Job(error) => Some(error),
+            Self::Git(error) => Some(error),
+            Self::Data(error) => Some(error),
+            Self::Train(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl Diagnose for RunError {
+    fn code(&self) -> &'static str {
+        if let Some(inner) = self.inner() {
+            return inner.code();
+        }
+        match self {
+            Self::Unknown(_) => "run::unknown",
+            Self::Ambiguous { .. } => "run::ambiguous",
+            Self::Set { .. } => "run::set",
+            Self::Cycle(_) => "run::cycle",
+            Self::Overlap { .. } => "run::overlap",
+            Self::NoStep { .. } => "run::no-step",
+            Self::Outside { .. } => "run::outside",
+            Self::MissingInput { .. } => "run::missing-input",
+            Self::MissingOutput { .. } => "run::missing-output",
+            Self::NotResumable { .. } => "run::not-resumable",
+            Self::Active { .. } => "run::active",
+            _ => "run::io",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        if let Some(inner) = self.inner() {
+            return inner.exit();
+        }
+        match self {
+            Self::Io { .. } => Exit::World,
+            Self::MissingOutput { .. } => Exit::No,
+            _ => Exit::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        if let Some(inner) = self.inner() {
+            return inner.hint();
+        }
+        match self {
+            Self::Unknown(_) => Some("`mlp runs ls` lists them; `latest` is the newest".into()),
+            Self::Ambiguous { .. } => Some("give more letters of the identifier".into()),
+            Self::Set { nearest, .. } | Self::NoStep { nearest, .. } => {
+                nearest.as_ref().map(|near| format!("did you mean `{near}`?"))
+            }
+            Self::Cycle(_) => Some("take one path out of `in:` or `out:` of one of these steps".into()),
+            Self::Overlap { .. } => Some("let each path be the `out:` of one step only".into()),
+            Self::Outside { .. } => Some("give paths relative to `mlp.yaml`, without `..`".into()),
+            Self::MissingInput { .. } => Some(
+                "make it, or name the step that makes it by giving that step this path under `out:`".into(),
+            ),
+            Self::MissingOutput { .. } => Some("mend the program, or take the path out of `out:`".into()),
+            Self::NotResumable { .. } => Some("start it anew with `mlp train` or `mlp run --force`".into()),
+            Self::Active { run, .. } => Some(format!(
+                "wait for it with `mlp runs attach {run}` or stop it with `mlp runs cancel {run}`"
+            )),
+            _ => None,
+        }
+    }
+
+    fn label(&self) -> Option<Label> {
+        self.inner().and_then(Diagnose::label)
+    }
+}
+
+/// The codes of this module.
+pub const EXPLAIN: &[Explain] = &[
+    Explain {
+        code: "run::io",
+        text: "A file of a run could not be read or written. The message names the file and what the system said: \
+               most often a full disk or missing permission.",
+    },
+    Explain {
+        code: "run::unknown",
+        text: "No run of this project has an identifier that begins with the given letters. `mlp runs ls` lists all \
+               runs; `latest` is the newest.",
+    },
+    Explain {
+        code: "run::ambiguous",
+        text: "More than one run begins with the given letters. Give more of them.",
+    },
+    Explain {
+        code: "run::set",
+        text: "`--set PATH=VALUE` names a setting of the model as it stands in `mlp.yaml`, such as `train.epochs=3`, \
+               `train.optimizer={sgd: {lr: 0.1}}` or `network.0.conv2d.out=16` (list positions count from 0). The key \
+               must exist in the model's schema and the value must have its type.",
+    },
+    Explain {
+        code: "run::cycle",
+        text: "Each step must be able to run after the steps that make what it reads. These steps read what others of \
+               them make, so that none can be first.",
+    },
+    Explain {
+        code: "run::overlap",
+        text: "Two steps declare the same path, or one path inside the other, as their output. Which of them made it \
+               could not be told.",
+    },
+    Explain { code: "run::no-step", text: "`mlp run` takes names of `steps:` and `models:` in `mlp.yaml`." },
+    Explain {
+        code: "run::outside",
+        text: "Inputs and outputs of steps are relative to the folder of `mlp.yaml` and stay inside it: no absolute \
+               path and no `..`.",
+    },
+    Explain {
+        code: "run::missing-input",
+        text: "A declared input of the step does not exist and no other step makes it.",
+    },
+    Explain {
+        code: "run::missing-output",
+        text: "The program ended with exit code 0 but a path under `out:` is not there. The run is recorded as it is; \
+               nothing that depends on the path is started.",
+    },
+    Explain {
+        code: "run::not-resumable",
+        text: "Only a run that has ended without success and whose job folder still exists can go on from its last \
+               checkpoint.",
+    },
+    Explain {
+        code: "run::active",
+        text: "The run has not ended yet, so that it can neither be resumed nor removed.",
+    },
+];
