@@ -1,10 +1,23 @@
 //! What can go wrong with data.
 
-use crate::base::{Diagnose, Exit};
+use std::path::PathBuf;
+
+use crate::base::{Diagnose, Exit, Explain, Label};
+use crate::infrastructure::store::StoreError;
 
 /// What can go wrong with data.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
+    /// A file system operation failed.
+    #[error("cannot {action} `{}`: {source}", path.display())]
+    Io {
+        /// What was tried: `read`, `write`, …
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A file is not what its format says.
     #[error("`{path}` is not valid {format}: {detail}")]
     Malformed {
@@ -15,16 +28,250 @@ pub enum DataError {
         /// What is wrong.
         detail: String,
     },
+    /// Files that the format needs are not there, or do not belong together.
+    #[error("`{path}` is not a dataset of format `{format}`: {detail}")]
+    Layout {
+        /// The folder or file.
+        path: String,
+        /// The format, as in `mlp.yaml`.
+        format: &'static str,
+        /// What is missing or does not fit.
+        detail: String,
+    },
+    /// A cell of a numeric column is not a number.
+    #[error("{place}: `{value}` in column `{column}` is not a number")]
+    Cell {
+        /// `file:line`, or what else the row comes from.
+        place: String,
+        /// The column.
+        column: String,
+        /// The cell.
+        value: String,
+    },
+    /// A row names a column that the table did not have, or is not a row at all.
+    #[error("{detail}")]
+    Row {
+        /// What is wrong.
+        detail: String,
+        /// A column with nearly that name.
+        nearest: Option<String>,
+    },
+    /// The target column is not given or not there.
+    #[error("dataset `{name}`: {detail}")]
+    Target {
+        /// The dataset.
+        name: String,
+        /// What is wrong.
+        detail: String,
+        /// What to write instead.
+        hint: String,
+    },
+    /// Images cannot have the wanted shape.
+    #[error("`{name}` cannot have the shape {wanted:?}: {detail}")]
+    Shape {
+        /// The file or dataset.
+        name: String,
+        /// The wanted shape.
+        wanted: Vec<usize>,
+        /// Why not.
+        detail: String,
+    },
+    /// The shares of a split do not leave anything to train on.
+    #[error("dataset `{name}`: {detail}")]
+    Split {
+        /// The dataset.
+        name: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A dataset has no pointer yet.
+    #[error("dataset `{0}` has no version yet")]
+    NotAdded(String),
+    /// The data on disk are not those that the pointer names.
+    #[error("dataset `{0}` differs from its pointer")]
+    Modified(String),
+    /// A pointer is there, the data are not.
+    #[error("the data of `{0}` are not here")]
+    Missing(String),
+    /// A pointer file cannot be used.
+    #[error("`{path}` is not a valid pointer: {detail}")]
+    Pointer {
+        /// The pointer file.
+        path: String,
+        /// What is wrong.
+        detail: String,
+        /// Where, if it is one place.
+        label: Option<Box<Label>>,
+    },
+    /// A pointer file holds the conflict of a merge.
+    #[error("`{0}` has a merge conflict")]
+    Conflict(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl DataError {
+    /// Wraps an I/O error: `.map_err(DataError::io("read", path))`.
+    pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
 }
 
 impl Diagnose for DataError {
     fn code(&self) -> &'static str {
         match self {
+            Self::Io { .. } => "data::io",
             Self::Malformed { .. } => "data::malformed",
+            Self::Layout { .. } => "data::layout",
+            Self::Cell { .. } => "data::cell",
+            Self::Row { .. } => "data::row",
+            Self::Target { .. } => "data::target",
+            Self::Shape { .. } => "data::shape",
+            Self::Split { .. } => "data::split",
+            Self::NotAdded(_) => "data::not-added",
+            Self::Modified(_) => "data::modified",
+            Self::Missing(_) => "data::missing",
+            Self::Pointer { .. } => "data::pointer",
+            Self::Conflict(_) => "data::conflict",
+            Self::Store(error) => error.code(),
         }
     }
 
     fn exit(&self) -> Exit {
-        Exit::Usage
+        match self {
+            Self::Io { .. } => Exit::World,
+            Self::Store(error) => error.exit(),
+            _ => Exit::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "check `path` in mlp.yaml, or get the data with `mlp data download` or `mlp data checkout`"
+                        .into()
+                }
+                std::io::ErrorKind::PermissionDenied => "check the permissions of the file".into(),
+                _ => "check the file system, then try again".into(),
+            },
+            Self::Malformed { .. } => "get the file again, or take it out of the dataset".into(),
+            Self::Layout { .. } => "check `path` and `format` of the dataset in mlp.yaml".into(),
+            Self::Cell { .. } => "write a number, or leave the cell empty if it is missing".into(),
+            Self::Row { nearest, .. } => match nearest {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => "send the columns that the model was trained on".into(),
+            },
+            Self::Target { hint, .. } => hint.clone(),
+            Self::Shape { .. } => {
+                "write `input: {shape: [CHANNELS, HEIGHT, WIDTH]}` with 1 or 3 channels and sides up to 4096"
+                    .into()
+            }
+            Self::Split { .. } => {
+                "write shares from 0 to below 1 that leave examples to train on: `split: {val: 0.1, test: 0.1}`".into()
+            }
+            Self::NotAdded(name) | Self::Modified(name) => format!("run `mlp data add {name}`"),
+            Self::Missing(name) => format!("run `mlp data checkout {name}` or `mlp data pull {name}`"),
+            Self::Pointer { .. } => "restore it from git, or make it anew with `mlp data add`".into(),
+            Self::Conflict(_) => {
+                "take one side (`git checkout --ours` or `--theirs`), `mlp data checkout`, redo the other's change, `mlp data add`".into()
+            }
+            Self::Store(error) => return error.hint(),
+        })
+    }
+
+    fn label(&self) -> Option<Label> {
+        match self {
+            Self::Pointer { label, .. } => label.as_deref().cloned(),
+            Self::Store(error) => error.label(),
+            _ => None,
+        }
+    }
+}
+
+/// What each code means.
+pub const EXPLAIN: &[Explain] = &[
+    Explain {
+        code: "data::io",
+        text: "A file or folder of a dataset could not be read or written. The message names it and says what the system answered: \
+               most often the path in mlp.yaml is wrong, the data have not been downloaded or checked out, or the disk is full.",
+    },
+    Explain {
+        code: "data::malformed",
+        text: "A data file is not what its format says: truncated, damaged, or with a header that promises more than the file holds. \
+               The message names the file, the place and what is wrong. Nothing of it was used.",
+    },
+    Explain {
+        code: "data::layout",
+        text: "A dataset lacks files that its format needs, or they do not fit together: IDX wants images and labels of equal count \
+               under MNIST's names, `images` wants one folder per class, `csv` wants one file or a folder with `train.csv`.",
+    },
+    Explain {
+        code: "data::cell",
+        text: "A column whose cells are numbers has a cell that is not one. A column counts as numeric if all its cells in the \
+               training part are numbers or missing (empty, `NA`, `N/A`, `NaN`, `null`, `?`).",
+    },
+    Explain {
+        code: "data::row",
+        text: "A row to be predicted does not fit the table that the model was trained on: it names a column that was not there, \
+               or has a value that is neither number, text, boolean nor null.",
+    },
+    Explain {
+        code: "data::target",
+        text: "A CSV dataset needs `target:`, the name of a column in its header: what the model is to predict. With the loss `mse` \
+               every target must be a number.",
+    },
+    Explain {
+        code: "data::shape",
+        text: "Images are decoded to `input.shape`: [channels, height, width] with 1 channel (grey) or 3 (RGB). IDX files have the \
+               shape that stands in their header and are not resized.",
+    },
+    Explain {
+        code: "data::split",
+        text: "`split:` divides a dataset by shares: `val` and `test` are numbers from 0 to below 1, and together they must leave \
+               examples to train on.",
+    },
+    Explain {
+        code: "data::not-added",
+        text: "The command needs a version of the dataset, and there is none: no `.mlp` pointer lies beside the data. \
+               `mlp data add NAME` stores the data and writes the pointer.",
+    },
+    Explain {
+        code: "data::modified",
+        text: "The data on disk are not those that the `.mlp` pointer names, so that a result could not be traced to a version. \
+               `mlp data status NAME` shows what changed; `mlp data add NAME` makes it the new version, \
+               `mlp data checkout NAME --force` brings the old one back.",
+    },
+    Explain {
+        code: "data::missing",
+        text: "A pointer names a version of the dataset, but the data are not on disk. `mlp data checkout NAME` takes them from the \
+               local store, `mlp data pull NAME` gets them from the remote first.",
+    },
+    Explain {
+        code: "data::pointer",
+        text: "A `.mlp` file is not a pointer that this version can use: broken YAML, a newer format, an entry whose name could leave \
+               the folder, or entries out of order. Pointers are written by `mlp data add`; git holds earlier versions.",
+    },
+    Explain {
+        code: "data::conflict",
+        text: "Two branches changed the same entry of a dataset, and git left conflict markers in the pointer. Changes to different \
+               entries merge without one.",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_explained_once() {
+        let codes: std::collections::BTreeSet<_> = EXPLAIN.iter().map(|entry| entry.code).collect();
+        assert_eq!(codes.len(), EXPLAIN.len());
+        for error in [DataError::NotAdded("x".into()), DataError::Conflict("x".into())] {
+            assert!(codes.contains(error.code()));
+            assert!(error.hint().is_some());
+        }
     }
 }

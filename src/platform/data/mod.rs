@@ -1,11 +1,24 @@
 //! Datasets: versions, pointers, loaders, splits, expectations, leakage.
+//! `docs/design/data.md` says why they are as they are.
 
+mod dataset;
+pub mod digits;
+mod encoding;
 mod error;
 mod examples;
+mod expectations;
+pub mod images;
+mod leakage;
+mod pointer;
 mod spec;
 
-pub use error::DataError;
-pub use examples::{Examples, Inputs, Parts, Targets};
+pub use dataset::{Dataset, TargetKind};
+pub use encoding::{Column, ColumnKind, TableEncoding};
+pub use error::{DataError, EXPLAIN};
+pub use examples::{ColumnStatistics, Examples, Inputs, Origins, Parts, Targets};
+pub use expectations::expectations;
+pub use leakage::leakage;
+pub use pointer::Pointer;
 pub use spec::{
     ColumnExpectation, DataSpec, Digits, Expectation, Format, Guard, Range, Source, Split, SplitBy,
 };

@@ -1,8 +1,8 @@
-//! `mlp data`.
+//! `mlp data pull`.
 
-use super::{Answer, Context};
+use super::super::{Answer, Context};
 
-/// Versions data: add, status, checkout, diff, download, push, pull.
+/// Gets data from a remote store and checks them out.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {}
 

@@ -1,0 +1,53 @@
+//! `mlp data`: versions of datasets.
+
+mod add;
+mod checkout;
+mod diff;
+mod download;
+mod fetch;
+mod info;
+mod ls;
+mod pull;
+mod push;
+mod rm;
+mod status;
+
+use super::{Answer, Context};
+
+/// Versions data: add, status, checkout, diff, download, push, pull.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    Add(add::Args),
+    Rm(rm::Args),
+    Status(status::Args),
+    Checkout(checkout::Args),
+    Diff(diff::Args),
+    Ls(ls::Args),
+    Info(info::Args),
+    Download(download::Args),
+    Fetch(fetch::Args),
+    Push(push::Args),
+    Pull(pull::Args),
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Answer {
+    match args.command {
+        Command::Add(args) => add::run(args, context),
+        Command::Rm(args) => rm::run(args, context),
+        Command::Status(args) => status::run(args, context),
+        Command::Checkout(args) => checkout::run(args, context),
+        Command::Diff(args) => diff::run(args, context),
+        Command::Ls(args) => ls::run(args, context),
+        Command::Info(args) => info::run(args, context),
+        Command::Download(args) => download::run(args, context),
+        Command::Fetch(args) => fetch::run(args, context),
+        Command::Push(args) => push::run(args, context),
+        Command::Pull(args) => pull::run(args, context),
+    }
+}

@@ -1,0 +1,77 @@
+//! One dataset of `mlp.yaml`, its place on disk and its version.
+
+use std::path::{Path, PathBuf};
+
+use super::{DataError, DataSpec, Parts};
+use crate::base::{Digest, Name, Sink};
+use crate::infrastructure::store::worktree::StatCache;
+use crate::infrastructure::store::{Local, Node};
+
+/// What is to be predicted of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TargetKind {
+    /// Numbers if every target cell is a number and one of them is no whole number or there are over 100 different ones;
+    /// classes otherwise.
+    #[default]
+    Auto,
+    /// Classes, whatever the cells look like.
+    Class,
+    /// Numbers; a cell that is none is an error.
+    Value,
+}
+
+/// One dataset.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// Its name in `data:`.
+    pub name: Name,
+    /// The folder or file, absolute.
+    pub path: PathBuf,
+    /// As written.
+    pub spec: DataSpec,
+    /// What is to be predicted.
+    pub target: TargetKind,
+}
+
+impl Dataset {
+    /// The dataset `name` of the project in `project_root`.
+    pub fn new(name: &Name, spec: &DataSpec, project_root: &Path) -> Self {
+        Self {
+            name: name.clone(),
+            path: project_root.join(&spec.path),
+            spec: spec.clone(),
+            target: TargetKind::Auto,
+        }
+    }
+
+    /// The same dataset with the kind of target that the loss of a model asks for: `Value` for MSE.
+    pub fn predicting(mut self, target: TargetKind) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// Digest of the settings that decide which examples stand in which part: format, target and split.
+    pub fn settings(&self) -> Digest {
+        todo!()
+    }
+
+    /// The pointer beside the data: `data/mnist.mlp`.
+    pub fn pointer(&self) -> PathBuf {
+        super::Pointer::beside(&self.path)
+    }
+
+    /// Loads and divides the dataset. Images are resized to `shape` (`[channels, height, width]`).
+    pub fn load(&self, shape: Option<&[usize]>, sink: &dyn Sink) -> Result<Parts, DataError> {
+        let _ = (shape, sink);
+        todo!()
+    }
+
+    /// The root that the pointer names, provided that the data on disk are just that.
+    ///
+    /// Fails with `data::not-added` without a pointer, `data::missing` where nothing is checked out and `data::modified`
+    /// where the data on disk differ.
+    pub fn version(&self, cache: &StatCache, store: &Local, sink: &dyn Sink) -> Result<Node, DataError> {
+        let _ = (cache, store, sink);
+        todo!()
+    }
+}
