@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::{Diagnose, Digest, Exit};
+use crate::base::{Diagnose, Digest, Exit, Explain};
 
 /// What can go wrong in the store.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +112,36 @@ pub enum StoreError {
         /// The first entry that differs.
         seq: u64,
     },
+    /// A name that must never be written into a work tree.
+    #[error("`{path}` cannot be part of a dataset: {reason}")]
+    Name {
+        /// The path with the name, escaped.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A symbolic link that is absolute or leads out of the dataset.
+    #[error("the link `{path}` to `{target}` leads out of the dataset")]
+    Link {
+        /// The link, escaped.
+        path: String,
+        /// Its target, escaped.
+        target: String,
+    },
+    /// The folder or file to look at does not exist.
+    #[error("`{0}` does not exist")]
+    Absent(PathBuf),
+    /// A file changed again and again while it was read.
+    #[error("`{0}` changes while it is being read")]
+    Changing(PathBuf),
+    /// Another process holds the stat cache.
+    #[error("`{path}` is held by another process ({holder})")]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// Who wrote its name into it.
+        holder: String,
+    },
 }
 
 impl StoreError {
@@ -119,6 +149,11 @@ impl StoreError {
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// Bytes that are not what they should be.
+    pub(crate) fn damaged(what: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Damaged { what: what.into(), detail: detail.into() }
     }
 }
 
@@ -137,19 +172,97 @@ impl Diagnose for StoreError {
             Self::LedgerDamaged { .. } => "store::ledger-damaged",
             Self::LedgerRolledBack { .. } => "store::ledger-rolled-back",
             Self::LedgerForked { .. } => "store::ledger-forked",
+            Self::Name { .. } => "store::name",
+            Self::Link { .. } => "store::link",
+            Self::Absent(_) => "store::absent",
+            Self::Changing(_) => "store::changing",
+            Self::Locked { .. } => "store::locked",
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Io { .. } => Exit::World,
-            Self::Missing(_) => Exit::World,
             Self::Damaged { .. } => Exit::No,
             Self::Spec { .. } | Self::Foreign { .. } | Self::NoCreateIfAbsent { .. } => Exit::Usage,
             Self::Remote { .. } | Self::Credentials { .. } | Self::NotOnRemote { .. } => Exit::World,
             Self::LedgerDamaged { .. } | Self::LedgerRolledBack { .. } | Self::LedgerForked { .. } => {
                 Exit::No
             }
+            Self::Name { .. } | Self::Link { .. } | Self::Absent(_) => Exit::Usage,
+            Self::Io { .. } | Self::Missing(_) | Self::Changing(_) | Self::Locked { .. } => Exit::World,
         }
     }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::StorageFull => "free some space and run the command again".to_owned(),
+                std::io::ErrorKind::PermissionDenied => "check the owner and mode of the file".to_owned(),
+                _ => return None,
+            },
+            Self::Missing(_) => "`mlp data fetch` gets what a remote store has".to_owned(),
+            Self::Damaged { .. } => {
+                "what is damaged was set aside; `mlp data fetch` gets it from a remote store, `mlp data add` \
+                 from the original files"
+                    .to_owned()
+            }
+            Self::Name { .. } => "rename it, or list it in `.mlpignore`".to_owned(),
+            Self::Link { .. } => {
+                "replace the link by a copy of the file, or list it in `.mlpignore`".to_owned()
+            }
+            Self::Absent(_) => "check the path".to_owned(),
+            Self::Changing(_) => "wait until whatever writes the file has ended".to_owned(),
+            Self::Locked { .. } => "wait until the other command has ended".to_owned(),
+            _ => return None,
+        })
+    }
 }
+
+/// The long explanations of this module's codes.
+pub const EXPLAIN: &[Explain] = &[
+    Explain {
+        code: "store::io",
+        text: "The file system refused an operation. The message names the file and what the system said: no space, \
+               no permission, a disk that fails. Nothing that was acknowledged before is lost; after the cause is \
+               gone, run the command again.",
+    },
+    Explain {
+        code: "store::missing",
+        text: "An object is named by a pointer, tree or record, but neither the local store nor its indexes have it. \
+               It was never fetched, or it was set aside because it was damaged. `mlp data fetch` gets it from a \
+               remote store.",
+    },
+    Explain {
+        code: "store::damaged",
+        text: "Every byte that is read from the store is hashed and compared with its digest before it is used. Here \
+               the two differ: a disk error, an incomplete copy, or somebody edited the file. What was damaged is \
+               copied to or moved into the store's `bad/` folder and treated as absent from then on, so that \
+               `mlp data fetch` or `mlp data add` of the original files brings it back.",
+    },
+    Explain {
+        code: "store::name",
+        text: "A dataset cannot hold files or folders named `.git` or `.mlp`, and a name from a store may not be `.`, \
+               `..`, absolute, or contain `/` or a NUL byte: writing it could change files outside the dataset.",
+    },
+    Explain {
+        code: "store::link",
+        text: "Symbolic links are versioned as links, not followed. Only a relative link that stays inside the \
+               dataset (leading `..` components, then names) means the same on every machine; others are refused, \
+               when data is added and when it is checked out.",
+    },
+    Explain {
+        code: "store::absent",
+        text: "The folder or file that the command should look at does not exist.",
+    },
+    Explain {
+        code: "store::changing",
+        text: "A file was written to while it was being read, several times over. What would be stored is neither the \
+               old nor the new content, so nothing is stored. Wait until the writer has ended.",
+    },
+    Explain {
+        code: "store::locked",
+        text: "The stat cache is swapped under a file lock that is held for milliseconds. Another process has held it \
+               for a minute; the message names it. The kernel releases the lock when that process ends: there is no \
+               lock file to delete.",
+    },
+];

@@ -1,9 +1,14 @@
 //! Where bytes live: blobs and trees in packs, records, ledgers, pins; here and on remotes.
 //! `docs/design/store.md` describes the format, `mlpstore` 1.
 
+mod closure;
+mod codec;
 mod error;
 mod ledger;
 mod local;
+mod object;
+mod pack;
+mod pack_index;
 mod pin;
 mod remote;
 mod spec;
@@ -11,9 +16,12 @@ mod transfer;
 mod tree;
 pub mod worktree;
 
-pub use error::StoreError;
+pub use error::{EXPLAIN as STORE_EXPLAIN, StoreError};
 pub use ledger::{Appended, Ledger, LedgerHome};
 pub use local::{Local, Writer};
+pub use object::{ObjectKind, WHOLE_FILE_LIMIT};
+pub use pack::PackEntry;
+pub use pack_index::Location;
 pub use pin::{Pin, PinKind};
 pub use remote::Remote;
 pub use spec::StoreSpec;
