@@ -1,5 +1,12 @@
-//! What mlp asks of git: commit, dirty tree, files of the work tree, files at a revision.
+//! What mlp asks of git: commit, dirty tree, files of the work tree, files at a revision. By libgit2, without network.
 
+mod commit;
+mod error;
 mod repo;
+mod worktree;
 
-pub use repo::{GitError, Repo, Trust};
+#[cfg(test)]
+mod tests;
+
+pub use error::{EXPLAIN as GIT_EXPLAIN, GitError};
+pub use repo::{Repo, Trust};

@@ -1,5 +1,14 @@
 //! Credentials by reference, redaction, SSH signatures.
 
+mod error;
+mod redact;
+mod signers;
 mod ssh;
 
-pub use ssh::{KeyError, Signers, sign};
+#[cfg(test)]
+mod tests;
+
+pub use error::{EXPLAIN as KEYS_EXPLAIN, KeyError};
+pub use redact::redact;
+pub use signers::Signers;
+pub use ssh::{NAMESPACE_APPROVAL, NAMESPACE_LEDGER, SigningKey, sign};

@@ -1,0 +1,106 @@
+//! What can go wrong with git.
+
+use std::path::PathBuf;
+
+use crate::base::{Diagnose, Exit, Explain};
+
+/// What can go wrong with git.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// Not inside a repository.
+    #[error("`{0}` is not inside a git repository")]
+    NotARepository(PathBuf),
+    /// A repository without a work tree.
+    #[error("`{0}` is a bare git repository: it has no work tree")]
+    Bare(PathBuf),
+    /// The trust branch does not exist.
+    #[error("the trust branch `{name}` does not exist: {why}")]
+    NoTrustBranch {
+        /// `origin/main` or `main`.
+        name: String,
+        /// What is there instead.
+        why: String,
+        /// The git commands that make it.
+        fix: String,
+    },
+    /// A file of the work tree cannot be read.
+    #[error("cannot read `{path}`: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// libgit2 failed.
+    #[error("git: {0}")]
+    Git(String),
+}
+
+/// The long explanations of this module's errors.
+pub const EXPLAIN: &[Explain] = &[
+    Explain {
+        code: "git::not-a-repository",
+        text: "mlp keeps its state in the git directory and reads decisions from commits, so that a project must lie \
+               in a git repository. `git init -b main` makes one in an existing folder; `mlp init NAME` makes a \
+               project with one.",
+    },
+    Explain {
+        code: "git::bare",
+        text: "A bare repository has no files to work on. Clone it (`git clone PATH`) and work in the clone.",
+    },
+    Explain {
+        code: "git::no-trust-branch",
+        text: "Gates, roles and signers are read from the branch named by `trust: {branch: …}` in mlp.yaml (`main` if \
+               nothing is said): from its copy on the remote `origin` where there is one, else from the local branch. \
+               That branch has no commit yet, or has another name. Commit and push it, or name the right branch.",
+    },
+    Explain {
+        code: "git::read",
+        text: "A file of the work tree that belongs to the code could not be read. Check its permissions.",
+    },
+    Explain {
+        code: "git::failed",
+        text: "libgit2 could not do what was asked. If the repository belongs to another user, run `git config \
+               --global --add safe.directory PATH`; if it is damaged, `git fsck` tells.",
+    },
+];
+
+impl From<git2::Error> for GitError {
+    fn from(error: git2::Error) -> Self {
+        Self::Git(error.message().trim_end().to_lowercase())
+    }
+}
+
+impl Diagnose for GitError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotARepository(_) => "git::not-a-repository",
+            Self::Bare(_) => "git::bare",
+            Self::NoTrustBranch { .. } => "git::no-trust-branch",
+            Self::Read { .. } => "git::read",
+            Self::Git(_) => "git::failed",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NotARepository(_) | Self::Bare(_) | Self::NoTrustBranch { .. } => Exit::Usage,
+            Self::Read { .. } | Self::Git(_) => Exit::World,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotARepository(_) => Some(
+                "make a project with `mlp init NAME`, or a repository here with `git init -b main`".into(),
+            ),
+            Self::Bare(_) => Some("clone it and work in the clone".into()),
+            Self::NoTrustBranch { fix, .. } => Some(fix.clone()),
+            Self::Read { .. } => Some("check its permissions, or have git ignore it".into()),
+            Self::Git(message) if message.contains("owner") => Some(
+                "run `git config --global --add safe.directory PATH` if you trust this repository".into(),
+            ),
+            Self::Git(_) => Some("`git status` and `git fsck` may tell more".into()),
+        }
+    }
+}

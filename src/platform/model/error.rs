@@ -1,0 +1,309 @@
+//! What can go wrong with models, stages and gates.
+
+use crate::base::{Diagnose, Digest, Exit, Explain, Name};
+use crate::infrastructure::keys::KeyError;
+use crate::infrastructure::store::StoreError;
+
+/// What can go wrong with models, stages and gates.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A text that names no model version.
+    #[error("`{text}` does not name a model version: {why}")]
+    Reference {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The model has no such version.
+    #[error("`{model}` has no version {number}")]
+    NoVersion {
+        /// The model.
+        model: Name,
+        /// The number asked for.
+        number: u64,
+        /// The newest number; 0 without any.
+        newest: u64,
+    },
+    /// Nothing is registered.
+    #[error("no version of `{model}` is registered")]
+    NothingRegistered {
+        /// The model.
+        model: Name,
+    },
+    /// Nothing is live in a stage.
+    #[error("nothing of `{model}` is live in `{stage}`")]
+    NothingLive {
+        /// The model.
+        model: Name,
+        /// The stage.
+        stage: Name,
+        /// A stage that is close to it.
+        near: Option<String>,
+        /// The stages that hold something.
+        live: Vec<String>,
+    },
+    /// A stage that the project does not have.
+    #[error("unknown stage `{stage}`")]
+    UnknownStage {
+        /// The stage.
+        stage: String,
+        /// A stage that is close to it.
+        near: Option<String>,
+        /// The stages there are, in order.
+        known: Vec<String>,
+    },
+    /// There is no earlier version to go back to.
+    #[error("nothing was live in `{stage}` of `{model}` before version {number}")]
+    NothingBefore {
+        /// The model.
+        model: Name,
+        /// The stage.
+        stage: Name,
+        /// What is live now.
+        number: u64,
+    },
+    /// No finished run to register.
+    #[error("no finished run of `{model}` that made a model")]
+    NoRun {
+        /// The model.
+        model: Name,
+    },
+    /// A run that made no model.
+    #[error("run `{run}` cannot be registered: {why}")]
+    UnfitRun {
+        /// The run.
+        run: String,
+        /// Why.
+        why: String,
+    },
+    /// A ledger that makes no sense.
+    #[error("entry {seq} of the ledger of `{model}` is wrong: {why}")]
+    Ledger {
+        /// The model.
+        model: Name,
+        /// The entry's number.
+        seq: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// A signature in a ledger is missing or does not hold.
+    #[error("entry {seq} of the ledger of `{model}` ({what}) is not trusted: {why}")]
+    Untrusted {
+        /// The model.
+        model: Name,
+        /// The entry's number.
+        seq: u64,
+        /// What the entry does: `promote by max`.
+        what: String,
+        /// Why.
+        why: String,
+    },
+    /// The entry that a stage rests on is not signed.
+    #[error(
+        "version {number} of `{model}` came into `{stage}` without a signature, and the project has signers"
+    )]
+    Unsigned {
+        /// The model.
+        model: Name,
+        /// The stage.
+        stage: Name,
+        /// The version.
+        number: u64,
+    },
+    /// The key in use is not a signer of the project.
+    #[error("the key `{key}` belongs to no signer of the project")]
+    NotASigner {
+        /// The key.
+        key: String,
+        /// Where the signers stand: `.mlp/allowed_signers on main`.
+        signers: String,
+    },
+    /// Others wrote to the ledger again and again.
+    #[error("others changed the ledger of `{model}` {tries} times while this command was judging")]
+    Contended {
+        /// The model.
+        model: Name,
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// Evidence in the store is not what it should be.
+    #[error("evidence `{id}` is not usable: {why}")]
+    Evidence {
+        /// The record or blob.
+        id: Digest,
+        /// Why.
+        why: String,
+    },
+    /// A `command` gate could not be started.
+    #[error("cannot run the command of gate `{gate}`: {why}")]
+    Command {
+        /// The gate.
+        gate: Name,
+        /// What the system said.
+        why: String,
+    },
+    /// Keys and signatures.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The long explanations of this module's errors.
+pub const EXPLAIN: &[Explain] = &[
+    Explain {
+        code: "model::reference",
+        text: "A model version is named `digits` (the newest), `digits@7` (version 7) or `digits@production` (what is \
+               live in that stage).",
+    },
+    Explain {
+        code: "model::no-version",
+        text: "Versions are numbered from 1 in the order of their registration. `mlp model show MODEL` lists them.",
+    },
+    Explain {
+        code: "model::nothing-registered",
+        text: "A version is made from a finished run: train with `mlp train MODEL`, then `mlp model register MODEL`. \
+               `mlp promote MODEL` registers the newest finished run by itself if there is no version yet.",
+    },
+    Explain {
+        code: "model::nothing-live",
+        text: "A stage holds a version after `mlp promote MODEL --to STAGE` succeeded. `mlp status` shows what is \
+               live where and what blocks the next stage.",
+    },
+    Explain {
+        code: "model::unknown-stage",
+        text: "Stages are those of the project's profile and of `stages:` in mlp.yaml, in the order written, as they \
+               stand on the trust branch.",
+    },
+    Explain {
+        code: "model::nothing-before",
+        text: "A rollback puts back the version that was live in the stage before the present one. The first version \
+               that a stage ever held has none before it; promote another version instead.",
+    },
+    Explain {
+        code: "model::no-run",
+        text: "Only a run that succeeded and whose outputs hold a `model` can be registered. `mlp runs ls` lists the runs.",
+    },
+    Explain {
+        code: "model::unfit-run",
+        text: "Only a run that succeeded and whose outputs hold a `model` can be registered: the run named here failed, \
+               was cancelled, made no model, or is a run of another model. `mlp runs ls` lists the runs.",
+    },
+    Explain {
+        code: "model::ledger",
+        text: "The ledger of a model is a chain of numbered entries, each naming the digest of the one before. This one \
+               holds an entry that no correct writer can have made: bytes were changed, removed or exchanged. Nothing \
+               is derived from such a ledger. Compare it with the copy of a colleague or a backup of the store.",
+    },
+    Explain {
+        code: "model::untrusted",
+        text: "Where a project has signers, every entry that approves, promotes, rolls back or waives must carry a \
+               signature that holds for its actor at its time. This one does not. If the signer has left the project, \
+               put the line back into the signers' file with `valid-before=` instead of deleting it; otherwise the \
+               entry is forged or damaged.",
+    },
+    Explain {
+        code: "model::unsigned",
+        text: "The version was promoted before the project had signers. Promote it again: the new entry is signed.",
+    },
+    Explain {
+        code: "model::not-a-signer",
+        text: "A signature counts only if its key stands in the signers' file on the trust branch (trust: {signers: …}). \
+               Choose another key with `--key`, `MLP_SIGNING_KEY` or git's `user.signingkey`, or have the key added.",
+    },
+    Explain {
+        code: "model::contended",
+        text: "Each time the gates were judged, somebody else had written to the ledger first, so that the judgement \
+               had to be made again. Run the command again.",
+    },
+    Explain {
+        code: "model::evidence",
+        text: "A record or file that a verdict would rest on is not what it should be. The message names it. Remove \
+               nothing: make the evidence again (`mlp eval`, `mlp data info`), or restore the store.",
+    },
+    Explain {
+        code: "model::command",
+        text: "The command of a `command` gate could not be started by `sh -c` in the project's folder.",
+    },
+];
+
+impl Diagnose for ModelError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Reference { .. } => "model::reference",
+            Self::NoVersion { .. } => "model::no-version",
+            Self::NothingRegistered { .. } => "model::nothing-registered",
+            Self::NothingLive { .. } => "model::nothing-live",
+            Self::UnknownStage { .. } => "model::unknown-stage",
+            Self::NothingBefore { .. } => "model::nothing-before",
+            Self::NoRun { .. } => "model::no-run",
+            Self::UnfitRun { .. } => "model::unfit-run",
+            Self::Ledger { .. } => "model::ledger",
+            Self::Untrusted { .. } => "model::untrusted",
+            Self::Unsigned { .. } => "model::unsigned",
+            Self::NotASigner { .. } => "model::not-a-signer",
+            Self::Contended { .. } => "model::contended",
+            Self::Evidence { .. } => "model::evidence",
+            Self::Command { .. } => "model::command",
+            Self::Key(error) => error.code(),
+            Self::Store(error) => error.code(),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Ledger { .. } | Self::Untrusted { .. } | Self::Unsigned { .. } | Self::Evidence { .. } => {
+                Exit::No
+            }
+            Self::Contended { .. } | Self::Command { .. } => Exit::World,
+            Self::Key(error) => error.exit(),
+            Self::Store(error) => error.exit(),
+            _ => Exit::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let stage_list = |near: &Option<String>, list: &[String], words: &str| match (near, list.join(", ")) {
+            (Some(near), list) => format!("did you mean `{near}`? {words}: {list}"),
+            (None, list) if list.is_empty() => {
+                "`mlp status` shows what blocks the first promotion".to_owned()
+            }
+            (None, list) => format!("{words}: {list}"),
+        };
+        Some(match self {
+            Self::Reference { .. } => "write `digits`, `digits@7` or `digits@production`".to_owned(),
+            Self::NoVersion { model, newest: 0, .. } | Self::NothingRegistered { model } => {
+                format!("train and register one: mlp train {model}; mlp model register {model}")
+            }
+            Self::NoVersion { model, newest, .. } => {
+                format!("versions go from 1 to {newest}; `mlp model show {model}` lists them")
+            }
+            Self::NothingLive { near, live, .. } => stage_list(near, live, "live now in"),
+            Self::UnknownStage { near, known, .. } => stage_list(near, known, "stages"),
+            Self::NothingBefore { model, stage, .. } => {
+                format!("promote another version: mlp promote {model}@N --to {stage}")
+            }
+            Self::NoRun { model } => format!("train one: mlp train {model}"),
+            Self::UnfitRun { .. } => "`mlp runs ls` lists the runs".to_owned(),
+            Self::Ledger { model, .. } => {
+                format!(
+                    "nothing is derived from it; compare it with another copy, `mlp explain model::ledger` ({model})"
+                )
+            }
+            Self::Untrusted { .. } => "`mlp explain model::untrusted` tells how this can happen".to_owned(),
+            Self::Unsigned { model, stage, number } => {
+                format!("promote it again, signed: mlp promote {model}@{number} --to {stage}")
+            }
+            Self::NotASigner { signers, .. } => {
+                format!("choose a key with `--key`, or have it added to {signers}")
+            }
+            Self::Contended { .. } => "run the command again".to_owned(),
+            Self::Evidence { .. } => "make the evidence again, or restore the store".to_owned(),
+            Self::Command { .. } => "check that `sh` can run it in the project's folder".to_owned(),
+            Self::Key(error) => return error.hint(),
+            Self::Store(error) => return error.hint(),
+        })
+    }
+}
