@@ -213,7 +213,29 @@ impl Diagnose for StoreError {
             Self::Absent(_) => "check the path".to_owned(),
             Self::Changing(_) => "wait until whatever writes the file has ended".to_owned(),
             Self::Locked { .. } => "wait until the other command has ended".to_owned(),
-            _ => return None,
+            Self::Spec { .. } => "correct `stores:` in mlp.yaml".to_owned(),
+            Self::Remote { .. } => "check the network and the store's URL and endpoint, then try again".to_owned(),
+            Self::Credentials { store, .. } => {
+                let name = store.to_ascii_uppercase().replace('-', "_");
+                format!("set MLP_STORE_{name}_ACCESS_KEY_ID and MLP_STORE_{name}_SECRET_ACCESS_KEY")
+            }
+            Self::Foreign { .. } => "check the store's URL in mlp.yaml".to_owned(),
+            Self::NotOnRemote { store, .. } => {
+                format!("a clone that has it brings it there: `mlp data push --store {store}`")
+            }
+            Self::NoCreateIfAbsent { .. } => {
+                "put another store first in `stores:`; this one can still carry data".to_owned()
+            }
+            Self::LedgerDamaged { .. } => {
+                "restore that file from a backup or from another clone; entries are never rewritten".to_owned()
+            }
+            Self::LedgerRolledBack { .. } => {
+                "restore the store from a backup; this machine has a copy in `ledger/` of its local store".to_owned()
+            }
+            Self::LedgerForked { .. } => {
+                "keep one: move the local ledger out of `ledger/` in the local store, then register and promote again"
+                    .to_owned()
+            }
         })
     }
 }
@@ -264,5 +286,60 @@ pub const EXPLAIN: &[Explain] = &[
         text: "The stat cache is swapped under a file lock that is held for milliseconds. Another process has held it \
                for a minute; the message names it. The kernel releases the lock when that process ends: there is no \
                lock file to delete.",
+    },
+    Explain {
+        code: "store::bad-spec",
+        text: "A store in `stores:` has a URL of the form s3://bucket/prefix, fs:///absolute/path or memory://name, and \
+               perhaps `endpoint` and `region`. Credentials never stand in mlp.yaml, which is committed: they come from \
+               MLP_STORE_<NAME>_ACCESS_KEY_ID and MLP_STORE_<NAME>_SECRET_ACCESS_KEY, or from the service's own chain \
+               (environment, profile, instance).",
+    },
+    Explain {
+        code: "store::remote",
+        text: "A remote store did not answer, or answered with an error, and trying again for a while did not help. \
+               Nothing that was acknowledged is lost, and a push that is run again goes on where it stopped.",
+    },
+    Explain {
+        code: "store::credentials",
+        text: "The service refused the request. For the store NAME the keys are read from \
+               MLP_STORE_<NAME>_ACCESS_KEY_ID, MLP_STORE_<NAME>_SECRET_ACCESS_KEY and MLP_STORE_<NAME>_SESSION_TOKEN \
+               (the name in capitals, `-` as `_`), else from the service's own chain. They also need the right to list, \
+               read and write below the store's prefix.",
+    },
+    Explain {
+        code: "store::foreign",
+        text: "Every store holds `mlpstore.json`, written on its first use. Here it is missing where it was once, or it \
+               is of a format that this version cannot use. A folder that is empty all of a sudden is most often a \
+               network file system that is not mounted.",
+    },
+    Explain {
+        code: "store::not-on-remote",
+        text: "An object that a pointer, tree or record names is neither in the local store nor in any pack of the \
+               remote. Whoever added it has not pushed it yet: `mlp data push` in that clone brings it.",
+    },
+    Explain {
+        code: "store::no-create-if-absent",
+        text: "A ledger needs a place where of several writers exactly one can create an object. Before its first use \
+               for ledgers, a remote is tried with eight writers and twenty objects, because some services promise this \
+               and do not hold it. This one let more than one writer win. It can still carry data; let the first of \
+               `stores:` be another one.",
+    },
+    Explain {
+        code: "store::ledger-damaged",
+        text: "Each ledger entry ends with its own digest and names the digest of the one before, so that a changed, \
+               missing or exchanged entry is found by whoever reads it. The message names the entry and where it lies. \
+               Entries are never rewritten: put the right file back from a backup or from another clone's copy.",
+    },
+    Explain {
+        code: "store::ledger-rolled-back",
+        text: "This machine keeps a copy of every ledger entry it has seen. The remote now has fewer entries, or others: \
+               it was restored from an old backup, or somebody removed or replaced entries. Nothing is promoted or \
+               served on such a ledger. Put the missing entries back; the copy below `ledger/` in the local store has them.",
+    },
+    Explain {
+        code: "store::ledger-forked",
+        text: "A ledger that began in the local store is published when the first remote store is added, if the remote \
+               has no entries or the same ones. Here the remote has others: two clones began the same model's ledger on \
+               their own. One of the two has to be kept; what the other decided must be decided again.",
     },
 ];

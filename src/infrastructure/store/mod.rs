@@ -3,6 +3,7 @@
 
 mod closure;
 mod codec;
+mod durable;
 mod error;
 mod ledger;
 mod local;
@@ -23,7 +24,7 @@ pub use object::{ObjectKind, WHOLE_FILE_LIMIT};
 pub use pack::PackEntry;
 pub use pack_index::Location;
 pub use pin::{Pin, PinKind};
-pub use remote::Remote;
+pub use remote::{Remote, Requests};
 pub use spec::StoreSpec;
 pub use transfer::{Transfer, fetch, fetch_pins, push};
 pub use tree::{Node, NodeKind, Tree};

@@ -1,0 +1,133 @@
+//! Ledgers: per model an append-only, hash-chained sequence of entries, made by create-if-absent.
+//!
+//! An entry is the object or file `ledger/<project id>/<16 hex digits of the model name's BLAKE3>/<20-digit number>`.
+//! Two processes that append at once get one winner; the other judges again on top of the winner's entry.
+
+mod chain;
+mod folder;
+mod shared;
+
+use std::path::PathBuf;
+
+use self::folder::Folder;
+use super::{Remote, StoreError};
+use crate::base::{Digest, Entry, Id, Name};
+
+/// Where a project's ledgers live.
+pub enum LedgerHome {
+    /// In the local store, whose folder this is: no remote is configured.
+    Local(PathBuf),
+    /// On the project's first store, with a local copy as cache.
+    Remote {
+        /// The first of `stores:`.
+        remote: Remote,
+        /// The folder of the local store, which holds a copy.
+        cache: PathBuf,
+    },
+}
+
+/// One model's ledger.
+pub struct Ledger<'a> {
+    /// Where it lives.
+    pub home: &'a LedgerHome,
+    /// The project.
+    pub project: Id,
+    /// The model.
+    pub model: Name,
+}
+
+/// What an append came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// The entry stands.
+    Yes,
+    /// Another entry has that number: judge again on top of it.
+    Lost,
+}
+
+impl LedgerHome {
+    /// Names of the models that have a ledger here, sorted. Asks the remote, if the home is one.
+    pub fn models(&self, project: Id) -> Result<Vec<Name>, StoreError> {
+        let mut models = match self {
+            Self::Local(store) => folder::models(store, project)?,
+            Self::Remote { remote, cache } => shared::models(remote, cache, project)?,
+        };
+        models.sort_unstable();
+        Ok(models)
+    }
+}
+
+impl Ledger<'_> {
+    /// All entries in order, verified: numbers without gaps, each naming the digest of the one before.
+    ///
+    /// From a remote only what is not in the local copy is read. Entries made here before the remote became the home
+    /// are published.
+    pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        match self.home {
+            LedgerHome::Local(store) => self.folder(store).entries(),
+            LedgerHome::Remote { remote, cache } => self.shared(remote, cache).synchronise(),
+        }
+    }
+
+    /// Makes `entry` the entry `entry.seq`, if there is none yet. A lost answer is recognised by `entry.op`.
+    pub fn append(&self, entry: &Entry) -> Result<Appended, StoreError> {
+        match self.home {
+            LedgerHome::Local(store) => self.folder(store).append(entry),
+            LedgerHome::Remote { remote, cache } => self.shared(remote, cache).append(entry),
+        }
+    }
+
+    fn folder(&self, store: &std::path::Path) -> Folder {
+        Folder::new(store, &self.key(), &self.model)
+    }
+
+    fn shared<'b>(&self, remote: &'b Remote, cache: &std::path::Path) -> shared::Shared<'b> {
+        shared::Shared::new(remote, cache, self.key(), &self.model)
+    }
+
+    /// The folder of this ledger in a store.
+    fn key(&self) -> String {
+        format!("ledger/{}/{}", self.project, hash(&self.model))
+    }
+}
+
+/// The part of a key that stands for a model: its name is a user's string and may not be in a key.
+fn hash(model: &Name) -> String {
+    Digest::of(model.as_str().as_bytes()).hex()[..16].to_owned()
+}
+
+/// The key of entry `seq` below the folder of a ledger: twenty digits, so that names sort as numbers.
+fn number(seq: u64) -> String {
+    format!("{seq:020}")
+}
+
+/// The number in the name of an entry.
+fn parse_number(name: &str) -> Option<u64> {
+    let digits = name.len() == 20 && name.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| name.parse().ok()).flatten()
+}
+
+/// How many entries a ledger has; fails at a gap. A listing that runs while entries are made may miss one and show the
+/// next, so that an entry that seems to be missing is looked for before anybody is alarmed.
+fn count(
+    model: &Name,
+    list: impl Fn() -> Result<Vec<String>, StoreError>,
+    is_there: impl Fn(u64) -> Result<bool, StoreError>,
+    place: impl Fn(u64) -> String,
+) -> Result<u64, StoreError> {
+    loop {
+        let mut numbers: Vec<u64> = list()?.iter().filter_map(|name| parse_number(name)).collect();
+        numbers.sort_unstable();
+        let Some((_, missing)) = numbers.iter().zip(1..).find(|(found, expected)| **found != *expected)
+        else {
+            return Ok(numbers.len() as u64);
+        };
+        if !is_there(missing)? {
+            let detail = "it is missing, and later entries are there".to_owned();
+            return Err(chain::damaged(model, missing, &place(missing), detail));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

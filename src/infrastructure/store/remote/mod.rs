@@ -1,0 +1,352 @@
+//! A remote store: objects by key, in a folder, on an S3 service or in memory.
+//!
+//! Keys are made of digests, numbers and ULIDs alone and match `[0-9a-z/.-]+`; what a service lists and does not match
+//! is ignored. Every call blocks; the requests run on a runtime of the store's own.
+
+mod folder;
+mod location;
+mod probe;
+mod runtime;
+mod service;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::TryStreamExt;
+use opendal::{ErrorKind, Operator};
+use serde::{Deserialize, Serialize};
+
+use self::folder::Folder;
+use self::location::Location;
+use self::runtime::wait;
+use self::service::{Service, brief};
+use super::durable::{self, Sync};
+use super::{StoreError, StoreSpec};
+use crate::base::{Digest, Id, Name, Time};
+
+/// The object that says that a store is one.
+const STORE: &str = "mlpstore.json";
+/// Names on one page of a listing.
+const PAGE: u64 = 1000;
+/// Names in one listing, at most: more is not a store of ours.
+const NAMES: usize = 1_000_000;
+
+/// A remote store. Clones share one connection and one count of requests.
+#[derive(Clone)]
+pub struct Remote {
+    /// Its name in `mlp.yaml`.
+    pub name: Name,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    place: Place,
+    /// Tells stores apart on this machine: digest of URL and endpoint, 16 hexadecimal digits.
+    key: String,
+    gets: AtomicU64,
+    puts: AtomicU64,
+    lists: AtomicU64,
+}
+
+enum Place {
+    Folder(Folder),
+    Service(Service),
+}
+
+/// Requests sent to a remote so far, without repetitions of failed ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// Objects or parts of objects read.
+    pub gets: u64,
+    /// Objects written.
+    pub puts: u64,
+    /// Pages listed.
+    pub lists: u64,
+}
+
+impl Requests {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.gets + self.puts + self.lists
+    }
+}
+
+/// The content of `mlpstore.json`, written once.
+#[derive(Serialize, Deserialize)]
+struct Marker {
+    format: u32,
+    id: Id,
+    created: Time,
+}
+
+impl Remote {
+    /// The store `name`. Nothing is sent before its first use, so that a command which does not need it works without.
+    pub fn open(name: &Name, spec: &StoreSpec) -> Result<Self, StoreError> {
+        let place = match Location::parse(name, spec)? {
+            Location::Folder(path) => Place::Folder(Folder(path)),
+            Location::Memory(memory) => Place::Service(Service::memory(&memory)),
+            Location::S3 { bucket, prefix } => Place::Service(Service::s3(name, spec, &bucket, &prefix)?),
+        };
+        let identity = format!("{}\n{}", spec.url, spec.endpoint.as_deref().unwrap_or_default());
+        let counter = AtomicU64::default;
+        let inner = Inner {
+            place,
+            key: Digest::of(identity.as_bytes()).hex()[..16].to_owned(),
+            gets: counter(),
+            puts: counter(),
+            lists: counter(),
+        };
+        Ok(Self { name: name.clone(), inner: Arc::new(inner) })
+    }
+
+    /// Requests sent so far.
+    pub fn requests(&self) -> Requests {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Requests {
+            gets: read(&self.inner.gets),
+            puts: read(&self.inner.puts),
+            lists: read(&self.inner.lists),
+        }
+    }
+
+    /// The folder below the local store `local` where things known about this remote are kept.
+    pub(super) fn cache(&self, local: &Path) -> PathBuf {
+        local.join("remotes").join(&self.inner.key)
+    }
+
+    /// Makes sure that the place is a store, writing `mlpstore.json` on its first use ever.
+    pub(super) fn ensure(&self, local: &Path) -> Result<(), StoreError> {
+        let cached = self.cache(local).join(STORE);
+        let known = cached.is_file();
+        if known && matches!(self.inner.place, Place::Service(_)) {
+            return Ok(());
+        }
+        let bytes = match self.get(STORE, 4096)? {
+            Some(bytes) => bytes,
+            // An empty folder where a store was: most likely it is not mounted.
+            None if known => {
+                let detail = format!("it has no `{STORE}` any more; is it mounted, and is its URL right?");
+                return Err(StoreError::Foreign { store: self.name.to_string(), detail });
+            }
+            None => {
+                let marker = Marker { format: 1, id: Id::new(), created: Time::now() };
+                let bytes = serde_json::to_vec(&marker).unwrap_or_default();
+                match self.create(STORE, &bytes) {
+                    Ok(true) => bytes,
+                    // Somebody else was first, or the answer was lost.
+                    Ok(false) | Err(_) => self.get(STORE, 4096)?.ok_or_else(|| {
+                        self.failed("write", STORE, "it was written and is not there".to_owned())
+                    })?,
+                }
+            }
+        };
+        let foreign = |detail: String| StoreError::Foreign { store: self.name.to_string(), detail };
+        let marker: Marker = serde_json::from_slice(&bytes)
+            .map_err(|error| foreign(format!("its `{STORE}` is not what mlp writes: {error}")))?;
+        if marker.format != 1 {
+            return Err(foreign(format!("its format {} needs a newer mlp", marker.format)));
+        }
+        if !known {
+            durable::replace(&local.join("tmp"), &cached, &bytes).map_err(StoreError::io("write", cached))?;
+        }
+        Ok(())
+    }
+
+    /// The bytes of an object of at most `limit` bytes, if it is there.
+    pub(super) fn get(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.gets.fetch_add(1, Ordering::Relaxed);
+        let bytes = match &self.inner.place {
+            Place::Folder(folder) => {
+                folder.get(key, limit).map_err(|error| self.disk("read", key, &error))?
+            }
+            Place::Service(service) => {
+                let (operator, path) = (service.reads.clone(), key.to_owned());
+                match wait(async move { read(&operator, &path, limit).await })? {
+                    Ok(bytes) => Some(bytes),
+                    Err(error) if error.kind() == ErrorKind::NotFound => None,
+                    Err(error) => return Err(self.service("read", key, &error)),
+                }
+            }
+        };
+        match bytes {
+            Some(bytes) if bytes.len() as u64 > limit => Err(StoreError::Damaged {
+                what: self.place(key),
+                detail: format!("larger than the {limit} bytes that such an object may have"),
+            }),
+            bytes => Ok(bytes),
+        }
+    }
+
+    /// Exactly the bytes `range` of an object.
+    pub(super) fn range(&self, key: &str, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
+        self.inner.gets.fetch_add(1, Ordering::Relaxed);
+        let bytes = match &self.inner.place {
+            Place::Folder(folder) => {
+                folder.range(key, range.clone()).map_err(|error| self.disk("read", key, &error))?
+            }
+            Place::Service(service) => {
+                let (operator, path, range) = (service.reads.clone(), key.to_owned(), range.clone());
+                wait(async move { operator.read_with(&path).range(range).await })?
+                    .map_err(|error| self.service("read", key, &error))?
+                    .to_vec()
+            }
+        };
+        if bytes.len() as u64 == range.end - range.start {
+            Ok(bytes)
+        } else {
+            Err(StoreError::Damaged {
+                what: self.place(key),
+                detail: "shorter than its index says".to_owned(),
+            })
+        }
+    }
+
+    /// Writes an object whose name follows from its content, or is unique: writing it twice changes nothing.
+    pub(super) fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        check(key);
+        self.inner.puts.fetch_add(1, Ordering::Relaxed);
+        match &self.inner.place {
+            Place::Folder(folder) => folder
+                .create(key, &bytes, Sync::Disk)
+                .map(drop)
+                .map_err(|error| self.disk("write", key, &error)),
+            Place::Service(service) => {
+                let (operator, path) = (service.writes.clone(), key.to_owned());
+                wait(async move { operator.write(&path, bytes).await })?
+                    .map(drop)
+                    .map_err(|error| self.service("write", key, &error))
+            }
+        }
+    }
+
+    /// Creates an object in one request if it is not there; whether it was created. After an error of a service nobody
+    /// knows: read back.
+    pub(super) fn create(&self, key: &str, bytes: &[u8]) -> Result<bool, StoreError> {
+        self.create_with(key, bytes, Sync::Disk)
+    }
+
+    fn create_with(&self, key: &str, bytes: &[u8], sync: Sync) -> Result<bool, StoreError> {
+        check(key);
+        self.inner.puts.fetch_add(1, Ordering::Relaxed);
+        match &self.inner.place {
+            Place::Folder(folder) => {
+                folder.create(key, bytes, sync).map_err(|error| self.disk("create", key, &error))
+            }
+            Place::Service(service) => {
+                let (operator, path, bytes) = (service.once.clone(), key.to_owned(), bytes.to_vec());
+                match wait(async move { operator.write_with(&path, bytes).if_not_exists(true).await })? {
+                    Ok(_) => Ok(true),
+                    Err(error) if error.kind() == ErrorKind::ConditionNotMatch => Ok(false),
+                    Err(error) => Err(self.service("create", key, &error)),
+                }
+            }
+        }
+    }
+
+    /// Names directly below `prefix` (which ends with `/`), sorted; those of folders end with `/`.
+    pub(super) fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let names = match &self.inner.place {
+            Place::Folder(folder) => folder.list(prefix).map_err(|error| self.disk("list", prefix, &error)),
+            Place::Service(service) => {
+                let (operator, path) = (service.reads.clone(), prefix.to_owned());
+                wait(async move { names(&operator, &path).await })?
+                    .map_err(|error| self.service("list", prefix, &error))
+            }
+        };
+        let count = names.as_ref().map_or(0, Vec::len) as u64;
+        self.inner.lists.fetch_add((count / PAGE).max(1), Ordering::Relaxed);
+        let mut names = names?;
+        names.retain(|name| is_key(name));
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Removes an object of a probe.
+    fn remove(&self, key: &str) -> Result<(), StoreError> {
+        match &self.inner.place {
+            Place::Folder(folder) => folder.remove(key).map_err(|error| self.disk("remove", key, &error)),
+            Place::Service(service) => {
+                let (operator, path) = (service.once.clone(), key.to_owned());
+                wait(async move { operator.delete(&path).await })?
+                    .map_err(|error| self.service("remove", key, &error))
+            }
+        }
+    }
+
+    /// Where an object is, for messages.
+    pub(super) fn place(&self, key: &str) -> String {
+        match &self.inner.place {
+            Place::Folder(folder) => folder.path(key).display().to_string(),
+            Place::Service(_) => format!("{}:{key}", self.name),
+        }
+    }
+
+    /// A failed operation on this store.
+    pub(super) fn failed(&self, action: &'static str, key: &str, detail: String) -> StoreError {
+        StoreError::Remote { store: self.name.to_string(), action, key: key.to_owned(), detail }
+    }
+
+    fn disk(&self, action: &'static str, key: &str, error: &std::io::Error) -> StoreError {
+        self.failed(action, &self.place(key), error.to_string())
+    }
+
+    fn service(&self, action: &'static str, key: &str, error: &opendal::Error) -> StoreError {
+        match error.kind() {
+            ErrorKind::PermissionDenied => {
+                StoreError::Credentials { store: self.name.to_string(), detail: brief(error) }
+            }
+            _ => self.failed(action, key, brief(error)),
+        }
+    }
+}
+
+/// Reads at most `limit` bytes and one piece more, in one request and without asking for the size first.
+async fn read(operator: &Operator, key: &str, limit: u64) -> opendal::Result<Vec<u8>> {
+    let mut stream = operator.reader(key).await?.into_stream(..).await?;
+    let mut bytes = Vec::new();
+    while let Some(piece) = stream.try_next().await? {
+        for part in piece {
+            bytes.extend_from_slice(&part);
+        }
+        if bytes.len() as u64 > limit {
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
+/// Names below `prefix`, relative to it.
+async fn names(operator: &Operator, prefix: &str) -> opendal::Result<Vec<String>> {
+    let mut lister = match operator.lister(prefix).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut names = Vec::new();
+    while let Some(entry) = lister.try_next().await? {
+        if let Some(name) = entry.path().strip_prefix(prefix).filter(|name| !name.is_empty()) {
+            names.push(name.to_owned());
+        }
+        if names.len() > NAMES {
+            return Err(opendal::Error::new(ErrorKind::Unexpected, "the listing has no end"));
+        }
+    }
+    Ok(names)
+}
+
+/// Whether a name that a service gave can be part of a key of ours.
+fn is_key(name: &str) -> bool {
+    let name = name.strip_suffix('/').unwrap_or(name);
+    !name.is_empty()
+        && !name.starts_with('.')
+        && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'z' | b'.' | b'-'))
+}
+
+/// Keys are built here and never hold a user's string; anything else is a mistake in this program.
+fn check(key: &str) {
+    debug_assert!(key.split('/').all(is_key), "`{key}` is not a key");
+}
+
+#[cfg(test)]
+mod tests;
