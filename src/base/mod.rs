@@ -10,6 +10,7 @@ mod ledger;
 mod name;
 mod record;
 mod time;
+pub mod variables;
 
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::{Diagnose, Exit, Explain, Failure, Label, nearest};

@@ -1,9 +1,254 @@
-//! The host side: the supervisor of one job.
+//! The host side: the supervisor of one job. It knows only an argv.
 
-use super::{JobError, JobFolder};
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::folder::{Cancel, State, Supervisor};
+use super::process::{self, Identity, Kill, Reaped};
+use super::{Interrupts, JobError, JobFolder, JobSpec};
+use crate::base::{JobState, RunEnd, Time, variables};
+use crate::hardware::facts;
+
+/// How often the supervisor looks at its children and at the folder.
+const POLL: Duration = Duration::from_millis(20);
+/// How long a process that the worker left behind gets between TERM and KILL.
+const STRAY_GRACE: Duration = Duration::from_secs(1);
+/// How long the supervisor may take to come up.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// Starts the supervisor of the job in `folder` as a process in a session of its own, and returns once it is up.
+///
+/// `program` is the mlp executable. It is started twice: the first leads a process group, which keeps Ctrl-C of the
+/// terminal away from the start, and therefore cannot lead a session; its child can, and outlives everybody.
+pub(super) fn start(program: &Path, folder: &JobFolder) -> Result<(), JobError> {
+    if cfg!(not(unix)) {
+        return Err(JobError::Platform);
+    }
+    let failed = |detail: String| {
+        let id = folder.0.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        JobError::NotStarted { id, detail }
+    };
+    let mut command = Command::new(program);
+    command.args(["agent", "supervise"]).arg(&folder.0).stdin(Stdio::null()).stdout(Stdio::null());
+    let output = process::own_group(command.stderr(Stdio::piped()))
+        .output()
+        .map_err(|error| failed(format!("`{}`: {error}", program.display())))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}
+
+/// The first of the two processes: starts the second without any tie to the terminal and waits until it has taken over.
+pub fn detach(folder: &JobFolder) -> Result<(), JobError> {
+    let program = std::env::current_exe().map_err(JobError::io("find", "the mlp executable"))?;
+    let mut child = Command::new(&program)
+        .args(["agent", "supervise", "--detached"])
+        .arg(&folder.0)
+        .current_dir(&folder.0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(JobError::io("start", &program))?;
+    let begun = Instant::now();
+    while !folder.supervised() {
+        let ended = child.try_wait().map_err(JobError::io("wait for", &program))?;
+        if ended.is_some() && !folder.supervised() || begun.elapsed() > START_LIMIT {
+            let id = folder.spec()?.id.to_string();
+            let detail = ended.map_or("it takes too long".to_owned(), |status| status.to_string());
+            return Err(JobError::NotStarted { id, detail });
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
 
 /// Runs the job in `folder` to its end: starts the worker, enforces limits, obeys `cancel`, writes `exit.json` last.
 pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
-    let _ = folder;
-    todo!()
+    process::leave_session();
+    let interrupts = Interrupts::watch();
+    // Held to the end of this process: two supervisors of one job cannot be.
+    let Some(_lock) = folder.lock("lock", false)? else { return Ok(()) };
+    if folder.exit()?.is_some() {
+        return Ok(());
+    }
+    let spec = folder.spec()?;
+    let limit = spec.resources.time_limit()?;
+    let started = folder.state()?.map_or_else(Time::now, |state| state.started);
+    let note =
+        |state, worker| folder.set_state(&State { schema: "mlp/state/1".into(), state, started, worker });
+    note(JobState::Preparing, None)?;
+    folder.set_supervisor(&Supervisor {
+        schema: "mlp/supervisor/1".into(),
+        process: Identity::own(),
+        boot: facts::boot(),
+        host: facts::host(),
+    })?;
+    let first = folder.attempt()?;
+    let mut attempt = first;
+    loop {
+        let job = Job { folder, spec: &spec, attempt, limit, interrupts: &interrupts };
+        let outcome = job.attempt(&note)?;
+        let again = outcome.state == JobState::Failed && attempt - first < spec.retry.max;
+        if again && folder.cancel().is_none() {
+            attempt += 1;
+            folder.set_attempt(attempt)?;
+            continue;
+        }
+        let end = RunEnd {
+            state: outcome.state,
+            code: outcome.code,
+            signal: outcome.signal,
+            reason: outcome.reason,
+            started,
+            ended: Time::now(),
+            cpu_seconds: process::children_cpu(),
+            attempts: attempt,
+        };
+        return folder.set_exit(&end, outcome.strays);
+    }
+}
+
+struct Job<'a> {
+    folder: &'a JobFolder,
+    spec: &'a JobSpec,
+    attempt: u32,
+    limit: Option<Duration>,
+    interrupts: &'a Interrupts,
+}
+
+struct Outcome {
+    state: JobState,
+    code: Option<i32>,
+    signal: Option<i32>,
+    reason: Option<String>,
+    strays: u32,
+}
+
+impl Job<'_> {
+    /// One attempt: start, wait, and leave no process behind.
+    fn attempt(
+        &self,
+        note: &dyn Fn(JobState, Option<Identity>) -> Result<(), JobError>,
+    ) -> Result<Outcome, JobError> {
+        let started = Instant::now();
+        let worker = match self.spawn()? {
+            Ok(pid) => pid,
+            Err(reason) => {
+                let reason = Some(reason);
+                return Ok(Outcome { state: JobState::Failed, code: None, signal: None, reason, strays: 0 });
+            }
+        };
+        let identity = Identity::of(worker);
+        note(JobState::Running, identity.clone())?;
+        let (mut asked, mut timed_out, mut killed) = (None::<Instant>, false, false);
+        let ended = loop {
+            if let Some(ended) = reap(worker) {
+                break ended;
+            }
+            let cancel = self.folder.cancel().max(self.interrupts.any().then_some(Cancel::Term));
+            let over_time = self.limit.is_some_and(|limit| started.elapsed() > limit);
+            if asked.is_none() && (cancel.is_some() || over_time) {
+                timed_out = cancel.is_none();
+                asked = Some(Instant::now());
+                note(JobState::Cancelling, identity.clone())?;
+                process::kill_group(worker, Kill::Term);
+            }
+            let grace_over =
+                asked.is_some_and(|asked| asked.elapsed() > Duration::from_secs(self.spec.grace_s));
+            if !killed && (grace_over || cancel == Some(Cancel::Kill)) {
+                killed = true;
+                process::kill_group(worker, Kill::Kill);
+            }
+            std::thread::sleep(if started.elapsed() < POLL { Duration::from_millis(2) } else { POLL });
+        };
+        let strays = end_strays(if killed { Duration::ZERO } else { STRAY_GRACE });
+        let (state, reason) = match (asked, timed_out, ended.code, ended.signal) {
+            (Some(_), false, ..) => (JobState::Cancelled, None),
+            (Some(_), true, ..) => {
+                let time = self.spec.resources.time.clone().unwrap_or_default();
+                (JobState::Failed, Some(format!("it ran longer than its time limit of {time}")))
+            }
+            (None, _, Some(0), _) => (JobState::Succeeded, None),
+            (None, _, Some(code), _) => (JobState::Failed, Some(format!("it ended with exit code {code}"))),
+            (None, _, None, signal) => {
+                (JobState::Failed, Some(format!("signal {} ended it", signal.unwrap_or_default())))
+            }
+        };
+        Ok(Outcome { state, code: ended.code, signal: ended.signal, reason, strays })
+    }
+
+    /// Starts the worker in a process group of its own; the inner error is what a user can mend.
+    fn spawn(&self) -> Result<Result<i32, String>, JobError> {
+        let folder = &self.folder.0;
+        let log = File::options()
+            .append(true)
+            .create(true)
+            .open(self.folder.log())
+            .map_err(JobError::io("open", self.folder.log()))?;
+        let errors = log.try_clone().map_err(JobError::io("open", self.folder.log()))?;
+        let mut argv = self
+            .spec
+            .argv
+            .iter()
+            .map(|word| if word == "{job}" { folder.as_os_str() } else { word.as_ref() });
+        let Some(program) = argv.next() else { return Ok(Err("its command line is empty".into())) };
+        let mut command = Command::new(program);
+        command
+            .args(argv)
+            .current_dir(&self.spec.cwd)
+            .envs(&self.spec.env)
+            .env(variables::EVENTS, self.folder.events())
+            .env(variables::PARAMS, self.folder.params())
+            .env(variables::OUT, self.folder.out())
+            .env(variables::CHECKPOINTS, self.folder.checkpoints())
+            .env(variables::ATTEMPT, self.attempt.to_string())
+            .env(variables::JOB, self.spec.id.to_string())
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors);
+        // The child is reaped by number together with all that it leaves behind, not through this handle.
+        #[allow(clippy::zombie_processes)]
+        let spawned = process::own_group(&mut command).spawn();
+        Ok(match spawned {
+            Ok(child) => Ok(child.id() as i32),
+            Err(error) => Err(format!(
+                "`{}` cannot be started in `{}`: {error}",
+                program.to_string_lossy(),
+                self.spec.cwd.display()
+            )),
+        })
+    }
+}
+
+/// Reaps whatever has ended; answers when `worker` was among it.
+fn reap(worker: i32) -> Option<Reaped> {
+    std::iter::from_fn(process::reap).find(|reaped| reaped.pid == worker)
+}
+
+/// Ends every descendant that is left: TERM, then KILL until there is none. Answers how many there were.
+fn end_strays(grace: Duration) -> u32 {
+    let own = std::process::id() as i32;
+    let mut seen: Vec<Identity> = Vec::new();
+    let begun = Instant::now();
+    loop {
+        while process::reap().is_some() {}
+        let left = process::descendants(own);
+        if left.is_empty() {
+            return seen.len() as u32;
+        }
+        for stray in left {
+            let how = if begun.elapsed() >= grace { Kill::Kill } else { Kill::Term };
+            if how == Kill::Kill || !seen.contains(&stray) {
+                process::kill(&stray, how);
+            }
+            if !seen.contains(&stray) {
+                seen.push(stray);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

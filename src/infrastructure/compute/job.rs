@@ -1,13 +1,15 @@
-//! A job and its folder, the only truth about it.
+//! What a job is asked to do.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::base::{Diagnose, Exit, Id, JobState, Name, RunEnd};
+use super::JobError;
+use crate::base::{Id, JobState, Name, RunEnd};
 
 /// What a job asks of its host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +29,13 @@ pub struct Resources {
     pub time: Option<String>,
 }
 
+impl Resources {
+    /// The wall time limit of one attempt.
+    pub fn time_limit(&self) -> Result<Option<Duration>, JobError> {
+        self.time.as_deref().map(duration).transpose()
+    }
+}
+
 /// When a failed job is started again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -44,11 +53,11 @@ pub struct JobSpec {
     pub id: Id,
     /// Model or step name.
     pub name: Name,
-    /// The worker's command line; never a shell string.
+    /// The worker's command line; never a shell string. `{job}` stands for the job folder.
     pub argv: Vec<String>,
     /// The worker's working directory.
     pub cwd: PathBuf,
-    /// Variables added to the worker's environment.
+    /// Variables added to the worker's environment. No secrets: this file stays.
     pub env: BTreeMap<String, String>,
     /// Resources and limits.
     pub resources: Resources,
@@ -56,13 +65,17 @@ pub struct JobSpec {
     pub retry: Retry,
     /// Seconds between TERM and KILL.
     pub grace_s: u64,
-    /// What `mlp agent work` does, or what `MLP_PARAMS` holds; owned by `platform::run`.
+    /// What `$MLP_PARAMS` holds.
+    #[serde(default)]
+    pub params: Value,
+    /// What `mlp agent work` does; owned by `platform::run`.
     pub work: Value,
 }
 
-/// A job folder: `<state dir>/jobs/<id>/`.
-#[derive(Clone, Debug)]
-pub struct JobFolder(pub PathBuf);
+impl JobSpec {
+    /// The version written into `schema`.
+    pub const SCHEMA: &'static str = "mlp/job/1";
+}
 
 /// A job's state as its folder tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,69 +88,34 @@ pub struct JobStatus {
     pub attempt: u32,
 }
 
-/// What can go wrong with jobs.
-#[derive(Debug, thiserror::Error)]
-pub enum JobError {
-    /// A file operation in a job folder failed.
-    #[error("cannot {action} `{path}`: {source}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// Where.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+/// A duration such as `90s`, `30m`, `2h` or `1d`.
+fn duration(text: &str) -> Result<Duration, JobError> {
+    let wrong = || JobError::Duration(text.to_owned());
+    let text_ = text.trim();
+    let split = text_.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let count: u64 = text_[..split].parse().map_err(|_| wrong())?;
+    let unit: u64 = match text_[split..].trim() {
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    count.checked_mul(unit).map(Duration::from_secs).ok_or_else(wrong)
 }
 
-impl Diagnose for JobError {
-    fn code(&self) -> &'static str {
-        "compute::io"
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn exit(&self) -> Exit {
-        Exit::World
-    }
-}
-
-impl JobFolder {
-    /// Reads `spec.json`.
-    pub fn spec(&self) -> Result<JobSpec, JobError> {
-        todo!()
-    }
-
-    /// What the folder says about the job now, judged by evidence (pid, start time, boot id).
-    pub fn status(&self) -> Result<JobStatus, JobError> {
-        todo!()
-    }
-
-    /// `out/`: files the job wants to keep.
-    pub fn out(&self) -> PathBuf {
-        self.0.join("out")
-    }
-
-    /// `ckpt/`: checkpoints.
-    pub fn checkpoints(&self) -> PathBuf {
-        self.0.join("ckpt")
-    }
-
-    /// `events.jsonl`.
-    pub fn events(&self) -> PathBuf {
-        self.0.join("events.jsonl")
-    }
-
-    /// `log`: raw stdout and stderr.
-    pub fn log(&self) -> PathBuf {
-        self.0.join("log")
-    }
-
-    /// `attempt`: the fencing token. A worker whose own attempt is not this number must stop.
-    pub fn attempt(&self) -> Result<u32, JobError> {
-        todo!()
-    }
-
-    /// The folder at `path`.
-    pub fn at(path: &Path) -> Self {
-        Self(path.to_owned())
+    #[test]
+    fn durations_are_read_and_other_text_is_refused() {
+        for (text, seconds) in [("90s", 90), ("30m", 1_800), ("2h", 7_200), ("1d", 86_400), ("5 min", 300)] {
+            assert_eq!(duration(text).expect("reads"), Duration::from_secs(seconds), "{text}");
+        }
+        for text in ["", "2", "h", "-1s", "1.5h", "99999999999999999999d", "18446744073709551615d", "2 weeks"]
+        {
+            assert!(duration(text).is_err(), "{text:?}");
+        }
     }
 }

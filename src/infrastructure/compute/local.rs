@@ -1,9 +1,16 @@
 //! Jobs on this machine: the same supervisor as everywhere, started as a process of its own.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use super::{Cursor, Ended, Executor, JobError, JobSpec, JobStatus, Ticket};
-use crate::base::Sink;
+use super::folder::Cancel;
+use super::process::{self, Kill};
+use super::tail::Tail;
+use super::{Cursor, Ended, Executor, JobError, JobFolder, JobSpec, JobStatus, Ticket, agent};
+use crate::base::{Event, Id, JobState, Level, Log, Sink, StateChange, What};
+
+/// How often a follower looks for news.
+const POLL: Duration = Duration::from_millis(40);
 
 /// Runs jobs on this machine, in `<state dir>/jobs`.
 pub struct LocalExecutor {
@@ -11,10 +18,99 @@ pub struct LocalExecutor {
     pub jobs: PathBuf,
 }
 
+impl LocalExecutor {
+    /// The executor whose job folders lie in `jobs`.
+    pub fn new(jobs: PathBuf) -> Self {
+        Self { jobs }
+    }
+
+    /// The folder of a job.
+    pub fn folder(&self, id: Id) -> JobFolder {
+        JobFolder(self.jobs.join(id.to_string()))
+    }
+
+    /// All job folders, oldest first.
+    pub fn folders(&self) -> Result<Vec<(Id, JobFolder)>, JobError> {
+        let entries = match std::fs::read_dir(&self.jobs) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(JobError::io("list", &self.jobs)(error)),
+        };
+        let mut folders: Vec<(Id, JobFolder)> = entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .map(|id| (id, self.folder(id)))
+            .collect();
+        folders.sort_by_key(|(id, _)| *id);
+        Ok(folders)
+    }
+
+    /// Starts the next attempt of a job that has ended; it goes on from its last checkpoint.
+    pub fn resume(&self, id: Id) -> Result<Ticket, JobError> {
+        let folder = self.folder(id);
+        folder.settle()?;
+        folder.reopen()?;
+        self.start(&folder)?;
+        Ok(ticket(id))
+    }
+
+    /// As [`Executor::cancel`], without the time to end in an orderly way.
+    pub fn kill(&self, ticket: &Ticket) -> Result<(), JobError> {
+        self.stop(ticket, Cancel::Kill)
+    }
+
+    fn start(&self, folder: &JobFolder) -> Result<(), JobError> {
+        let program = std::env::current_exe().map_err(JobError::io("find", "the mlp executable"))?;
+        agent::start(&program, folder)
+    }
+
+    fn stop(&self, ticket: &Ticket, how: Cancel) -> Result<(), JobError> {
+        let folder = self.folder(ticket.id);
+        let status = folder.status()?;
+        if status.end.is_some() {
+            return Ok(());
+        }
+        folder.request_cancel(how)?;
+        if status.state == JobState::Orphaned {
+            // Nobody is left who would see the request.
+            let grace = Duration::from_secs(if how == Cancel::Kill { 0 } else { folder.spec()?.grace_s });
+            end_orphans(&folder, grace)?;
+        }
+        Ok(())
+    }
+}
+
+fn ticket(id: Id) -> Ticket {
+    Ticket { id, host: "local".to_owned() }
+}
+
+fn end_orphans(folder: &JobFolder, grace: Duration) -> Result<(), JobError> {
+    let begun = Instant::now();
+    let mut asked = Vec::new();
+    loop {
+        let left = folder.orphans()?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        for orphan in left {
+            if begun.elapsed() >= grace {
+                process::kill(&orphan, Kill::Kill);
+            } else if !asked.contains(&orphan) {
+                process::kill(&orphan, Kill::Term);
+                asked.push(orphan);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 impl Executor for LocalExecutor {
     fn submit(&self, spec: &JobSpec) -> Result<Ticket, JobError> {
-        let _ = spec;
-        todo!()
+        spec.resources.time_limit()?;
+        let folder = self.folder(spec.id);
+        if folder.create(spec)? {
+            self.start(&folder)?;
+        }
+        Ok(ticket(spec.id))
     }
 
     fn follow(
@@ -24,17 +120,85 @@ impl Executor for LocalExecutor {
         sink: &dyn Sink,
         detach: &dyn Fn() -> bool,
     ) -> Result<Ended, JobError> {
-        let _ = (ticket, from, sink, detach);
-        todo!()
+        let folder = self.folder(ticket.id);
+        let mut reader = Reader {
+            events: Tail::new(folder.events(), from.events),
+            log: Tail::new(folder.log(), from.log),
+            sink,
+        };
+        let mut known = None;
+        loop {
+            // The state first: what was written before the end is then read before the end is told.
+            let status = folder.status()?;
+            reader.news(&folder)?;
+            if known != Some((status.state, status.attempt)) && status.end.is_none() {
+                sink.emit(&state_event(status.state, None));
+            }
+            known = Some((status.state, status.attempt));
+            if status.end.is_some()
+                && let Some(end) = folder.settle()?
+            {
+                reader.rest(&folder)?;
+                sink.emit(&state_event(end.state, end.reason.clone()));
+                return Ok(Ended::Job(end));
+            }
+            if detach() {
+                return Ok(Ended::Detached(reader.cursor()));
+            }
+            std::thread::sleep(POLL);
+        }
     }
 
     fn cancel(&self, ticket: &Ticket) -> Result<(), JobError> {
-        let _ = ticket;
-        todo!()
+        self.stop(ticket, Cancel::Term)
     }
 
     fn status(&self, tickets: &[Ticket]) -> Result<Vec<JobStatus>, JobError> {
-        let _ = tickets;
-        todo!()
+        tickets.iter().map(|ticket| self.folder(ticket.id).status()).collect()
     }
+}
+
+fn state_event(state: JobState, reason: Option<String>) -> Event {
+    Event::now(What::State(StateChange { state, reason }))
+}
+
+struct Reader<'a> {
+    events: Tail,
+    log: Tail,
+    sink: &'a dyn Sink,
+}
+
+impl Reader<'_> {
+    fn news(&mut self, folder: &JobFolder) -> Result<(), JobError> {
+        let sink = self.sink;
+        self.events
+            .lines(&mut |line| sink.emit(&event(line)))
+            .map_err(JobError::io("read", folder.events()))?;
+        self.log.lines(&mut |line| sink.emit(&words(line))).map_err(JobError::io("read", folder.log()))
+    }
+
+    fn rest(&mut self, folder: &JobFolder) -> Result<(), JobError> {
+        let sink = self.sink;
+        self.events
+            .finish(&mut |line| sink.emit(&event(line)))
+            .map_err(JobError::io("read", folder.events()))?;
+        self.log.finish(&mut |line| sink.emit(&words(line))).map_err(JobError::io("read", folder.log()))
+    }
+
+    fn cursor(&self) -> Cursor {
+        Cursor { events: self.events.offset, log: self.log.offset }
+    }
+}
+
+/// A line of `events.jsonl` as an event: what is not one is kept as a line for people.
+pub fn event(line: &[u8]) -> Event {
+    match serde_json::from_slice::<Event>(line) {
+        Ok(event) => Event { time: event.time.or_else(|| Event::now(event.what.clone()).time), ..event },
+        Err(_) => words(line),
+    }
+}
+
+fn words(line: &[u8]) -> Event {
+    let text = String::from_utf8_lossy(line).trim_end_matches('\r').to_owned();
+    Event::now(What::Log(Log { level: Level::Info, text }))
 }

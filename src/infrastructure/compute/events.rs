@@ -1,0 +1,119 @@
+//! Writing `events.jsonl`: whole lines, appended, by one writer per process.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::JobError;
+use crate::base::{Event, Progress, Sink, What};
+
+/// Progress of one task is written at most once in this time.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// A crash of the machine loses at most the events of this time.
+const SYNC_EVERY: Duration = Duration::from_secs(10);
+
+/// An event file open for appending. Each event is one `write` of one line, so that several processes may append.
+pub struct EventLog(Mutex<Writer>);
+
+struct Writer {
+    file: File,
+    synced: Instant,
+    progress: Option<(String, Instant)>,
+}
+
+impl EventLog {
+    /// Opens the file at `path`, making it if it is not there.
+    pub fn append(path: &Path) -> Result<Self, JobError> {
+        let file =
+            File::options().append(true).create(true).open(path).map_err(JobError::io("open", path))?;
+        Ok(Self(Mutex::new(Writer { file, synced: Instant::now(), progress: None })))
+    }
+
+    /// Makes everything written so far durable.
+    pub fn sync(&self) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).file.sync_data()
+    }
+}
+
+impl Writer {
+    /// Whether this progress comes too soon after the last one of its task to be worth a line.
+    fn too_soon(&mut self, progress: &Progress) -> bool {
+        let now = Instant::now();
+        let complete = progress.total == Some(progress.done);
+        if let Some((task, at)) = &self.progress
+            && *task == progress.task
+            && !complete
+            && now.duration_since(*at) < PROGRESS_EVERY
+        {
+            return true;
+        }
+        self.progress = Some((progress.task.clone(), now));
+        false
+    }
+}
+
+impl Sink for EventLog {
+    fn emit(&self, event: &Event) {
+        let mut writer = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let What::Progress(progress) = &event.what
+            && writer.too_soon(progress)
+        {
+            return;
+        }
+        let Ok(mut line) = serde_json::to_vec(event) else { return };
+        line.push(b'\n');
+        // A full disk must not stop a training: the event is lost, the checkpoint says what happened.
+        let _ = writer.file.write_all(&line);
+        if writer.synced.elapsed() >= SYNC_EVERY {
+            writer.synced = Instant::now();
+            let _ = writer.file.sync_data();
+        }
+    }
+}
+
+impl Drop for EventLog {
+    fn drop(&mut self) {
+        let _ = self.sync();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Level, Unit};
+
+    #[test]
+    fn several_writers_never_tear_a_line() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("events.jsonl");
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let path = &path;
+                scope.spawn(move || {
+                    let log = EventLog::append(path).expect("opens");
+                    for n in 0..250 {
+                        log.log(Level::Info, &format!("writer {writer} line {n} {}", "x".repeat(n)));
+                    }
+                });
+            }
+        });
+        let text = std::fs::read_to_string(&path).expect("reads");
+        assert_eq!(text.lines().count(), 1000);
+        assert!(text.lines().all(|line| serde_json::from_str::<Event>(line).is_ok()));
+    }
+
+    #[test]
+    fn progress_is_thinned_but_its_end_is_kept() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("events.jsonl");
+        let log = EventLog::append(&path).expect("opens");
+        for done in 0..=10_000 {
+            log.progress("epoch 1/1", done, Some(10_000), Unit::Samples);
+        }
+        let text = std::fs::read_to_string(&path).expect("reads");
+        assert!(text.lines().count() < 5_000, "{}", text.lines().count());
+        assert!(text.lines().last().is_some_and(|line| line.contains("\"done\":10000")), "{text}");
+    }
+}
