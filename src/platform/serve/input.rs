@@ -1,0 +1,344 @@
+//! From the JSON of a request to the inputs of a model, in one pass and without a tree of values in between:
+//! a body of so many bytes never takes more than some times its size in memory.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::Refusal;
+use crate::platform::data::Inputs;
+
+/// Instances that one request may hold.
+pub const MAX_INSTANCES: usize = 4096;
+
+/// What one input of a model looks like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Shape without the batch dimension.
+    pub shape: Vec<usize>,
+    /// Whether values are pixels, whole numbers from 0 to 255, and not any numbers.
+    pub pixels: bool,
+    /// Names of the columns of a table, in order; empty for images.
+    pub columns: Vec<String>,
+}
+
+impl Signature {
+    /// Values in one input.
+    pub fn size(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Values on their way to a model.
+#[derive(Debug)]
+pub(super) enum Values {
+    Pixels(Vec<u8>),
+    Numbers(Vec<f32>),
+}
+
+impl Values {
+    pub(super) fn new(signature: &Signature) -> Self {
+        if signature.pixels { Self::Pixels(Vec::new()) } else { Self::Numbers(Vec::new()) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Pixels(values) => values.len(),
+            Self::Numbers(values) => values.len(),
+        }
+    }
+
+    fn push(&mut self, value: f64) -> Result<(), String> {
+        match self {
+            Self::Pixels(values) => {
+                if !(0.0..=255.0).contains(&value) || value.fract() != 0.0 {
+                    return Err(format!("{value} is not a pixel: a whole number from 0 to 255"));
+                }
+                values.push(value as u8);
+            }
+            Self::Numbers(values) => {
+                let number = value as f32;
+                if !number.is_finite() {
+                    return Err(format!("{value} is not a finite 32-bit number"));
+                }
+                values.push(number);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn into_inputs(self) -> Inputs {
+        match self {
+            Self::Pixels(values) => Inputs::U8(Arc::new(values)),
+            Self::Numbers(values) => Inputs::F32(Arc::new(values)),
+        }
+    }
+}
+
+/// How many instances, and their values.
+pub(super) type Batch = (usize, Inputs);
+
+/// Reads `{"instances": [...]}`. Each instance is an array of the model's shape (dimensions of 1 may be left out),
+/// a flat array of its values, or, for tables, an object by column name.
+pub(super) fn instances(body: &[u8], signature: &Signature) -> Result<Batch, Refusal> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let batch = deserializer
+        .deserialize_map(Request { signature })
+        .and_then(|batch| deserializer.end().map(|()| batch))
+        .map_err(|error| Refusal::json(&error))?;
+    Ok(batch)
+}
+
+/// Reads one instance, such as one line of a JSON lines file.
+pub(super) fn instance(line: &[u8], signature: &Signature) -> Result<Inputs, Refusal> {
+    let mut values = Values::new(signature);
+    let mut deserializer = serde_json::Deserializer::from_slice(line);
+    Instance { index: 0, signature, values: &mut values }
+        .deserialize(&mut deserializer)
+        .and_then(|()| deserializer.end())
+        .map_err(|error| Refusal::json(&error))?;
+    Ok(values.into_inputs())
+}
+
+struct Request<'a> {
+    signature: &'a Signature,
+}
+
+impl<'de> Visitor<'de> for Request<'_> {
+    type Value = Batch;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with the key `instances`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Batch, A::Error> {
+        let mut batch = None;
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "instances" if batch.is_some() => return Err(de::Error::duplicate_field("instances")),
+                "instances" => batch = Some(map.next_value_seed(Instances { signature: self.signature })?),
+                _ => return Err(de::Error::unknown_field(&short(&key), &["instances"])),
+            }
+        }
+        batch.ok_or_else(|| de::Error::missing_field("instances"))
+    }
+}
+
+struct Instances<'a> {
+    signature: &'a Signature,
+}
+
+impl<'de> DeserializeSeed<'de> for Instances<'_> {
+    type Value = Batch;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Batch, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Instances<'_> {
+    type Value = Batch;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of instances")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Batch, A::Error> {
+        let mut values = Values::new(self.signature);
+        let mut count = 0;
+        while let Some(()) =
+            seq.next_element_seed(Instance { index: count, signature: self.signature, values: &mut values })?
+        {
+            count += 1;
+            if count > MAX_INSTANCES {
+                return Err(de::Error::custom(format!("more than {MAX_INSTANCES} instances")));
+            }
+        }
+        if count == 0 {
+            return Err(de::Error::custom("`instances` is empty"));
+        }
+        Ok((count, values.into_inputs()))
+    }
+}
+
+/// One instance, appended to `values`.
+struct Instance<'a> {
+    index: usize,
+    signature: &'a Signature,
+    values: &'a mut Values,
+}
+
+impl<'de> DeserializeSeed<'de> for Instance<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Instance<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.signature.columns.is_empty() {
+            write!(f, "an array of numbers of shape {:?}", self.signature.shape)
+        } else {
+            write!(f, "an object by column name or an array of {} numbers", self.signature.size())
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
+        let before = self.values.len();
+        let mut array = Array::new(self.values, before + self.signature.size());
+        array.level(0, seq)?;
+        let found = array.dimensions;
+        let fits = self.values.len() - before == self.signature.size()
+            && (found.len() == 1 || without_ones(&found) == without_ones(&self.signature.shape));
+        if fits {
+            return Ok(());
+        }
+        Err(de::Error::custom(format!(
+            "instance {} has shape {found:?}, the model takes {:?}",
+            self.index, self.signature.shape
+        )))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let columns = &self.signature.columns;
+        if columns.is_empty() {
+            return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
+        }
+        let mut row = vec![None; columns.len()];
+        while let Some(key) = map.next_key::<String>()? {
+            let Some(column) = columns.iter().position(|column| *column == key) else {
+                let near = crate::base::nearest(&key, columns.iter().map(String::as_str));
+                let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                let message = format!("instance {}: unknown column `{}`{near}", self.index, short(&key));
+                return Err(de::Error::custom(message));
+            };
+            if row[column].replace(map.next_value::<f64>()?).is_some() {
+                return Err(de::Error::custom(format!("instance {}: `{key}` twice", self.index)));
+            }
+        }
+        for (value, column) in row.into_iter().zip(columns) {
+            let value = value.ok_or_else(|| {
+                de::Error::custom(format!("instance {}: column `{column}` is missing", self.index))
+            })?;
+            self.values.push(value).map_err(de::Error::custom)?;
+        }
+        Ok(())
+    }
+}
+
+/// Dimensions larger than 1: what tells two ways of writing one image apart from two images.
+fn without_ones(dimensions: &[usize]) -> Vec<usize> {
+    dimensions.iter().copied().filter(|size| *size != 1).collect()
+}
+
+/// At most 40 characters of a client's word, for messages.
+pub(super) fn short(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+/// A rectangular nested array of numbers: its dimensions, its values appended to `values`.
+pub(super) struct Array<'a> {
+    values: &'a mut Values,
+    /// Values that `values` may hold at most.
+    limit: usize,
+    /// Length of the arrays at each depth, outermost first.
+    pub(super) dimensions: Vec<usize>,
+    /// Depth at which the numbers stand.
+    leaf: Option<usize>,
+}
+
+impl<'a> Array<'a> {
+    pub(super) fn new(values: &'a mut Values, limit: usize) -> Self {
+        Self { values, limit, dimensions: Vec::new(), leaf: None }
+    }
+
+    fn level<'de, A: SeqAccess<'de>>(&mut self, depth: usize, mut seq: A) -> Result<(), A::Error> {
+        if self.leaf.is_some_and(|leaf| leaf <= depth) {
+            return Err(de::Error::custom("numbers and arrays side by side"));
+        }
+        let first = self.dimensions.len() <= depth;
+        if first {
+            self.dimensions.push(0);
+        }
+        let mut count = 0;
+        while let Some(()) = seq.next_element_seed(Element { array: &mut *self, depth: depth + 1 })? {
+            count += 1;
+        }
+        if first {
+            self.dimensions[depth] = count;
+        } else if self.dimensions[depth] != count {
+            return Err(de::Error::custom("arrays of different lengths side by side"));
+        }
+        Ok(())
+    }
+
+    fn number<E: de::Error>(&mut self, depth: usize, value: f64) -> Result<(), E> {
+        if *self.leaf.get_or_insert(depth) != depth || self.dimensions.len() > depth {
+            return Err(E::custom("numbers and arrays side by side"));
+        }
+        if self.values.len() >= self.limit {
+            return Err(E::custom("more values than the model or the shape takes"));
+        }
+        self.values.push(value).map_err(E::custom)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Array<'_> {
+    type Value = Self;
+
+    fn deserialize<D: Deserializer<'de>>(mut self, deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Element { array: &mut self, depth: 0 })?;
+        Ok(self)
+    }
+}
+
+/// A number or an array inside an [`Array`].
+struct Element<'a, 'b> {
+    array: &'a mut Array<'b>,
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Element<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Element<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number or an array of numbers")
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+        self.array.number(self.depth, value)
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
+        self.array.number(self.depth, value as f64)
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
+        self.array.number(self.depth, value as f64)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
+        self.array.level(self.depth, seq)
+    }
+}
+
+/// Skips the value of a key whose content does not matter.
+pub(super) fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
+    map.next_value::<IgnoredAny>().map(|_| ())
+}
+
+#[cfg(test)]
+mod tests;
