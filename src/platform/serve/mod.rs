@@ -1,5 +1,20 @@
-//! Serving what was promoted.
+//! Serving what was promoted: a version's files are verified, loaded from memory, and answer over HTTP or for files.
+//! `docs/reference/serving.md` describes the routes.
 
+mod body;
+mod engine;
+mod error;
+mod input;
+mod protocol;
+mod refusal;
+mod routes;
+mod served;
+mod server;
 mod spec;
 
+pub use error::{EXPLAIN, ServeError};
+pub use input::{MAX_INSTANCES, Signature};
+pub use refusal::Refusal;
+pub use served::{Served, load};
+pub use server::{Limits, Server};
 pub use spec::ServeSpec;

@@ -1,0 +1,159 @@
+//! What can go wrong before and around predictions. What a single request gets is a [`Refusal`](super::Refusal).
+
+use std::path::PathBuf;
+
+use crate::base::{Diagnose, Digest, Exit, Explain, Label};
+use crate::infrastructure::store::StoreError;
+use crate::platform::data::DataError;
+use crate::platform::train::TrainError;
+
+/// What can go wrong before and around predictions.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The tree of a version is not a model.
+    #[error("the tree {tree} of `{model}` is not a model: {detail}")]
+    NotAModel {
+        /// Model and version, for people.
+        model: String,
+        /// The tree.
+        tree: Digest,
+        /// What is missing or too much.
+        detail: String,
+    },
+    /// The model's bytes are damaged or not here.
+    #[error("`{model}` is not served: {source}")]
+    Bytes {
+        /// Model and version, for people.
+        model: String,
+        /// What the store found.
+        source: StoreError,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on `{address}`: {source}")]
+    Bind {
+        /// Host and port.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Something that a server needs of the system failed.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file to predict for is not what it should be.
+    #[error("`{path}`: {detail}")]
+    Input {
+        /// The file, with a line or row where there is one.
+        path: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot {action} `{path}`: {source}")]
+    Io {
+        /// `read` or `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The model cannot be used, or did not predict.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// An image or table cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+}
+
+impl Diagnose for ServeError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotAModel { .. } => "serve::not-a-model",
+            Self::Bytes { source: StoreError::Missing { .. }, .. } => "serve::missing",
+            Self::Bytes { .. } => "serve::damaged",
+            Self::Bind { .. } => "serve::bind",
+            Self::System { .. } => "serve::system",
+            Self::Input { .. } => "serve::input",
+            Self::Io { .. } => "serve::io",
+            Self::Train(error) => error.code(),
+            Self::Data(error) => error.code(),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NotAModel { .. } => Exit::No,
+            Self::Bytes { source, .. } => source.exit(),
+            Self::Bind { .. } | Self::System { .. } | Self::Io { .. } => Exit::World,
+            Self::Input { .. } => Exit::Usage,
+            Self::Train(error) => error.exit(),
+            Self::Data(error) => error.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotAModel { .. } => Some("register the run of a model: `mlp model register RUN`".to_owned()),
+            Self::Bytes { source, .. } => {
+                source.hint().or_else(|| Some("fetch the model again from the project's store".to_owned()))
+            }
+            Self::Bind { .. } => Some("choose another `--port`, or `--port 0` for a free one".to_owned()),
+            Self::Io { .. } => Some("check that the path exists and that you may use it".to_owned()),
+            Self::System { .. } | Self::Input { .. } => None,
+            Self::Train(error) => error.hint(),
+            Self::Data(error) => error.hint(),
+        }
+    }
+
+    fn label(&self) -> Option<Label> {
+        match self {
+            Self::Train(error) => error.label(),
+            Self::Data(error) => error.label(),
+            _ => None,
+        }
+    }
+}
+
+/// The long explanations of this module's error codes.
+pub const EXPLAIN: &[Explain] = &[
+    Explain {
+        code: "serve::not-a-model",
+        text: "A model version is a folder with `model.json` and `model.safetensors` and nothing else. The tree \
+               that the ledger names for this version holds something else, so it is not loaded.",
+    },
+    Explain {
+        code: "serve::missing",
+        text: "The ledger names a model version whose bytes are not in the local store, nor on the project's \
+               store. Fetch them from a machine that has them, or train and register the model again.",
+    },
+    Explain {
+        code: "serve::damaged",
+        text: "Bytes of the model do not have the digest that the ledger names: a disk error, or somebody changed \
+               them. A damaged model is never served, not even in part; the server stops before it listens. Move \
+               the damaged file that the message names aside and fetch the model again.",
+    },
+    Explain {
+        code: "serve::bind",
+        text: "The address is in use, does not belong to this machine, or the port needs more rights (ports \
+               below 1024). `--port 0` takes a free port and prints it.",
+    },
+    Explain {
+        code: "serve::system",
+        text: "The system refused what a server needs, such as threads or signals.",
+    },
+    Explain {
+        code: "serve::input",
+        text: "A file given to `mlp predict` cannot be predicted for: its format is not one of PNG, JPEG, IDX, CSV \
+               or JSON lines, or its values do not fit what the model was trained on. Nothing was written.",
+    },
+    Explain {
+        code: "serve::io",
+        text: "A file that `mlp predict` reads or writes cannot be used. Results appear under their name only when \
+               they are complete.",
+    },
+];
