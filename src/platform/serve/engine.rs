@@ -83,7 +83,8 @@ fn predict(
             Inputs::U8(values) => Inputs::U8(Arc::new(values[range].to_vec())),
             Inputs::F32(values) => Inputs::F32(Arc::new(values[range].to_vec())),
         };
-        predictions.extend(served.model.predict(&chunk).map_err(|error| Refusal::internal(error.to_string()))?);
+        predictions
+            .extend(served.model.predict(&chunk).map_err(|error| Refusal::internal(error.to_string()))?);
     }
     let finite = |p: &Prediction| {
         p.value.is_none_or(f32::is_finite) && p.probabilities.iter().all(|value| value.is_finite())

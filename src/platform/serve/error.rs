@@ -98,7 +98,9 @@ impl Diagnose for ServeError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotAModel { .. } => Some("register the run of a model: `mlp model register RUN`".to_owned()),
+            Self::NotAModel { .. } => {
+                Some("register the run of a model: `mlp model register RUN`".to_owned())
+            }
             Self::Bytes { source, .. } => {
                 source.hint().or_else(|| Some("fetch the model again from the project's store".to_owned()))
             }

@@ -4,23 +4,25 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 use super::Refusal;
-use crate::platform::data::Inputs;
+use crate::platform::data::{Inputs, TableEncoding};
 
 /// Instances that one request may hold.
 pub const MAX_INSTANCES: usize = 4096;
 
 /// What one input of a model looks like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Signature {
     /// Shape without the batch dimension.
     pub shape: Vec<usize>,
     /// Whether values are pixels, whole numbers from 0 to 255, and not any numbers.
     pub pixels: bool,
-    /// Names of the columns of a table, in order; empty for images.
-    pub columns: Vec<String>,
+    /// How rows of a table become inputs; absent for images.
+    pub encoding: Option<TableEncoding>,
 }
 
 impl Signature {
@@ -181,10 +183,9 @@ impl<'de> Visitor<'de> for Instance<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.signature.columns.is_empty() {
-            write!(f, "an array of numbers of shape {:?}", self.signature.shape)
-        } else {
-            write!(f, "an object by column name or an array of {} numbers", self.signature.size())
+        match self.signature.encoding {
+            None => write!(f, "an array of numbers of shape {:?}", self.signature.shape),
+            Some(_) => write!(f, "an object by column name or an array of {} numbers", self.signature.size()),
         }
     }
 
@@ -205,29 +206,70 @@ impl<'de> Visitor<'de> for Instance<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let columns = &self.signature.columns;
-        if columns.is_empty() {
+        let Some(encoding) = &self.signature.encoding else {
             return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
-        }
-        let mut row = vec![None; columns.len()];
+        };
+        let refuse = |message: String| de::Error::custom(format!("instance {}: {message}", self.index));
+        let mut row = serde_json::Map::new();
         while let Some(key) = map.next_key::<String>()? {
-            let Some(column) = columns.iter().position(|column| *column == key) else {
-                let near = crate::base::nearest(&key, columns.iter().map(String::as_str));
+            if !encoding.columns.iter().any(|column| column.name == key) {
+                let names = encoding.columns.iter().map(|column| column.name.as_str());
+                let near = crate::base::nearest(&key, names);
                 let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                let message = format!("instance {}: unknown column `{}`{near}", self.index, short(&key));
-                return Err(de::Error::custom(message));
-            };
-            if row[column].replace(map.next_value::<f64>()?).is_some() {
-                return Err(de::Error::custom(format!("instance {}: `{key}` twice", self.index)));
+                return Err(refuse(format!("unknown column `{}`{near}", short(&key))));
+            }
+            let Cell(value) = map.next_value()?;
+            if row.insert(key.clone(), value).is_some() {
+                return Err(refuse(format!("column `{key}` twice")));
             }
         }
-        for (value, column) in row.into_iter().zip(columns) {
-            let value = value.ok_or_else(|| {
-                de::Error::custom(format!("instance {}: column `{column}` is missing", self.index))
-            })?;
-            self.values.push(value).map_err(de::Error::custom)?;
+        for value in encoding.encode_object(&row).map_err(|error| refuse(error.to_string()))? {
+            self.values.push(f64::from(value)).map_err(refuse)?;
         }
         Ok(())
+    }
+}
+
+/// A cell of a table: anything but arrays and objects.
+struct Cell(Value);
+
+impl<'de> Deserialize<'de> for Cell {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CellVisitor)
+    }
+}
+
+struct CellVisitor;
+
+impl<'de> Visitor<'de> for CellVisitor {
+    type Value = Cell;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, a text, true, false or null")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Cell, E> {
+        Ok(Cell(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Cell, E> {
+        Ok(Cell(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Cell, E> {
+        Ok(Cell(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Cell, E> {
+        Ok(Cell(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Cell, E> {
+        Ok(Cell(value.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Cell, E> {
+        Ok(Cell(Value::Null))
     }
 }
 

@@ -134,7 +134,8 @@ impl Keys for RequestKeys<'_> {
             "inputs" if self.batch.is_some() => return Err(de::Error::duplicate_field("inputs")),
             "inputs" => self.batch = Some(map.next_value_seed(Inputs { signature: self.signature })?),
             "outputs" => {
-                self.outputs = map.next_value::<Vec<Output>>()?.into_iter().map(|output| output.name).collect();
+                self.outputs =
+                    map.next_value::<Vec<Output>>()?.into_iter().map(|output| output.name).collect();
             }
             _ => {
                 let known = &["id", "parameters", "inputs", "outputs"];
@@ -171,7 +172,7 @@ impl<'de> Visitor<'de> for Inputs<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Batch, A::Error> {
         let one = || de::Error::custom(format!("`inputs` holds exactly one tensor, named `{INPUT}`"));
-        let seed = || Object(TensorKeys { signature: self.signature, ..TensorKeys::new(self.signature) });
+        let seed = || Object(TensorKeys::new(self.signature));
         let tensor = seq.next_element_seed(seed())?.ok_or_else(one)?;
         if seq.next_element::<de::IgnoredAny>()?.is_some() {
             return Err(one());
@@ -206,7 +207,8 @@ impl<'a> TensorKeys<'a> {
         let shape = self.shape.ok_or("a tensor needs `shape`")?;
         let values = self.values.ok_or("a tensor needs `data`")?;
         let wanted = &self.signature.shape;
-        let (count, rest) = shape.split_first().ok_or("`shape` is empty: the first dimension counts instances")?;
+        let (count, rest) =
+            shape.split_first().ok_or("`shape` is empty: the first dimension counts instances")?;
         if rest != wanted && rest != [self.signature.size()] {
             return Err(format!("shape {shape:?} does not fit: the model takes [n] and {wanted:?}"));
         }
@@ -248,7 +250,7 @@ mod tests {
     use super::*;
 
     fn signature() -> Signature {
-        Signature { shape: vec![1, 2, 2], pixels: true, columns: Vec::new() }
+        Signature { shape: vec![1, 2, 2], pixels: true, encoding: None }
     }
 
     fn refused(body: &str) -> String {
@@ -262,7 +264,10 @@ mod tests {
         let body = r#"{"outputs": [{"name": "label"}], "inputs": [{"data": [[[[1, 2], [3, 4]]]], "datatype": "FP32",
             "shape": [1, 1, 2, 2], "name": "input", "parameters": {"x": [1]}}], "id": "a", "parameters": {}}"#;
         let infer = infer(body.as_bytes(), &signature()).expect("reads");
-        assert_eq!((infer.id.as_deref(), infer.outputs.as_slice()), (Some("a"), ["label".to_owned()].as_slice()));
+        assert_eq!(
+            (infer.id.as_deref(), infer.outputs.as_slice()),
+            (Some("a"), ["label".to_owned()].as_slice())
+        );
         let (1, crate::platform::data::Inputs::U8(values)) = infer.batch else { panic!("not one image") };
         assert_eq!(values.as_slice(), [1, 2, 3, 4]);
     }

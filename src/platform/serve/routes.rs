@@ -204,12 +204,7 @@ async fn metadata(State(app): Shared, Path(named): Path<Named>) -> Answer {
     Ok(Json(answer).into_response())
 }
 
-async fn infer(
-    State(app): Shared,
-    Path(named): Path<Named>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
+async fn infer(State(app): Shared, Path(named): Path<Named>, headers: HeaderMap, body: Body) -> Answer {
     let served = Arc::clone(app.engine.served());
     check(&served, &named).map_err(Refusal::closing)?;
     let kind = content_type(&headers);

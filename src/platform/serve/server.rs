@@ -159,7 +159,10 @@ fn open_files() -> usize {
         // Without the right to raise it, the limit stays as it is.
         let _ = setrlimit(Resource::Nofile, wanted);
         let limit = getrlimit(Resource::Nofile).current;
-        limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)).saturating_sub(64).max(16)
+        limit
+            .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+            .saturating_sub(64)
+            .max(16)
             .min(Semaphore::MAX_PERMITS)
     }
     #[cfg(not(unix))]
