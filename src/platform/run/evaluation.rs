@@ -1,13 +1,19 @@
-//! Evaluating a stored model on a part of a dataset.
+//! Evaluations: a model on one part of a dataset, with every prediction kept as evidence.
 
-use super::RunError;
-use crate::base::{Digest, Evaluation, Record, Sink};
-use crate::infrastructure::store::Local;
+use super::{RunError, publish};
+use crate::base::{Digest, Evaluation, Record, RecordKind, Sink};
+use crate::infrastructure::store::{Local, NodeKind};
 use crate::platform::data::Dataset;
-use crate::platform::train::ModelSpec;
+use crate::platform::train::{self, Model, ModelSpec, TrainError};
 
-/// Evaluates the stored model `model_tree` on `part` of `dataset` at `tree`, keeps the predictions and the record.
-#[expect(clippy::too_many_arguments)]
+/// Evaluates the model whose files are `model_tree` on one part (`train`, `val` or `test`) of `dataset`, which must be
+/// checked out as `tree`.
+///
+/// The model is read from the store, which verifies it. The predictions, one JSON line of
+/// [`Prediction`](crate::platform::train::Prediction) per example in dataset order, are stored as a blob, and the
+/// record that names them is published.
+// The parts of one question; a struct would only be taken apart again.
+#[allow(clippy::too_many_arguments)]
 pub fn evaluate(
     store: &Local,
     author: &str,
@@ -18,6 +24,76 @@ pub fn evaluate(
     part: &str,
     sink: &dyn Sink,
 ) -> Result<(Digest, Record<Evaluation>), RunError> {
-    let _ = (store, author, model_tree, model, dataset, tree, part, sink);
-    todo!()
+    let trained = load(store, model_tree)?;
+    let image = (trained.shape.len() == 3).then_some(trained.shape.as_slice());
+    let parts = dataset.load(image, sink)?;
+    let Some(examples) = parts.part(part).filter(|examples| !examples.is_empty()) else {
+        return Err(TrainError::Data(format!("`{}` has no part `{part}`", dataset.name)).into());
+    };
+    if parts.classes != trained.classes {
+        let detail = format!("`{}` has other classes than the model was trained on", dataset.name);
+        return Err(TrainError::Data(detail).into());
+    }
+    let evaluated = train::evaluate(&trained, model, examples, sink)?;
+    let mut lines = Vec::new();
+    for prediction in &evaluated.predictions {
+        // Plain strings and numbers: writing to memory cannot fail.
+        let _ = serde_json::to_writer(&mut lines, prediction);
+        lines.push(b'\n');
+    }
+    let predictions = store.put(&lines)?;
+    let body = Evaluation {
+        model: model_tree,
+        data: dataset.name.clone(),
+        tree,
+        settings: dataset.settings(),
+        part: part.to_owned(),
+        examples: examples.len() as u64,
+        metrics: evaluated.metrics,
+        slices: evaluated.slices,
+        confusion: evaluated.confusion,
+        predictions,
+    };
+    let record = Record::new(author, vec![model_tree, tree], body);
+    let id = publish(store, &record, dataset.name.as_str(), &[model_tree, predictions])?;
+    Ok((id, record))
+}
+
+/// The newest evaluation that answers the same question: same model, data, settings and part, and every metric and
+/// slice that `model` asks for.
+pub fn find_evaluation(
+    store: &Local,
+    model_tree: Digest,
+    model: &ModelSpec,
+    dataset: &Dataset,
+    tree: Digest,
+    part: &str,
+) -> Result<Option<(Digest, Record<Evaluation>)>, RunError> {
+    let settings = dataset.settings();
+    let by = model.evaluate.slices.as_ref().map(|slices| slices.by.as_str());
+    for id in store.records(RecordKind::Evaluation)?.into_iter().rev() {
+        let record = store.record::<Evaluation>(&id)?;
+        let body = &record.body;
+        let same = (body.model, &body.data, body.tree, body.settings, body.part.as_str())
+            == (model_tree, &dataset.name, tree, settings, part);
+        let complete = model.evaluate.metrics.iter().all(|metric| body.metrics.contains_key(metric))
+            && by.is_none_or(|by| body.slices.iter().any(|slice| slice.by == by));
+        if same && complete {
+            return Ok(Some((id, record)));
+        }
+    }
+    Ok(None)
+}
+
+/// The model whose files are the tree `tree`, every byte verified.
+fn load(store: &Local, tree: Digest) -> Result<Model, RunError> {
+    let file = |name: &str| -> Result<Vec<u8>, RunError> {
+        match store.find(&tree, name)? {
+            Some(node) if matches!(node.kind, NodeKind::File | NodeKind::Executable) => {
+                Ok(store.read(&node.id)?)
+            }
+            _ => Err(TrainError::Model(format!("its tree {tree} has no file `{name}`")).into()),
+        }
+    };
+    Ok(Model::from_bytes(&file("model.json")?, &file("model.safetensors")?)?)
 }

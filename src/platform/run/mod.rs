@@ -7,7 +7,7 @@ mod record;
 mod spec;
 
 pub use error::{EXPLAIN as RUN_EXPLAIN, RunError};
-pub use evaluation::evaluate;
+pub use evaluation::{evaluate, find_evaluation};
 pub use plan::Plan;
 pub use record::{publish, runs};
 pub use spec::{Param, StepSpec};
