@@ -1,6 +1,6 @@
 //! Where each key and value of a YAML text stands: what the typed reading forgets, and messages need.
 
-use serde_yaml::granit_parser::{Event, Parser, Span, options};
+use serde_yaml::granit_parser::{ErrorKind, Event, Parser, Span, StructureStyle, options};
 
 /// A place in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,16 @@ struct Node {
 /// The nodes of a text, as far as it can be read.
 pub(super) struct Outline {
     nodes: Vec<Node>,
+    /// Where the text stops being YAML.
+    pub(super) broken: Option<Broken>,
+}
+
+/// A mistake against the grammar of YAML.
+pub(super) struct Broken {
+    pub(super) kind: ErrorKind,
+    pub(super) place: Place,
+    /// The innermost bracket that is open there: `{` or `[`, and its line.
+    pub(super) open: Option<(char, usize)>,
 }
 
 /// A collection that is being read.
@@ -49,10 +59,28 @@ impl Outline {
     /// Reads the places of `text`, stopping at the first error or limit.
     pub(super) fn of(text: &str) -> Self {
         let limits = options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
-        let mut outline = Self { nodes: Vec::new() };
+        let mut outline = Self { nodes: Vec::new(), broken: None };
         let mut open: Vec<Open> = Vec::new();
+        let mut brackets: Vec<Option<(char, usize)>> = Vec::new();
         for event in Parser::new_from_str_with_options(text, limits) {
-            let Ok((event, span)) = event else { break };
+            let (event, span) = match event {
+                Ok(event) => event,
+                Err(error) => {
+                    let at = error.marker();
+                    let place = Place { line: at.line().max(1), column: at.col() + 1, width: 1 };
+                    let open = brackets.last().copied().flatten();
+                    outline.broken = Some(Broken { kind: error.kind().clone(), place, open });
+                    break;
+                }
+            };
+            let bracket =
+                |style, bracket| (style == StructureStyle::Flow).then_some((bracket, span.start.line()));
+            match &event {
+                Event::MappingStart(style, ..) => brackets.push(bracket(*style, '{')),
+                Event::SequenceStart(style, ..) => brackets.push(bracket(*style, '[')),
+                Event::MappingEnd | Event::SequenceEnd => drop(brackets.pop()),
+                _ => {}
+            }
             if outline.nodes.len() >= MAX_NODES {
                 break;
             }
@@ -127,27 +155,25 @@ impl Outline {
         Some(if node.ends > node.value.line { node.key.unwrap_or(node.value) } else { node.value })
     }
 
-    /// The place of the key at `path`, or of the nearest one around it.
-    pub(super) fn key(&self, path: &[&str]) -> Option<Place> {
-        let mut at = 0;
-        for step in path {
-            match self.child(at, step) {
-                Some(child) => at = child,
-                None => break,
-            }
-        }
-        let node = self.nodes.get(at)?;
-        Some(node.key.unwrap_or(node.value))
+    /// The place of the collection that holds the key or value at a place.
+    pub(super) fn around(&self, line: usize, column: usize) -> Option<Place> {
+        let path = &self.nodes.get(self.nodes.get(self.at(line, column)?)?.parent)?;
+        path.key.or(Some(path.value))
+    }
+
+    fn at(&self, line: usize, column: usize) -> Option<usize> {
+        let at = |place: &Place| place.line == line && place.column == column;
+        self.nodes.iter().rposition(|node| node.key.as_ref().is_some_and(at) || at(&node.value))
+    }
+
+    /// Whether a key stands at a place.
+    pub(super) fn is_key(&self, line: usize, column: usize) -> bool {
+        self.nodes.iter().any(|node| node.key.is_some_and(|key| (key.line, key.column) == (line, column)))
     }
 
     /// The name of what stands at a place: `models.digits.train`; empty at the root and where nothing is known.
     pub(super) fn path_at(&self, line: usize, column: usize) -> String {
-        let at = |place: &Place| place.line == line && place.column == column;
-        let Some(node) =
-            self.nodes.iter().rposition(|node| node.key.as_ref().is_some_and(at) || at(&node.value))
-        else {
-            return String::new();
-        };
+        let Some(node) = self.at(line, column) else { return String::new() };
         self.path_of(node)
     }
 
@@ -208,7 +234,6 @@ mod tests {
         let outline = Outline::of(TEXT);
         assert_eq!(outline.value(&["a", "[0]", "ç"]), Some(Place { line: 2, column: 15, width: 1 }));
         assert_eq!(outline.value(&["a", "[1]"]), Some(Place { line: 3, column: 5, width: 1 }));
-        assert_eq!(outline.key(&["d", "e"]), Some(Place { line: 4, column: 8, width: 1 }));
         assert_eq!(outline.value(&["g", "e"]), Some(Place { line: 5, column: 4, width: 2 }));
         assert_eq!(outline.value(&["a"]), Some(Place { line: 1, column: 1, width: 1 }));
     }

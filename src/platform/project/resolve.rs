@@ -1,6 +1,10 @@
 //! What types cannot hold: every reference names something, every number makes sense.
 
-use super::Manifest;
+use super::{Manifest, profile};
+use crate::base::{Name, nearest};
+use crate::platform::data::{DataSpec, Expectation, Format, Range, Source};
+use crate::platform::model::{Approvals, GateSpec, Waiver};
+use crate::platform::train::{Augment, Layer, ModelSpec};
 
 /// A mistake whose place is still a path of keys.
 #[derive(Debug)]
@@ -10,12 +14,381 @@ pub(super) struct Wrong {
     pub(super) hint: Option<String>,
     /// Keys from the root; positions in lists are `[2]`.
     pub(super) path: Vec<String>,
-    /// Whether the key is at fault, not the value.
-    pub(super) at_key: bool,
 }
 
+impl Wrong {
+    fn value(path: &[&str], message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            code: "project::invalid-value",
+            message: format!("`{}`: {}", dotted(path), message.into()),
+            hint: Some(hint.into()),
+            path: path.iter().map(|step| (*step).to_owned()).collect(),
+        }
+    }
+
+    fn reference(path: &[&str], kind: &str, wrong: &str, known: &[&str]) -> Self {
+        let hint = match nearest(wrong, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => format!("`mlp.yaml` has no {kind} yet"),
+            None => format!(
+                "there is {}",
+                known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            ),
+        };
+        let wrong = wrong.chars().take(80).collect::<String>();
+        let message = format!("no {kind} `{}`", wrong.escape_debug());
+        Self { code: "project::unknown-reference", ..Self::value(path, message, hint) }
+    }
+}
+
+fn dotted(path: &[&str]) -> String {
+    path.join(".").replace(".[", "[")
+}
+
+type Checked = Result<(), Wrong>;
+
+/// Metrics that an evaluation gives.
+pub(super) const METRICS: [&str; 7] = ["accuracy", "macro_f1", "ece", "log_loss", "mae", "rmse", "r2"];
+
+/// Parts of a dataset.
+const PARTS: [&str; 3] = ["train", "val", "test"];
+
 /// Checks a manifest as read.
-pub(super) fn check(manifest: &Manifest) -> Result<(), Wrong> {
-    let _ = manifest;
+pub(super) fn check(manifest: &Manifest) -> Checked {
+    if manifest.mlp != 1 {
+        let message = format!("version {} of the format is not known", manifest.mlp);
+        return Err(Wrong {
+            code: "project::version",
+            ..Wrong::value(&["mlp"], message, "this version of mlp knows `mlp: 1`")
+        });
+    }
+    relative(&["trust", "signers"], &manifest.trust.signers)?;
+    for (name, data) in &manifest.data {
+        dataset(&["data", name.as_str()], data)?;
+    }
+    apart(manifest)?;
+    for (name, spec) in &manifest.models {
+        model(manifest, &["models", name.as_str()], spec)?;
+    }
+    for (name, step) in &manifest.steps {
+        let path = ["steps", name.as_str()];
+        if manifest.models.contains_key(name) {
+            let message = format!("`{name}` is a model too, and `mlp run {name}` must mean one of them");
+            return Err(Wrong::value(&path, message, "give the step another name"));
+        }
+        for (key, files) in [("in", &step.inputs), ("out", &step.outputs)] {
+            for (i, file) in files.iter().enumerate() {
+                relative(&[&path[..], &[key, &index(i)]].concat(), file)?;
+            }
+        }
+    }
+    stages(manifest)?;
+    for (i, waiver) in manifest.waivers.iter().enumerate() {
+        waived(manifest, &["waivers", &index(i)], waiver)?;
+    }
+    Ok(())
+}
+
+fn index(i: usize) -> String {
+    format!("[{i}]")
+}
+
+/// A path that stays within the project.
+fn relative(path: &[&str], file: &str) -> Checked {
+    let part = |part: &str| part == ".." || part == ".git";
+    let outside = file.starts_with('/') || file.split(['/', '\\']).any(part) || file.get(1..2) == Some(":");
+    if file.is_empty() || outside || file.contains('\\') {
+        let message = format!("`{}` is not a path within the project", file.escape_debug());
+        return Err(Wrong::value(
+            path,
+            message,
+            "write it relative to `mlp.yaml`, with `/` and without `..`",
+        ));
+    }
+    Ok(())
+}
+
+fn at<'a>(path: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    [path, more].concat()
+}
+
+/// A number within a range; what is not a number is outside.
+fn between(path: &[&str], value: f64, range: std::ops::RangeInclusive<f64>, hint: &str) -> Checked {
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        Err(Wrong::value(path, format!("{value} is out of range"), hint))
+    }
+}
+
+fn dataset(path: &[&str], data: &DataSpec) -> Checked {
+    relative(&at(path, &["path"]), &data.path)?;
+    if let Some(card) = &data.card {
+        relative(&at(path, &["card"]), card)?;
+    }
+    if data.format == Format::Csv && data.target.is_none() {
+        let message = "a CSV dataset needs `target`, the column that is predicted";
+        let hint = "add `target: COLUMN` there";
+        return Err(Wrong { code: "project::missing-key", ..Wrong::value(path, message, hint) });
+    }
+    for (i, item) in data.source.iter().enumerate() {
+        source(&at(path, &["source", &index(i)]), item)?;
+    }
+    for (i, expectation) in data.expect.iter().enumerate() {
+        let at_item = at(path, &["expect"]);
+        let i = index(i);
+        let range = match expectation {
+            Expectation::Rows(range) | Expectation::PerClass(range) => *range,
+            Expectation::Column(column) => Range { min: column.min, max: column.max },
+        };
+        if let (Some(min), Some(max)) = (range.min, range.max)
+            && !(min <= max)
+        {
+            return Err(Wrong::value(&at(&at_item, &[&i]), "`min` is over `max`", "exchange them"));
+        }
+        if let Expectation::Column(column) = expectation
+            && let Some(missing) = column.missing
+        {
+            let hint = "a share is between 0 and 1";
+            between(&at(&at_item, &[&i, "column", "missing"]), missing, 0.0..=1.0, hint)?;
+        }
+    }
+    let split = data.split;
+    for (key, share) in [("val", split.val), ("test", split.test)] {
+        between(&at(path, &["split", key]), share, 0.0..=0.95, "a share is between 0 and 0.95")?;
+    }
+    if split.val + split.test > 0.99 {
+        return Err(Wrong::value(
+            &at(path, &["split"]),
+            "nothing is left to train on",
+            "make `val` or `test` smaller",
+        ));
+    }
+    Ok(())
+}
+
+fn source(path: &[&str], source: &Source) -> Checked {
+    match (&source.url, &source.digits) {
+        (Some(_), Some(_)) => Err(Wrong::value(path, "both `url` and `digits`", "make two entries of it")),
+        (None, None) => Err(Wrong::value(path, "neither `url` nor `digits`", "add one of them")),
+        (None, Some(_)) => Ok(()),
+        (Some(url), None) => {
+            let parsed = url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            if parsed.is_none_or(|url| url.host_str().is_none()) {
+                let message = "not an http or https URL".to_owned();
+                return Err(Wrong::value(&at(path, &["url"]), message, "write it as `https://host/file`"));
+            }
+            let hex = |text: &String| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+            if source.sha256.as_ref().is_some_and(|sum| !hex(sum)) {
+                let hint = "`sha256sum FILE` prints it";
+                return Err(Wrong::value(&at(path, &["sha256"]), "not 64 hexadecimal digits", hint));
+            }
+            source.file.as_ref().map_or(Ok(()), |file| relative(&at(path, &["file"]), file))
+        }
+    }
+}
+
+/// No dataset lies in another.
+fn apart(manifest: &Manifest) -> Checked {
+    let parts = |data: &DataSpec| -> Vec<String> {
+        data.path.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect()
+    };
+    for (name, data) in &manifest.data {
+        for (other, outer) in manifest.data.iter().filter(|(other, _)| *other != name) {
+            if parts(data).starts_with(&parts(outer)) {
+                let message =
+                    format!("`{}` lies in the folder of the dataset `{other}`", data.path.escape_debug());
+                let hint = "give every dataset a folder of its own";
+                return Err(Wrong::value(&["data", name.as_str(), "path"], message, hint));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn model(manifest: &Manifest, path: &[&str], spec: &ModelSpec) -> Checked {
+    if !manifest.data.contains_key(&spec.data) {
+        let known: Vec<&str> = manifest.data.keys().map(Name::as_str).collect();
+        return Err(Wrong::reference(&at(path, &["data"]), "dataset", spec.data.as_str(), &known));
+    }
+    if let Some(card) = &spec.card {
+        relative(&at(path, &["card"]), card)?;
+    }
+    if let Some(normalize) = spec.input.normalize
+        && !(normalize.std > 0.0 && normalize.std.is_finite() && normalize.mean.is_finite())
+    {
+        return Err(Wrong::value(
+            &at(path, &["input", "normalize"]),
+            "`std` must be over 0",
+            "see `mlp data info`",
+        ));
+    }
+    if spec.network.is_empty() {
+        return Err(Wrong::value(
+            &at(path, &["network"]),
+            "a network needs layers",
+            "begin with `- linear: 10`",
+        ));
+    }
+    layers(&at(path, &["network"]), &spec.network)?;
+    let train = &spec.train;
+    for (key, zero) in [("epochs", train.epochs == 0), ("batch_size", train.batch_size == 0)] {
+        if zero {
+            return Err(Wrong::value(
+                &at(path, &["train", key]),
+                "must be at least 1",
+                "write a larger number",
+            ));
+        }
+    }
+    for (i, change) in train.augment.iter().enumerate() {
+        let size = match *change {
+            Augment::Shift(pixels) => f64::from(pixels),
+            Augment::Rotate(degrees) => f64::from(degrees),
+            Augment::Noise(deviation) => f64::from(deviation),
+        };
+        between(&at(path, &["train", "augment", &index(i)]), size, 0.0..=1024.0, "write a number from 0 on")?;
+    }
+    if let Some(stop) = &train.early_stop {
+        let metrics: Vec<String> = std::iter::once("train.loss".to_owned())
+            .chain(["loss"].iter().chain(&METRICS).map(|metric| format!("val.{metric}")))
+            .collect();
+        if !metrics.contains(&stop.metric) {
+            let known: Vec<&str> = metrics.iter().map(String::as_str).collect();
+            return Err(Wrong::reference(
+                &at(path, &["train", "early_stop", "metric"]),
+                "metric",
+                &stop.metric,
+                &known,
+            ));
+        }
+    }
+    for (i, name) in spec.evaluate.metrics.iter().enumerate() {
+        metric(&at(path, &["evaluate", "metrics", &index(i)]), name)?;
+    }
+    Ok(())
+}
+
+fn layers(path: &[&str], layers_of: &[Layer]) -> Checked {
+    for (i, layer) in layers_of.iter().enumerate() {
+        let i = index(i);
+        match layer {
+            Layer::Dropout(share) => {
+                let hint = "a share is at least 0 and below 1";
+                between(&at(path, &[&i, "dropout"]), f64::from(*share), 0.0..=0.999, hint)?;
+            }
+            Layer::Residual(inner) => layers(&at(path, &[&i, "residual"]), inner)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn metric(path: &[&str], name: &str) -> Checked {
+    if METRICS.contains(&name) { Ok(()) } else { Err(Wrong::reference(path, "metric", name, &METRICS)) }
+}
+
+fn part(path: &[&str], name: &str) -> Checked {
+    if PARTS.contains(&name) { Ok(()) } else { Err(Wrong::reference(path, "part", name, &PARTS)) }
+}
+
+fn stages(manifest: &Manifest) -> Checked {
+    let known = profile::merged(manifest);
+    let known: Vec<&str> = known.keys().map(Name::as_str).collect();
+    for (stage, spec) in &manifest.stages {
+        for (name, gate) in &spec.gates {
+            gate_of(manifest, &known, &["stages", stage.as_str(), "gates", name.as_str()], gate)?;
+        }
+    }
+    Ok(())
+}
+
+fn gate_of(manifest: &Manifest, stages: &[&str], path: &[&str], gate: &GateSpec) -> Checked {
+    let data = |key: &str, name: &Name| {
+        let known: Vec<&str> = manifest.data.keys().map(Name::as_str).collect();
+        if known.contains(&name.as_str()) {
+            return Ok(());
+        }
+        Err(Wrong::reference(&at(path, &[key]), "dataset", name.as_str(), &known))
+    };
+    match gate {
+        GateSpec::Metric(bound) => {
+            let path = at(path, &["metric"]);
+            metric(&at(&path, &["name"]), &bound.name)?;
+            part(&at(&path, &["on"]), &bound.on)?;
+            match (bound.min, bound.max) {
+                (None, None) => {
+                    Err(Wrong::value(&path, "a gate without a bound passes everything", "add `min` or `max`"))
+                }
+                (Some(min), Some(max)) if !(min <= max) => {
+                    Err(Wrong::value(&path, "`min` is over `max`, so that nothing can pass", "exchange them"))
+                }
+                (min, max) if [min, max].iter().flatten().any(|limit| !limit.is_finite()) => {
+                    Err(Wrong::value(&path, "a bound is not a finite number", "write a number"))
+                }
+                _ => Ok(()),
+            }
+        }
+        GateSpec::Compare(compare) => {
+            let path = at(path, &["compare"]);
+            if !stages.contains(&compare.to.as_str()) {
+                return Err(Wrong::reference(&at(&path, &["to"]), "stage", compare.to.as_str(), stages));
+            }
+            if compare.metric != "accuracy" {
+                let message =
+                    format!("McNemar's test compares `accuracy`, not `{}`", compare.metric.escape_debug());
+                return Err(Wrong::value(&at(&path, &["metric"]), message, "write `metric: accuracy`"));
+            }
+            between(&at(&path, &["alpha"]), compare.alpha, 1e-9..=0.5, "a usual level is 0.05")
+        }
+        GateSpec::Slices(slices) => {
+            let path = at(path, &["slices"]);
+            metric(&at(&path, &["metric"]), &slices.metric)?;
+            part(&at(&path, &["on"]), &slices.on)?;
+            between(&at(&path, &["min"]), slices.min, f64::MIN..=f64::MAX, "write a number")
+        }
+        GateSpec::Expectations(name) => data("expectations", name),
+        GateSpec::Leakage(name) => data("leakage", name),
+        GateSpec::Approvals(approvals) => approval(manifest, &at(path, &["approvals"]), approvals),
+        GateSpec::Command(command) if command.trim().is_empty() => Err(Wrong::value(
+            &at(path, &["command"]),
+            "the command is empty",
+            "write a command line for `sh -c`",
+        )),
+        GateSpec::Command(_) | GateSpec::Code(_) | GateSpec::ModelCard(_) => Ok(()),
+    }
+}
+
+fn approval(manifest: &Manifest, path: &[&str], approvals: &Approvals) -> Checked {
+    if !manifest.project.roles.contains_key(&approvals.role) {
+        let known: Vec<&str> = manifest.project.roles.keys().map(Name::as_str).collect();
+        return Err(Wrong::reference(&at(path, &["role"]), "role", approvals.role.as_str(), &known));
+    }
+    if approvals.count == 0 {
+        return Err(Wrong::value(&at(path, &["count"]), "nobody is asked", "ask for at least 1"));
+    }
+    approvals.also.as_ref().map_or(Ok(()), |also| approval(manifest, &at(path, &["also"]), also))
+}
+
+fn waived(manifest: &Manifest, path: &[&str], waiver: &Waiver) -> Checked {
+    let merged = profile::merged(manifest);
+    let stages: Vec<&str> = merged.keys().map(Name::as_str).collect();
+    let Some(stage) = merged.get(&waiver.stage) else {
+        return Err(Wrong::reference(&at(path, &["stage"]), "stage", waiver.stage.as_str(), &stages));
+    };
+    if !stage.gates.contains_key(&waiver.gate) {
+        let gates: Vec<&str> = stage.gates.keys().map(Name::as_str).collect();
+        let kind = format!("gate of the stage `{}` named", waiver.stage);
+        return Err(Wrong::reference(&at(path, &["gate"]), &kind, waiver.gate.as_str(), &gates));
+    }
+    for (key, text) in [("reason", &waiver.reason), ("signer", &waiver.signer)] {
+        if text.trim().is_empty() {
+            return Err(Wrong::value(&at(path, &[key]), "must not be empty", "somebody must answer for it"));
+        }
+    }
+    if waiver.until.parse::<jiff::civil::Date>().is_err() || waiver.until.len() != 10 {
+        let message = format!("`{}` is not a date", waiver.until.escape_debug());
+        return Err(Wrong::value(&at(path, &["until"]), message, "write it as `2026-12-31`"));
+    }
     Ok(())
 }

@@ -148,7 +148,7 @@ impl Source {
         super::resolve::check(&manifest).map_err(|wrong| {
             let outline = Outline::of(&self.text);
             let path: Vec<&str> = wrong.path.iter().map(String::as_str).collect();
-            let place = if wrong.at_key { outline.key(&path) } else { outline.value(&path) };
+            let place = outline.value(&path);
             self.mistake(wrong.code, wrong.message, wrong.hint, place)
         })?;
         Ok(manifest)

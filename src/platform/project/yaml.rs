@@ -1,8 +1,9 @@
 //! From YAML to types within limits, and the parser's complaints in the words of this project.
 
+use serde_yaml::granit_parser::ErrorKind;
 use serde_yaml::{Error, MessageFormatter, UserMessageFormatter};
 
-use super::outline::{Outline, Place};
+use super::outline::{Broken, Outline, Place};
 use super::source::Source;
 use super::{Manifest, Mistake};
 use crate::base::nearest;
@@ -45,58 +46,116 @@ fn explain(source: &Source, error: &Error) -> Mistake {
         column: (at.column() as usize).max(1),
         width: word(source.line(at.line() as usize), at.column() as usize),
     });
-    if let Some(place) = place
-        && is_syntax(error)
-        && source.line(place.line).chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t')
-    {
-        return source.tab(place.line);
-    }
     let outline = Outline::of(source.text());
-    let (code, message, hint, place) = describe(error, place, &outline);
+    let (code, message, hint, place) = match &outline.broken {
+        // The types complain about what they got of a broken text; the cause is what counts.
+        Some(broken) if !is_too_much(error) => match syntax(source, broken) {
+            Ok(described) => described,
+            Err(tab) => return tab,
+        },
+        _ => describe(source, error, place, &outline),
+    };
     source.mistake(code, message, hint, place)
 }
 
-/// Number of characters of the word or quoted text at a column.
+fn is_too_much(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Budget { .. }
+            | Error::AliasReplayLimitExceeded { .. }
+            | Error::AliasReplayStackDepthExceeded { .. }
+            | Error::AliasExpansionLimitExceeded { .. }
+            | Error::AliasReplayCounterOverflow { .. }
+    )
+}
+
+/// What is wrong with the grammar, or the mistake of a tab.
+fn syntax(source: &Source, broken: &Broken) -> Result<Described, Mistake> {
+    let place = Some(broken.place);
+    let line = source.line(broken.place.line);
+    if line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t') {
+        return Err(source.tab(broken.place.line));
+    }
+    Ok(match (&broken.kind, broken.open) {
+        (ErrorKind::RecursionLimitExceeded, _) => too_much(place),
+        (ErrorKind::UnknownAnchor, _) => {
+            let hint =
+                "define it with `&name` before it is used, or quote a text that begins with `*`".to_owned();
+            ("project::syntax", "the alias names no anchor".to_owned(), Some(hint), place)
+        }
+        (ErrorKind::UnclosedQuotedScalar, _) => {
+            let hint = "close the quote".to_owned();
+            ("project::syntax", "a quote is not closed".to_owned(), Some(hint), place)
+        }
+        (kind, Some((bracket, opened))) => {
+            let hint = format!(
+                "look at the `{bracket}` of line {opened}: is it closed, with commas between its entries?"
+            );
+            ("project::syntax", plain(kind), Some(hint), place)
+        }
+        (kind, None) => {
+            let hint =
+                "look at the indentation, and for a missing colon, space or quote at this place or before it";
+            ("project::syntax", plain(kind), Some(hint.to_owned()), place)
+        }
+    })
+}
+
+/// The parser's words, as a fragment of ours.
+fn plain(kind: &ErrorKind) -> String {
+    match kind {
+        ErrorKind::SimpleKeyExpected => "expected `:` after the key".to_owned(),
+        kind => kind.to_string(),
+    }
+}
+
+fn too_much(place: Option<Place>) -> Described {
+    let hint = "a project file is written by people; flatten it and use fewer aliases".to_owned();
+    ("project::too-large", "the file nests too deeply or unfolds to too much".to_owned(), Some(hint), place)
+}
+
+/// Number of characters of the plain or quoted text at a column.
 fn word(line: &str, column: usize) -> usize {
-    let mut rest = line.chars().skip(column.saturating_sub(1)).peekable();
+    let mut rest = line.chars().skip(column.saturating_sub(1));
+    let end = |c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}' | ':' | '#');
     match rest.next() {
         Some(quote @ ('"' | '\'')) => rest.take_while(|c| *c != quote).count() + 2,
-        Some(c) if c.is_alphanumeric() || c == '_' || c == '-' || c == '.' => {
-            1 + rest.take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.')).count()
-        }
+        Some(c) if !end(c) => 1 + rest.take_while(|c| !end(*c)).count(),
         _ => 1,
     }
 }
 
-fn is_syntax(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::ExternalMessage { .. }
-            | Error::Eof { .. }
-            | Error::Message { .. }
-            | Error::UnknownAnchor { .. }
-            | Error::ContainerEndMismatch { .. }
-    )
-}
-
+/// Code, message, hint and place.
 type Described = (&'static str, String, Option<String>, Option<Place>);
 
-fn describe(error: &Error, place: Option<Place>, outline: &Outline) -> Described {
+fn describe(source: &Source, error: &Error, place: Option<Place>, outline: &Outline) -> Described {
     let at = place.map(|place| (place.line, place.column));
-    let here = at.map(|(line, column)| outline.path_at(line, column)).unwrap_or_default();
     let around = at.map(|(line, column)| outline.parent_at(line, column)).unwrap_or_default();
-    let text = UserMessageFormatter.format_message(error).into_owned();
+    let here = match at {
+        Some((line, column)) => outline.path_at(line, column),
+        None => String::new(),
+    };
+    let expected = |what: &str| {
+        let message = format!("{}expected {what}{}", prefix(&here), found(source, place));
+        ("project::wrong-type", message, None, place)
+    };
     match error {
+        error if is_too_much(error) => too_much(place),
         Error::SerdeUnknownField { field, expected, .. } => {
             let message = format!("unknown key `{}`{}", shown(field), within(&around));
             ("project::unknown-key", message, suggestion(field, expected, "key"), place)
         }
         Error::SerdeUnknownVariant { variant, expected, .. } => {
-            let message = format!("unknown value `{}`{}", shown(variant), named(&here));
+            let is_key = at.is_some_and(|(line, column)| outline.is_key(line, column));
+            let message = match is_key {
+                true => format!("unknown key `{}`{}", shown(variant), within(&around)),
+                false => format!("{}unknown value `{}`", prefix(&here), shown(variant)),
+            };
             ("project::unknown-value", message, suggestion(variant, expected, "value"), place)
         }
         Error::SerdeMissingField { field, .. } => {
-            let message = format!("the key `{field}` is missing{}", within(&here));
+            let message = format!("the key `{field}` is missing{}", within(&around));
+            let place = at.and_then(|(line, column)| outline.around(line, column)).or(place);
             ("project::missing-key", message, Some(format!("add `{field}:` there")), place)
         }
         Error::DuplicateMappingKey { key, .. } => {
@@ -106,56 +165,12 @@ fn describe(error: &Error, place: Option<Place>, outline: &Outline) -> Described
                 Some(first) => format!("the first one stands on line {}; keep one of them", first.line),
                 None => "keep one of them".to_owned(),
             };
-            (
-                "project::duplicate-key",
-                format!("the key{key} stands twice{}", within(&around)),
-                Some(hint),
-                place,
-            )
-        }
-        Error::Budget { .. }
-        | Error::AliasReplayLimitExceeded { .. }
-        | Error::AliasReplayStackDepthExceeded { .. }
-        | Error::AliasExpansionLimitExceeded { .. }
-        | Error::AliasReplayCounterOverflow { .. } => {
-            let hint = "a project file is written by people; flatten it and use fewer aliases".to_owned();
-            let message = "the file nests too deeply or unfolds to too much".to_owned();
-            ("project::too-large", message, Some(hint), place)
+            let message = format!("the key{key} stands twice{}", within(&around));
+            ("project::duplicate-key", message, Some(hint), place)
         }
         Error::MultipleDocuments { .. } => {
             let hint = Some("keep the first and remove the lines from `---` on".to_owned());
             ("project::syntax", "the file holds more than one document".to_owned(), hint, place)
-        }
-        Error::UnknownAnchor { .. } => {
-            let hint = Some(
-                "define it with `&name` before it is used, or quote a text that begins with `*`".to_owned(),
-            );
-            ("project::syntax", "the alias names no anchor".to_owned(), hint, place)
-        }
-        Error::Eof { .. } => {
-            let hint = Some("something is not finished: look for what is missing at the end".to_owned());
-            ("project::syntax", "the file ends too early".to_owned(), hint, place)
-        }
-        Error::ExternalMessage { .. }
-            if text.contains("nest") || text.contains("limit") || text.contains("depth") =>
-        {
-            let hint = Some("a project file is written by people; flatten it".to_owned());
-            ("project::too-large", "the file nests too deeply".to_owned(), hint, place)
-        }
-        Error::ExternalMessage { .. } => {
-            let hint = Some(
-                "look a little before this place for a missing quote, bracket, colon or space".to_owned(),
-            );
-            ("project::syntax", text, hint, place)
-        }
-        Error::Message { .. } => ("project::invalid-value", format!("{}{text}", prefix(&here)), None, place),
-        Error::SerdeInvalidType { unexpected, expected, .. }
-        | Error::SerdeInvalidValue { unexpected, expected, .. } => {
-            let message = format!("{}expected {expected}, found {}", prefix(&here), shown(unexpected));
-            ("project::wrong-type", message, None, place)
-        }
-        Error::InvalidScalar { ty, .. } => {
-            ("project::wrong-type", format!("{}expected {}", prefix(&here), type_name(ty)), None, place)
         }
         Error::NullIntoString { .. } => {
             let hint = Some(
@@ -163,8 +178,41 @@ fn describe(error: &Error, place: Option<Place>, outline: &Outline) -> Described
             );
             ("project::wrong-type", format!("{}expected a text, found nothing", prefix(&here)), hint, place)
         }
-        _ => ("project::wrong-type", format!("{}{text}", prefix(&here)), None, place),
+        Error::SerdeInvalidType { expected: what, .. } | Error::SerdeInvalidValue { expected: what, .. } => {
+            expected(what)
+        }
+        Error::InvalidScalar { ty, .. } => expected(type_name(ty)),
+        Error::Unexpected { expected: what, .. } => expected(match *what {
+            "mapping start" => "a mapping (`key: value`)",
+            "sequence start" => "a list (`[…]`, or lines that begin with `- `)",
+            "string scalar" | "scalar" | "value" => "a single value",
+            other => other,
+        }),
+        Error::Message { .. } => {
+            let text = UserMessageFormatter.format_message(error).into_owned();
+            ("project::invalid-value", format!("{}{}", prefix(&here), printable(&text)), None, place)
+        }
+        error => {
+            let text = UserMessageFormatter.format_message(error).into_owned();
+            ("project::wrong-type", format!("{}{}", prefix(&here), printable(&text)), None, place)
+        }
     }
+}
+
+/// `, found X`, for what a place holds in one line.
+fn found(source: &Source, place: Option<Place>) -> String {
+    let Some(place) = place else { return String::new() };
+    let text: String = source.line(place.line).chars().skip(place.column - 1).take(place.width).collect();
+    match text.as_str() {
+        "" | ":" => ", found nothing".to_owned(),
+        "[" | "-" => ", found a list".to_owned(),
+        "{" => ", found a mapping".to_owned(),
+        text => format!(", found `{}`", shown(text)),
+    }
+}
+
+fn printable(text: &str) -> String {
+    text.chars().take(300).filter(|c| !c.is_control()).collect()
 }
 
 /// Foreign text in a message, cut to a readable length.
@@ -178,21 +226,17 @@ fn within(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!(" in `{}`", shown(path)) }
 }
 
-fn named(path: &str) -> String {
-    if path.is_empty() { String::new() } else { format!(" at `{}`", shown(path)) }
-}
-
 fn prefix(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!("`{}`: ", shown(path)) }
 }
 
-fn type_name(ty: &str) -> String {
+fn type_name(ty: &'static str) -> &'static str {
     match ty {
-        "u8" | "u16" | "u32" | "u64" | "usize" | "u128" => "a whole number, not negative".to_owned(),
-        "i8" | "i16" | "i32" | "i64" | "isize" | "i128" => "a whole number".to_owned(),
-        "f32" | "f64" => "a number".to_owned(),
-        "bool" | "boolean" => "`true` or `false`".to_owned(),
-        other => format!("a value of type {other}"),
+        "u8" | "u16" | "u32" | "u64" | "usize" | "u128" => "a whole number, not negative",
+        "i8" | "i16" | "i32" | "i64" | "isize" | "i128" => "a whole number",
+        "f32" | "f64" => "a number",
+        "bool" | "boolean" => "`true` or `false`",
+        other => other,
     }
 }
 
@@ -206,3 +250,6 @@ fn suggestion(wrong: &str, expected: &[&'static str], what: &str) -> Option<Stri
     let known: Vec<String> = expected.iter().map(|name| format!("`{name}`")).collect();
     Some(format!("known {what}s here: {}", known.join(", ")))
 }
+
+#[cfg(test)]
+mod tests;
