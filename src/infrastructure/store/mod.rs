@@ -26,5 +26,5 @@ pub use pack_index::Location;
 pub use pin::{Pin, PinKind};
 pub use remote::{Remote, Requests};
 pub use spec::StoreSpec;
-pub use transfer::{Transfer, fetch, fetch_pins, push};
+pub use transfer::{Missing, Transfer, fetch, fetch_pins, missing, push};
 pub use tree::{Node, NodeKind, Tree};

@@ -1,0 +1,112 @@
+//! What a remote holds: its index objects `index/<ulid>-<id>`, copied below `remotes/<remote>/index/` for ever, as they
+//! never change.
+
+use std::path::Path;
+
+use super::parallel::parallel;
+use crate::base::{Digest, Id};
+use crate::infrastructure::store::durable;
+use crate::infrastructure::store::object::index_id;
+use crate::infrastructure::store::pack::PACK_LIMIT;
+use crate::infrastructure::store::pack_index::PackIndex;
+use crate::infrastructure::store::{Local, Location, Remote, StoreError};
+
+/// Bytes an index object may have.
+const LIMIT: u64 = 256 << 20;
+
+/// All index objects of a remote.
+pub(super) struct RemoteIndex {
+    indexes: Vec<PackIndex>,
+    place: String,
+}
+
+impl RemoteIndex {
+    /// Reads what the copy does not have. One listing, and one request for each index object that is new here.
+    pub(super) fn read(local: &Local, remote: &Remote) -> Result<Self, StoreError> {
+        remote.ensure(local.root())?;
+        let folder = remote.cache(local.root()).join("index");
+        let names = remote.list("index/")?;
+        let named = names.iter().filter_map(|name| Some((name.clone(), parse_name(name)?)));
+        let mut indexes = Vec::new();
+        let mut absent = Vec::new();
+        for (name, id) in named {
+            match copy(&folder.join(&name), id)? {
+                Some(index) => indexes.push(index),
+                None => absent.push(Ok((name, id))),
+            }
+        }
+        let get = |(name, id): (String, Digest)| {
+            let key = format!("index/{name}");
+            // Damage on the way is mended by asking once more; damage in the store is not.
+            let bytes = match whole(remote, &key, id) {
+                Err(StoreError::Damaged { .. }) => whole(remote, &key, id)?,
+                other => other?,
+            };
+            Ok((name, key, bytes))
+        };
+        parallel(8, absent.into_iter(), get, |(name, key, bytes)| {
+            keep(local, remote, &name, &bytes)?;
+            indexes.push(PackIndex::parse(bytes, &remote.place(&key))?);
+            Ok(())
+        })?;
+        Ok(Self { indexes, place: remote.name.to_string() })
+    }
+
+    /// Adds what is known to be on the remote though no index object of it lists it yet.
+    pub(super) fn add(&mut self, index: PackIndex) {
+        self.indexes.push(index);
+    }
+
+    /// Where an object lies on the remote.
+    pub(super) fn find(&self, id: &Digest) -> Result<Option<Location>, StoreError> {
+        let Some(found) = self.indexes.iter().find_map(|index| index.find(id)) else { return Ok(None) };
+        let end = u64::from(found.entry.offset) + u64::from(found.entry.stored);
+        if end > PACK_LIMIT as u64 || found.entry.length as usize > PACK_LIMIT {
+            return Err(StoreError::Damaged {
+                what: format!("an index of store `{}`", self.place),
+                detail: format!("object `{id}` cannot end at byte {end} of a pack"),
+            });
+        }
+        Ok(Some(found))
+    }
+}
+
+/// A new name for an index object.
+pub(super) fn new_name(bytes: &[u8]) -> String {
+    format!("{}-{}", Id::new(), index_id(bytes).hex())
+}
+
+/// Keeps a copy of the index object `name`.
+pub(super) fn keep(local: &Local, remote: &Remote, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    let path = remote.cache(local.root()).join("index").join(name);
+    durable::replace(&local.root().join("tmp"), &path, bytes).map_err(StoreError::io("write", path))
+}
+
+fn parse_name(name: &str) -> Option<Digest> {
+    let (ulid, hex) = name.split_once('-')?;
+    ulid.parse::<Id>().ok()?;
+    Digest::from_hex(hex).ok()
+}
+
+/// The copy of an index object; a damaged one counts as absent, for it can be read again.
+fn copy(path: &Path, id: Digest) -> Result<Option<PackIndex>, StoreError> {
+    match std::fs::read(path) {
+        Ok(bytes) if index_id(&bytes) == id => PackIndex::parse(bytes, &path.display().to_string()).map(Some),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::io("read", path)(error)),
+    }
+}
+
+fn whole(remote: &Remote, key: &str, id: Digest) -> Result<Vec<u8>, StoreError> {
+    let damaged = |detail: &str| StoreError::Damaged {
+        what: format!("index `{}`", remote.place(key)),
+        detail: detail.to_owned(),
+    };
+    let bytes = remote.get(key, LIMIT)?.ok_or_else(|| damaged("it is listed and cannot be read"))?;
+    if index_id(&bytes) == id {
+        Ok(bytes)
+    } else {
+        Err(damaged("its bytes do not have the digest in its name"))
+    }
+}

@@ -1,0 +1,50 @@
+//! Moving objects between the local store and a remote.
+//!
+//! Everything goes in packs, found through index objects; what is missing is computed here, without asking for single
+//! objects. The order of writing is packs, indexes, records, pins: whoever reads pins first finds all that they name.
+
+mod fetch;
+mod index;
+mod journal;
+mod parallel;
+mod push;
+mod records;
+
+pub use self::fetch::fetch;
+pub use self::push::{Missing, missing, push};
+pub use self::records::fetch_pins;
+
+use super::Remote;
+use super::remote::Requests;
+
+/// What a transfer moved.
+#[derive(Clone, Debug, Default)]
+pub struct Transfer {
+    /// Objects (packs or parts of packs, indexes, pins, records) moved.
+    pub objects: u64,
+    /// Bytes moved.
+    pub bytes: u64,
+    /// Requests sent to the remote.
+    pub requests: u64,
+}
+
+impl Transfer {
+    fn moved(&mut self, bytes: usize) {
+        self.objects += 1;
+        self.bytes += bytes as u64;
+    }
+
+    /// Fills in the requests sent since `before`.
+    fn since(mut self, remote: &Remote, before: Requests) -> Self {
+        self.requests = remote.requests().total() - before.total();
+        self
+    }
+}
+
+/// The key of an object named by a digest: `packs/ab/<64 hexadecimal digits>`.
+fn fanned(folder: &str, hex: &str) -> String {
+    format!("{folder}/{}/{hex}", &hex[..2])
+}
+
+#[cfg(test)]
+mod tests;
