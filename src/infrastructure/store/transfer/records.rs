@@ -141,7 +141,7 @@ pub(super) fn fetch_records(
             match bytes {
                 Some(bytes) => {
                     let record = parse(remote, id, &bytes)?;
-                    local.put_record_bytes(&id, &bytes)?;
+                    store_bytes(local, &id, &bytes)?;
                     transfer.moved(bytes.len());
                     next.extend(record.inputs);
                 }
@@ -169,28 +169,24 @@ fn verified(remote: &Remote, id: Digest) -> Result<Option<Vec<u8>>, StoreError> 
     Err(damaged(remote, id, "its bytes do not have the digest in its name".to_owned()))
 }
 
-impl Local {
-    /// The bytes of a record as they were stored, verified.
-    pub(super) fn record_bytes(&self, id: &Digest) -> Result<Vec<u8>, StoreError> {
-        let path = self.root().join(key(id));
-        let bytes = match std::fs::read(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(StoreError::Missing(*id));
-            }
-            other => other.map_err(StoreError::io("read", &path))?,
-        };
-        if Digest::of(&bytes) == *id {
-            return Ok(bytes);
-        }
-        let detail = "its bytes do not have the digest in its name".to_owned();
-        Err(StoreError::Damaged { what: format!("record `{}`", path.display()), detail })
+/// The bytes of a record as they were stored, verified.
+pub(super) fn stored_bytes(local: &Local, id: &Digest) -> Result<Vec<u8>, StoreError> {
+    let path = local.root().join(key(id));
+    let bytes = match std::fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(StoreError::Missing(*id)),
+        other => other.map_err(StoreError::io("read", &path))?,
+    };
+    if Digest::of(&bytes) == *id {
+        return Ok(bytes);
     }
+    let detail = "its bytes do not have the digest in its name".to_owned();
+    Err(StoreError::Damaged { what: format!("record `{}`", path.display()), detail })
+}
 
-    /// Stores a record as it came from elsewhere, in place of a damaged one if there is one.
-    fn put_record_bytes(&self, id: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
-        let path = self.root().join(key(id));
-        durable::replace(&self.root().join("tmp"), &path, bytes).map_err(StoreError::io("write", path))
-    }
+/// Stores a record as it came from elsewhere, in place of a damaged one if there is one.
+fn store_bytes(local: &Local, id: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+    let path = local.root().join(key(id));
+    durable::replace(&local.root().join("tmp"), &path, bytes).map_err(StoreError::io("write", path))
 }
 
 fn parse(remote: &Remote, id: Digest, bytes: &[u8]) -> Result<AnyRecord, StoreError> {
