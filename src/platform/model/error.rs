@@ -111,16 +111,24 @@ pub enum ModelError {
         /// The version.
         number: u64,
     },
+    /// Something must be signed, and the project has no signers.
+    #[error("the project has no signers: `{signers}` names nobody")]
+    NoSigners {
+        /// Where the signers would stand.
+        signers: String,
+    },
     /// The key in use is not a signer of the project.
-    #[error("the key `{key}` belongs to no signer of the project")]
+    #[error("the key `{key}` belongs to no signer of the project: {why}")]
     NotASigner {
         /// The key.
         key: String,
+        /// What `ssh-keygen` said.
+        why: String,
         /// Where the signers stand: `.mlp/allowed_signers on main`.
         signers: String,
     },
     /// Others wrote to the ledger again and again.
-    #[error("others changed the ledger of `{model}` {tries} times while this command was judging")]
+    #[error("others changed the ledger of `{model}` while this command worked (tried {tries} times)")]
     Contended {
         /// The model.
         model: Name,
@@ -209,6 +217,12 @@ pub const EXPLAIN: &[Explain] = &[
         text: "The version was promoted before the project had signers. Promote it again: the new entry is signed.",
     },
     Explain {
+        code: "model::no-signers",
+        text: "An approval is a signature, and a signature counts only if its key stands in the signers' file on the \
+               trust branch. Write a line `you@example.org ssh-ed25519 AAAA…` (your public key) into it, name the \
+               principal under `project: {roles: …}`, commit and push.",
+    },
+    Explain {
         code: "model::not-a-signer",
         text: "A signature counts only if its key stands in the signers' file on the trust branch (trust: {signers: …}). \
                Choose another key with `--key`, `MLP_SIGNING_KEY` or git's `user.signingkey`, or have the key added.",
@@ -243,6 +257,7 @@ impl Diagnose for ModelError {
             Self::Ledger { .. } => "model::ledger",
             Self::Untrusted { .. } => "model::untrusted",
             Self::Unsigned { .. } => "model::unsigned",
+            Self::NoSigners { .. } => "model::no-signers",
             Self::NotASigner { .. } => "model::not-a-signer",
             Self::Contended { .. } => "model::contended",
             Self::Evidence { .. } => "model::evidence",
@@ -295,6 +310,11 @@ impl Diagnose for ModelError {
             Self::Untrusted { .. } => "`mlp explain model::untrusted` tells how this can happen".to_owned(),
             Self::Unsigned { model, stage, number } => {
                 format!("promote it again, signed: mlp promote {model}@{number} --to {stage}")
+            }
+            Self::NoSigners { signers } => {
+                format!(
+                    "write `EMAIL PUBLIC-KEY` lines into {signers} and commit: `mlp explain model::no-signers`"
+                )
             }
             Self::NotASigner { signers, .. } => {
                 format!("choose a key with `--key`, or have it added to {signers}")

@@ -1,14 +1,26 @@
 //! What ledgers mean: versions, stages, gates, approvals.
 
 mod error;
+mod evidence;
+mod gates;
 mod history;
+mod promotion;
 mod reference;
+mod registry;
+mod rules;
 mod spec;
+mod statistics;
 
 pub use error::{EXPLAIN as MODEL_EXPLAIN, ModelError};
+pub use evidence::{Candidate, Evidence, Filed, Need};
+pub use gates::{Judgement, Phase, judge};
 pub use history::{History, Version};
+pub use promotion::{Produce, Promoted, Registered, Workshop, judge_with, registrable};
 pub use reference::{Selector, parse_reference};
+pub use registry::{Actor, Draft, Registry};
+pub use rules::{Card, DataRule, Rules};
 pub use spec::{
     Approvals, AtLeast, Bound, CodeState, Compare, GateSpec, MetricGate, ModelCard, Placeholders, Separation,
     SliceGate, StageSpec, Test, TrustSpec, Waiver,
 };
+pub use statistics::{Paired, mcnemar};

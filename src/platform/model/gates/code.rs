@@ -1,0 +1,26 @@
+//! `code: committed`: the run began with a clean work tree.
+
+use super::{Case, Finding};
+
+pub(super) const WANTED: &str = "trained from committed code";
+
+pub(super) const MEANING: &str = "The record of the run that made the model names the commit it ran from, and no \
+     uncommitted change beside it.";
+
+pub(super) fn find(case: &Case<'_>) -> Finding {
+    let train = format!("mlp train {}", case.candidate.history.model());
+    let Some((id, run)) = &case.candidate.run else {
+        return Finding::unknown("the record of the version's run is not here").next("mlp data fetch");
+    };
+    let state = &run.body.git;
+    let short = |commit: &str| commit.chars().take(12).collect::<String>();
+    let commit_all = format!("git add -A && git commit -m \"...\" && {train}");
+    let finding = match (&state.commit, &state.dirty) {
+        (Some(commit), None) => Finding::decided(true, format!("commit {}", short(commit))),
+        (Some(commit), Some(_)) => {
+            Finding::decided(false, format!("commit {} with uncommitted changes", short(commit)))
+        }
+        (None, _) => Finding::decided(false, "nothing was committed"),
+    };
+    finding.resting_on([*id]).next(commit_all)
+}

@@ -1,0 +1,54 @@
+//! `slices`: a metric has a bound on every slice.
+
+use super::metric::{again, evaluation, no_metric};
+use super::{Case, Finding};
+use crate::platform::model::SliceGate;
+
+pub(super) const MEANING: &str = "As `metric`, but on every slice that `evaluate: {slices: …}` of the model makes: the \
+     worst one decides.";
+
+pub(super) fn wanted(gate: &SliceGate) -> String {
+    format!("{} on every slice of {} at least {}", gate.metric, gate.on, gate.min)
+}
+
+pub(super) fn find(gate: &SliceGate, case: &Case<'_>) -> Finding {
+    let version = case.candidate.version;
+    let (id, record) = match evaluation(case, version.tree, version.number, &gate.on) {
+        Ok(found) => found,
+        Err(missing) => return missing,
+    };
+    let slices = &record.body.slices;
+    if slices.is_empty() {
+        return Finding::unknown("the evaluation has no slices")
+            .because("`evaluate: {slices: {by: label}}` of the model makes them")
+            .resting_on([*id])
+            .next(case.check())
+            .needing(again(record, case));
+    }
+    let mut worst: Option<(f64, String)> = None;
+    let mut below = 0;
+    for slice in slices {
+        let Some(estimate) = slice.metrics.get(&gate.metric) else {
+            return no_metric(&gate.metric, slice.metrics.keys())
+                .resting_on([*id])
+                .needing(again(record, case));
+        };
+        let meets = estimate.value >= gate.min;
+        below += usize::from(!meets);
+        // A value that is not a number is worse than any.
+        let value = if estimate.value.is_nan() { f64::NEG_INFINITY } else { estimate.value };
+        if worst.as_ref().is_none_or(|(least, _)| value < *least) {
+            let text =
+                format!("{} {}: {:.4} ({} examples)", slice.by, slice.value, estimate.value, slice.examples);
+            worst = Some((value, text));
+        }
+    }
+    let worst = worst.map(|(_, text)| text).unwrap_or_default();
+    let observed = match below {
+        0 => format!("worst of {} is {worst}", slices.len()),
+        below => format!("{below} of {} below, worst is {worst}", slices.len()),
+    };
+    Finding::decided(below == 0, observed)
+        .resting_on([*id])
+        .next(format!("mlp train {}", case.candidate.history.model()))
+}

@@ -1,0 +1,227 @@
+//! Reading and extending the ledger of a model, with signatures where the project has signers.
+
+use std::cell::RefCell;
+
+use super::{History, ModelError};
+use crate::base::{Approval, Digest, Entry, EntryKind, Id, Name, Record, Subject, Time};
+use crate::infrastructure::keys::{KeyError, NAMESPACE_APPROVAL, NAMESPACE_LEDGER, Signers, SigningKey};
+use crate::infrastructure::store::{Appended, Ledger, LedgerHome};
+
+/// The ledgers of one project.
+pub struct Registry<'a> {
+    /// Where they live.
+    pub home: &'a LedgerHome,
+    /// The project.
+    pub project: Id,
+    /// Who may sign, from the trust branch; empty in a project without signers.
+    pub signers: &'a Signers,
+}
+
+/// An entry to be, without what its place in the chain gives it.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// What it does.
+    pub kind: EntryKind,
+    /// What it is about.
+    pub subject: Subject,
+    /// The records it rests on.
+    pub evidence: Vec<Digest>,
+}
+
+/// Who acts.
+pub struct Actor {
+    /// Git's `Name <email>`.
+    author: String,
+    key: Option<SigningKey>,
+    /// The principal that the key is taken for; corrected once the first signature tells.
+    principal: RefCell<String>,
+    /// Where the signers stand, for people.
+    signers_place: String,
+}
+
+/// Whether entries of this kind are signed in a project with signers.
+fn is_signed(kind: EntryKind) -> bool {
+    matches!(kind, EntryKind::Approve | EntryKind::Promote | EntryKind::Rollback | EntryKind::Waive)
+}
+
+impl Actor {
+    /// Somebody who acts without signing: the project has no signers.
+    pub fn unsigned(author: impl Into<String>) -> Self {
+        Self { author: author.into(), key: None, principal: RefCell::default(), signers_place: String::new() }
+    }
+
+    /// Somebody who signs with `key` and is most likely the principal `email`.
+    pub fn signing(
+        author: impl Into<String>,
+        email: impl Into<String>,
+        key: SigningKey,
+        signers_place: impl Into<String>,
+    ) -> Self {
+        Self {
+            author: author.into(),
+            key: Some(key),
+            principal: RefCell::new(email.into()),
+            signers_place: signers_place.into(),
+        }
+    }
+
+    /// Git's `Name <email>`.
+    pub fn author(&self) -> &str {
+        &self.author
+    }
+
+    /// Signs what `bytes` gives for a principal, and finds the principal: once with the likely one, and again if the
+    /// signature turns out to be another's.
+    fn seal(
+        &self,
+        key: &SigningKey,
+        namespace: &str,
+        signers: &Signers,
+        at: Time,
+        bytes: impl Fn(&str) -> Vec<u8>,
+    ) -> Result<(String, String), ModelError> {
+        for _ in 0..2 {
+            let likely = self.principal.borrow().clone();
+            let message = bytes(&likely);
+            let signature = key.sign(&message, namespace)?;
+            let found = signers.signer(&likely, namespace, &message, &signature, at);
+            let principal = found.map_err(|error| match error {
+                KeyError::Invalid(why) => {
+                    ModelError::NotASigner { key: key.describe(), signers: self.signers_place.clone(), why }
+                }
+                other => other.into(),
+            })?;
+            if principal == likely {
+                return Ok((principal, signature));
+            }
+            *self.principal.borrow_mut() = principal;
+        }
+        let why = "its principal cannot be told".to_owned();
+        Err(ModelError::NotASigner { key: key.describe(), signers: self.signers_place.clone(), why })
+    }
+}
+
+impl Registry<'_> {
+    /// The ledger of `model`, replayed and its signatures verified.
+    pub fn history(&self, model: &Name) -> Result<History, ModelError> {
+        let history = History::replay(model, &self.ledger(model).entries()?)?;
+        verify(&history, self.signers)?;
+        Ok(history)
+    }
+
+    fn ledger(&self, model: &Name) -> Ledger<'_> {
+        Ledger { home: self.home, project: self.project, model: model.clone() }
+    }
+
+    /// Signs an approval by `actor`, who must be a signer of the project.
+    pub fn approval(&self, mut body: Approval, actor: &Actor) -> Result<Record<Approval>, ModelError> {
+        let inputs = vec![body.tree];
+        let Some(key) = &actor.key else {
+            return Err(ModelError::NoSigners { signers: actor.signers_place.clone() });
+        };
+        let mut record = Record::new(actor.author.clone(), inputs, body.clone());
+        let at = record.time.unwrap_or_else(Time::now);
+        let draft = record.clone();
+        let (principal, signature) = actor.seal(key, NAMESPACE_APPROVAL, self.signers, at, |principal| {
+            let mut draft = draft.clone();
+            principal.clone_into(&mut draft.body.principal);
+            draft.signed_bytes()
+        })?;
+        body.principal = principal;
+        record.body = body;
+        record.signature = Some(signature);
+        Ok(record)
+    }
+
+    /// Makes `draft` the next entry after `history` at the time `at`; none if somebody else was faster.
+    ///
+    /// Signed if the project has signers and the kind of entry asks for it. The time never goes back.
+    pub fn append(
+        &self,
+        history: &History,
+        draft: &Draft,
+        actor: &Actor,
+        at: Time,
+    ) -> Result<Option<Entry>, ModelError> {
+        let last = history.entries().last();
+        let mut entry = Entry {
+            schema: Entry::SCHEMA.to_owned(),
+            seq: last.map_or(0, |last| last.seq) + 1,
+            prev: history.tail(),
+            op: Id::new(),
+            time: last.map_or(at, |last| last.time.max(at)),
+            actor: actor.author.clone(),
+            kind: draft.kind,
+            subject: draft.subject.clone(),
+            evidence: draft.evidence.clone(),
+            signature: None,
+        };
+        if is_signed(draft.kind) && !self.signers.is_empty() {
+            let Some(key) = &actor.key else {
+                return Err(ModelError::NoSigners { signers: actor.signers_place.clone() });
+            };
+            let unsigned = entry.clone();
+            let bytes =
+                |principal: &str| Entry { actor: principal.to_owned(), ..unsigned.clone() }.signed_bytes();
+            let (principal, signature) =
+                actor.seal(key, NAMESPACE_LEDGER, self.signers, entry.time, bytes)?;
+            entry.actor = principal;
+            entry.signature = Some(signature);
+        }
+        // An entry that nobody could replay must not get in: it would close the ledger for good.
+        let mut entries = history.entries().to_vec();
+        entries.push(entry.clone());
+        History::replay(history.model(), &entries)?;
+        match self.ledger(history.model()).append(&entry)? {
+            Appended::Yes => Ok(Some(entry)),
+            Appended::Lost => Ok(None),
+        }
+    }
+}
+
+/// Checks every signature in `history` against `signers`. Once an entry is signed, every later one that acts must be; those
+/// from before the project had signers stay as they are.
+pub(super) fn verify(history: &History, signers: &Signers) -> Result<(), ModelError> {
+    if signers.is_empty() {
+        return Ok(());
+    }
+    let mut signed_before = false;
+    for entry in history.entries() {
+        let untrusted = |why: String| ModelError::Untrusted {
+            model: history.model().clone(),
+            seq: entry.seq,
+            what: format!("{} by {}", entry.kind, entry.actor),
+            why,
+        };
+        match &entry.signature {
+            Some(signature) => {
+                signed_before = true;
+                let bytes = entry.signed_bytes();
+                signers
+                    .verify(&entry.actor, NAMESPACE_LEDGER, &bytes, signature, entry.time)
+                    .map_err(|error| untrusted(error.to_string()))?;
+            }
+            None if signed_before && is_signed(entry.kind) => {
+                return Err(untrusted("it is not signed".to_owned()));
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+impl History {
+    /// Fails if the project has signers and what is live in `stage` came there unsigned: such a version is not served.
+    pub fn verify_live(&self, stage: &Name, signers: &Signers) -> Result<(), ModelError> {
+        match (self.live(stage), self.live_entry(stage)) {
+            (Some(version), Some(entry)) if !signers.is_empty() && entry.signature.is_none() => {
+                Err(ModelError::Unsigned {
+                    model: self.model().clone(),
+                    stage: stage.clone(),
+                    number: version.number,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a judgement goes by: stages, roles, signers and waivers as they stand on the trust branch.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+
+use super::{GateSpec, ModelError, Separation, StageSpec, Waiver};
+use crate::base::{Digest, Name, nearest};
+use crate::infrastructure::keys::Signers;
+
+/// The resolved rules for one model.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Where they stand, for people: `origin/main`, or `main` where there is no remote.
+    pub source: String,
+    /// The stages in order, with the gates of the profile.
+    pub stages: IndexMap<Name, StageSpec>,
+    /// Principals by role.
+    pub roles: BTreeMap<Name, Vec<String>>,
+    /// Who may sign.
+    pub signers: Signers,
+    /// The path of the signers' file, for people.
+    pub signers_path: String,
+    /// Who may approve.
+    pub separation: Separation,
+    /// Suspended gates.
+    pub waivers: Vec<Waiver>,
+    /// The project's datasets.
+    pub data: BTreeMap<Name, DataRule>,
+    /// The dataset of the model.
+    pub dataset: Option<Name>,
+    /// The model card.
+    pub card: Option<Card>,
+}
+
+/// What the rules know of a dataset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataRule {
+    /// Digest of the settings that decide the parts.
+    pub settings: Digest,
+    /// How many expectations it has.
+    pub expectations: usize,
+    /// How many examples of one part may stand in another.
+    pub overlap: u64,
+}
+
+/// A model card on the trust branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// Its path in the project.
+    pub path: String,
+    /// Its text; none if the trust branch has no such file.
+    pub text: Option<String>,
+    /// The digest of its bytes.
+    pub digest: Option<Digest>,
+}
+
+impl Rules {
+    /// The stage that the user calls `stage`.
+    pub fn stage(&self, stage: &str) -> Result<&Name, ModelError> {
+        let known = || self.stages.keys().map(Name::as_str);
+        self.stages.keys().find(|name| name.as_str() == stage).ok_or_else(|| ModelError::UnknownStage {
+            stage: stage.escape_debug().to_string(),
+            near: nearest(stage, known()).map(str::to_owned),
+            known: known().map(str::to_owned).collect(),
+        })
+    }
+
+    /// The gates that a promotion to `target` must pass: its own and those of all earlier stages, in order.
+    pub fn gates<'a>(&'a self, target: &Name) -> impl Iterator<Item = (&'a Name, &'a Name, &'a GateSpec)> {
+        let until = self.stages.get_index_of(target).map_or(0, |index| index + 1);
+        self.stages
+            .iter()
+            .take(until)
+            .flat_map(|(stage, spec)| spec.gates.iter().map(move |(name, gate)| (stage, name, gate)))
+    }
+
+    /// The stage after the last one in which something is live, or the first: where the work goes next.
+    pub fn next_stage(&self, is_live: impl Fn(&Name) -> bool) -> Option<&Name> {
+        let last = self.stages.keys().rposition(is_live);
+        self.stages.get_index(last.map_or(0, |index| index + 1)).map(|(name, _)| name)
+    }
+}
