@@ -1,25 +1,54 @@
 //! The closure of a root: every object needed to check it out.
 
-use super::{Local, Location, ObjectKind, StoreError};
+use std::collections::HashSet;
+
+use super::recipe::Recipe;
+use super::{Local, Location, NodeKind, ObjectKind, StoreError, tree};
 use crate::base::Digest;
 
 impl Local {
-    /// Visits every object that the trees and files `roots` rest on, each once, children after their parents: tree nodes
-    /// (and ranges of large directories), recipes, chunks, blobs. Every tree and recipe is read and verified; blobs and
+    /// Visits every object that the trees and files `roots` rest on, each once, parents before their children: tree nodes (and
+    /// ranges of large directories), recipes, chunks, blobs. Every tree and recipe is read and verified; blobs and
     /// chunks are only located. A missing object is an error.
     pub(crate) fn closure(
         &self,
         roots: &[Digest],
         visit: &mut dyn FnMut(&Location) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let _ = (roots, visit);
-        todo!()
+        let mut seen = HashSet::new();
+        let mut todo = roots.to_vec();
+        todo.reverse();
+        while let Some(id) = todo.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            let location = self.locate(&id)?.ok_or(StoreError::Missing(id))?;
+            visit(&location)?;
+            if location.entry.kind.is_metadata() {
+                let (kind, bytes) = self.object(&id)?;
+                let children = references(kind, &bytes)?;
+                todo.extend(children.into_iter().rev().map(|(_, child)| child));
+            }
+        }
+        Ok(())
     }
 }
 
 /// Ids of the objects that a tree node or recipe names, from its decoded bytes (`(kind, id)`; a file's id is given as
 /// `Blob` and may turn out to be a recipe). Nothing for blobs and chunks. For whoever walks a closure on a remote.
 pub(crate) fn references(kind: ObjectKind, bytes: &[u8]) -> Result<Vec<(ObjectKind, Digest)>, StoreError> {
-    let _ = (kind, bytes);
-    todo!()
+    Ok(match kind {
+        ObjectKind::Blob | ObjectKind::Chunk => Vec::new(),
+        ObjectKind::Recipe => {
+            Recipe::decode(bytes)?.chunks.into_iter().map(|(id, _)| (ObjectKind::Chunk, id)).collect()
+        }
+        ObjectKind::Tree => tree::decode(bytes)?
+            .nodes
+            .into_iter()
+            .map(|node| match node.kind {
+                NodeKind::Directory => (ObjectKind::Tree, node.id),
+                NodeKind::File | NodeKind::Executable | NodeKind::Link => (ObjectKind::Blob, node.id),
+            })
+            .collect(),
+    })
 }

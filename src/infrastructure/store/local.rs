@@ -1,26 +1,38 @@
 //! The local store: `<state dir>/store`, plain files, shared by all work trees of a repository.
+//!
+//! ```text
+//! packs/ab/<pack id>   index/<index id>   records/ab/<record id>   pins/   bad/   tmp files begin with `.tmp-`
+//! ```
 
+use std::collections::HashMap;
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::{Location, Node, ObjectKind, StoreError, Tree};
-use crate::base::{AnyRecord, Body, Digest, Record, RecordKind};
+use super::catalog::{Catalog, bad_name};
+use super::codec::decode_object;
+use super::pack::{PackFile, read_at};
+use super::recipe::Recipe;
+use super::{Location, Node, NodeKind, ObjectKind, StoreError, Tree, Writer, files, tree};
+use crate::base::{Digest, Hasher};
+
+/// Pack files kept open at most.
+const OPEN_PACKS: usize = 32;
 
 /// The local store.
 pub struct Local {
     root: PathBuf,
-}
-
-/// Collects new objects into packs; nothing is visible before [`Writer::finish`].
-pub struct Writer<'a> {
-    #[expect(dead_code)]
-    store: &'a Local,
+    /// None until something is looked up.
+    catalog: RwLock<Option<Arc<Catalog>>>,
+    open: Mutex<HashMap<Digest, Arc<File>>>,
 }
 
 impl Local {
-    /// Opens the store in `dir`, making it if it is not there.
+    /// Opens the store in `dir`, making it if it is not there. Nothing is read before it is needed.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        Ok(Self { root: dir.to_owned() })
+        files::make_dir(dir)?;
+        Ok(Self { root: dir.to_owned(), catalog: RwLock::default(), open: Mutex::default() })
     }
 
     /// The store's folder.
@@ -28,52 +40,89 @@ impl Local {
         &self.root
     }
 
-    /// Whether the blob or tree `id` is here.
+    /// Whether the blob or tree `id` is here. Of a tree this says nothing about its children, of a long file nothing about its
+    /// chunks: see [`Local::closure`].
     pub fn has(&self, id: &Digest) -> Result<bool, StoreError> {
-        let _ = id;
-        todo!()
+        Ok(self.locate(id)?.is_some())
     }
 
     /// The verified bytes of a blob.
     pub fn read(&self, id: &Digest) -> Result<Vec<u8>, StoreError> {
-        let _ = id;
-        todo!()
+        let (kind, bytes) = self.object(id)?;
+        if kind != ObjectKind::Recipe {
+            return Ok(bytes);
+        }
+        let recipe = Recipe::decode(&bytes)?;
+        let mut file = Vec::new();
+        self.assemble(&recipe, &mut |chunk| {
+            file.extend_from_slice(chunk);
+            Ok(())
+        })?;
+        Ok(file)
     }
 
-    /// Writes the verified bytes of a blob to `out`; returns their number.
+    /// Writes the verified bytes of a blob to `out`; returns their number. Each chunk of a long file is verified before it
+    /// is written, the whole when all are: after an error, what was written must not be used.
     pub fn copy(&self, id: &Digest, out: &mut dyn Write) -> Result<u64, StoreError> {
-        let _ = (id, out);
-        todo!()
+        let mut write = |bytes: &[u8]| out.write_all(bytes).map_err(StoreError::io("write", "the output"));
+        let (kind, bytes) = self.object(id)?;
+        if kind != ObjectKind::Recipe {
+            write(&bytes)?;
+            return Ok(bytes.len() as u64);
+        }
+        let recipe = Recipe::decode(&bytes)?;
+        self.assemble(&recipe, &mut write)?;
+        Ok(recipe.size())
     }
 
     /// A verified directory.
     pub fn tree(&self, id: &Digest) -> Result<Tree, StoreError> {
-        let _ = id;
-        todo!()
+        let mut nodes = Vec::new();
+        self.expand(id, None, &mut nodes)?;
+        Ok(Tree { nodes })
     }
 
     /// The node at `path` (`a/b/c`) below the tree `root`; none if there is no such entry.
     pub fn find(&self, root: &Digest, path: &str) -> Result<Option<Node>, StoreError> {
-        let _ = (root, path);
-        todo!()
+        let mut components = path.split('/').filter(|component| !component.is_empty()).peekable();
+        let mut id = *root;
+        while let Some(component) = components.next() {
+            let Some(node) = self.lookup(&id, component.as_bytes())? else { return Ok(None) };
+            match components.peek() {
+                None => return Ok(Some(node)),
+                Some(_) if node.kind == NodeKind::Directory => id = node.id,
+                Some(_) => return Ok(None),
+            }
+        }
+        Ok(None)
     }
 
     /// Where an object lies; none if it is not here.
     pub(crate) fn locate(&self, id: &Digest) -> Result<Option<Location>, StoreError> {
-        let _ = id;
-        todo!()
+        let catalog = self.catalog()?;
+        match catalog.find(id) {
+            Some(location) => Ok(Some(location)),
+            // Another process may have added it since the indexes were listed.
+            None => Ok(self.reload()?.find(id)),
+        }
     }
 
     /// The decoded and verified bytes of any object: blob, chunk, tree node or recipe.
     pub(crate) fn object(&self, id: &Digest) -> Result<(ObjectKind, Vec<u8>), StoreError> {
-        let _ = id;
-        todo!()
+        loop {
+            let location = self.locate(id)?.ok_or(StoreError::Missing(*id))?;
+            match self.verified(&location) {
+                Ok((_, bytes)) => return Ok((location.entry.kind, bytes)),
+                // It is set aside now; another pack may hold it too.
+                Err(StoreError::Damaged { .. }) if self.locate(id)?.is_some() => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The stored (encoded) bytes at `location`, verified by decoding them: what goes into a pack for a remote.
     pub(crate) fn stored(&self, location: &Location) -> Result<Vec<u8>, StoreError> {
-        let _ = location;
-        todo!()
+        self.verified(location).map(|(stored, _)| stored)
     }
 
     /// Takes a pack that was downloaded: verifies it and makes its objects visible.
@@ -85,15 +134,15 @@ impl Local {
 
     /// Ids of all packs that this store's indexes list.
     pub(crate) fn packs(&self) -> Result<Vec<Digest>, StoreError> {
-        todo!()
+        Ok(self.reload()?.packs())
     }
 
     /// Starts adding objects.
     pub fn writer(&self) -> Result<Writer<'_>, StoreError> {
-        todo!()
+        Ok(Writer::new(self, self.reload()?))
     }
 
-    /// Stores one small blob durably.
+    /// Stores one blob durably.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let mut writer = self.writer()?;
         let id = writer.blob(bytes)?;
@@ -101,63 +150,187 @@ impl Local {
         Ok(id)
     }
 
-    /// Stores a record durably and returns its id.
-    pub fn put_record<B: Body>(&self, record: &Record<B>) -> Result<Digest, StoreError> {
-        let _ = record;
-        todo!()
+    /// The recipe of a long file; none for a file stored whole or not here.
+    pub(super) fn recipe(&self, id: &Digest) -> Result<Option<Recipe>, StoreError> {
+        let is_recipe = |location: Location| location.entry.kind == ObjectKind::Recipe;
+        match self.locate(id)?.is_some_and(is_recipe) {
+            true => Recipe::decode(&self.object(id)?.1).map(Some),
+            false => Ok(None),
+        }
     }
 
-    /// The verified record `id`, which must be of kind `B`.
-    pub fn record<B: Body>(&self, id: &Digest) -> Result<Record<B>, StoreError> {
-        let _ = id;
-        todo!()
+    /// One stored tree node.
+    pub(super) fn tree_node(&self, id: &Digest) -> Result<tree::Stored, StoreError> {
+        match self.object(id)? {
+            (ObjectKind::Tree, bytes) => tree::decode(&bytes),
+            _ => Err(StoreError::damaged(format!("tree `{id}`"), "it is not a tree")),
+        }
     }
 
-    /// The verified record `id`, whatever its kind.
-    pub fn any_record(&self, id: &Digest) -> Result<AnyRecord, StoreError> {
-        let _ = id;
-        todo!()
+    /// The path of a pack.
+    pub(super) fn pack_path(&self, pack: &Digest) -> PathBuf {
+        files::fanned(&self.root.join("packs"), &pack.hex())
     }
 
-    /// Ids of all local records of one kind, oldest pin first.
-    pub fn records(&self, kind: RecordKind) -> Result<Vec<Digest>, StoreError> {
-        let _ = kind;
-        todo!()
+    /// The indexes as they were last listed.
+    pub(super) fn catalog(&self) -> Result<Arc<Catalog>, StoreError> {
+        let known = self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match known {
+            Some(catalog) => Ok(catalog),
+            None => self.reload(),
+        }
+    }
+
+    /// Lists the indexes again. A damaged index is set aside and named; what it listed is indexed anew from the packs, so
+    /// that the next command works.
+    pub(super) fn reload(&self) -> Result<Arc<Catalog>, StoreError> {
+        let mut slot = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
+        let known = slot.clone().unwrap_or_default();
+        match Catalog::load(&self.root, &known) {
+            Ok(catalog) => {
+                let catalog = Arc::new(catalog);
+                *slot = Some(Arc::clone(&catalog));
+                Ok(catalog)
+            }
+            Err(error @ StoreError::Damaged { .. }) => {
+                self.rebuild_index()?;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Collects the entries of a directory from its stored nodes; `wanted` limits it to the range that may hold that name.
+    fn expand(&self, id: &Digest, wanted: Option<&[u8]>, out: &mut Vec<Node>) -> Result<(), StoreError> {
+        let top = self.tree_node(id)?;
+        let mut stack = vec![(top.level, top.nodes.into_iter())];
+        let misplaced = || StoreError::damaged(format!("tree `{id}`"), "its ranges are not in order");
+        while let Some((level, nodes)) = stack.last_mut() {
+            let level = *level;
+            if level == 0 {
+                for node in nodes.by_ref() {
+                    if out.last().is_some_and(|last| last.name >= node.name) {
+                        return Err(misplaced());
+                    }
+                    out.push(node);
+                }
+            }
+            let next = match wanted {
+                // Ranges are named by their first entry: the last one not after the wanted name is the only candidate.
+                Some(name) => nodes.by_ref().filter(|range| range.name.as_slice() <= name).last(),
+                None => nodes.next(),
+            };
+            let Some(range) = next else {
+                stack.pop();
+                continue;
+            };
+            let below = self.tree_node(&range.id)?;
+            if below.level + 1 != level || below.nodes.first().is_none_or(|first| first.name != range.name) {
+                return Err(misplaced());
+            }
+            stack.push((below.level, below.nodes.into_iter()));
+        }
+        Ok(())
+    }
+
+    fn lookup(&self, directory: &Digest, name: &[u8]) -> Result<Option<Node>, StoreError> {
+        let mut nodes = Vec::new();
+        self.expand(directory, Some(name), &mut nodes)?;
+        Ok(nodes.into_iter().find(|node| node.name == name))
+    }
+
+    /// Hands out the verified chunks of a file in order, then checks the whole.
+    fn assemble(
+        &self,
+        recipe: &Recipe,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let wrong = |detail: &str| StoreError::damaged(format!("file `{}`", recipe.file), detail);
+        let mut hasher = Hasher::new();
+        for (id, length) in &recipe.chunks {
+            let (kind, bytes) = self.object(id)?;
+            if kind != ObjectKind::Chunk || bytes.len() != *length as usize {
+                return Err(wrong("its recipe does not fit its chunks"));
+            }
+            hasher.update(&bytes);
+            take(&bytes)?;
+        }
+        if hasher.finish() == recipe.file { Ok(()) } else { Err(wrong("its chunks do not add up to it")) }
+    }
+
+    /// Stored and decoded bytes at a place; what is damaged is set aside.
+    fn verified(&self, location: &Location) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+        let path = self.pack_path(&location.pack);
+        let entry = &location.entry;
+        let stored = self
+            .pack_file(&location.pack, &path)
+            .and_then(|file| read_at(&file, u64::from(entry.offset), entry.stored as usize));
+        let stored = match stored {
+            Ok(stored) => stored,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.set_aside(&location.pack, None, &[])?;
+                return Err(StoreError::damaged(format!("pack `{}`", path.display()), "it is gone"));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                self.set_aside(&location.pack, Some(entry.offset), &[])?;
+                return Err(StoreError::damaged(format!("pack `{}`", path.display()), "it is cut off"));
+            }
+            Err(error) => return Err(StoreError::io("read", path)(error)),
+        };
+        match decode_object(entry, &stored, &path.display().to_string()) {
+            Ok(bytes) => Ok((stored, bytes)),
+            Err(error) => {
+                self.set_aside(&location.pack, Some(entry.offset), &stored)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn pack_file(&self, pack: &Digest, path: &Path) -> std::io::Result<Arc<File>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = open.get(pack) {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(File::open(path)?);
+        if open.len() >= OPEN_PACKS {
+            open.clear();
+        }
+        open.insert(*pack, Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Puts a copy of damaged bytes into `bad/` and treats that place as absent from now on, so that adding or fetching the
+    /// object stores it anew. The rest of the pack stays in use.
+    fn set_aside(&self, pack: &Digest, offset: Option<u32>, bytes: &[u8]) -> Result<(), StoreError> {
+        let bad = self.root.join("bad");
+        files::make_dir(&bad)?;
+        files::replace(&bad.join(bad_name(pack, offset)), bytes)?;
+        self.reload().map(drop)
+    }
+
+    /// Writes an index for every pack that no index lists, from the packs' own headers. Returns how many there were.
+    pub(crate) fn rebuild_index(&self) -> Result<usize, StoreError> {
+        let listed = Catalog::load(&self.root, &Catalog::default()).map(|catalog| catalog.packs())?;
+        let dir = self.root.join("packs");
+        let mut packs = Vec::new();
+        for fan in super::catalog::names(&dir)? {
+            for name in super::catalog::names(&dir.join(&fan))? {
+                let Ok(id) = Digest::from_hex(&name) else { continue };
+                if listed.binary_search(&id).is_ok() {
+                    continue;
+                }
+                match PackFile::open(&self.pack_path(&id)) {
+                    Ok(pack) => packs.push((id, pack.entries().to_vec())),
+                    // A damaged header: its objects cannot be found and have to be fetched again.
+                    Err(StoreError::Damaged { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        super::writer::publish_index(&self.root, &packs)?;
+        Ok(packs.len())
     }
 }
 
-impl Writer<'_> {
-    /// Adds a blob; returns its id.
-    pub fn blob(&mut self, bytes: &[u8]) -> Result<Digest, StoreError> {
-        let _ = bytes;
-        todo!()
-    }
-
-    /// Adds a directory whose children are already added; returns its id.
-    pub fn tree(&mut self, tree: &Tree) -> Result<Digest, StoreError> {
-        let _ = tree;
-        todo!()
-    }
-
-    /// Takes a whole downloaded pack as it is; every object in it is decoded and verified.
-    pub(crate) fn adopt(&mut self, id: Digest, bytes: Vec<u8>) -> Result<(), StoreError> {
-        let _ = (id, bytes);
-        todo!()
-    }
-
-    /// Takes one encoded object (a range of a remote pack), verified by decoding it; nothing happens if it is here.
-    pub(crate) fn object(&mut self, entry: &super::PackEntry, stored: &[u8]) -> Result<(), StoreError> {
-        let _ = (entry, stored);
-        todo!()
-    }
-
-    /// Stored bytes added so far: after deduplication and compression.
-    pub fn stored_bytes(&self) -> u64 {
-        todo!()
-    }
-
-    /// Makes everything added visible and durable: packs, then their index.
-    pub fn finish(self) -> Result<(), StoreError> {
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,25 +1,33 @@
 //! Where bytes live: blobs and trees in packs, records, ledgers, pins; here and on remotes.
 //! `docs/design/store.md` describes the format, `mlpstore` 1.
 
+mod catalog;
+mod chunk;
 mod closure;
 mod codec;
 mod durable;
 mod error;
+mod files;
 mod ledger;
 mod local;
+mod mapped;
 mod object;
 mod pack;
 mod pack_index;
 mod pin;
+mod recipe;
+mod records;
 mod remote;
 mod spec;
 mod transfer;
 mod tree;
+mod wire;
 pub mod worktree;
+mod writer;
 
 pub use error::{EXPLAIN as STORE_EXPLAIN, StoreError};
 pub use ledger::{Appended, Ledger, LedgerHome};
-pub use local::{Local, Writer};
+pub use local::Local;
 pub use object::{ObjectKind, WHOLE_FILE_LIMIT};
 pub use pack::PackEntry;
 pub use pack_index::Location;
@@ -28,3 +36,4 @@ pub use remote::{Remote, Requests};
 pub use spec::StoreSpec;
 pub use transfer::{Missing, Transfer, fetch, fetch_pins, missing, push};
 pub use tree::{Node, NodeKind, Tree};
+pub use writer::Writer;

@@ -1,0 +1,101 @@
+use proptest::prelude::*;
+
+use super::super::codec::{Plan, encode};
+use super::*;
+
+fn pack_of(contents: &[Vec<u8>]) -> Pack {
+    let mut builder = PackBuilder::new();
+    for bytes in contents {
+        let mut stored = Vec::new();
+        let codec = encode(Plan::ZSTD, bytes, &mut stored);
+        builder.push(Digest::of(bytes), ObjectKind::Blob, codec, bytes.len() as u32, &stored);
+    }
+    builder.finish()
+}
+
+fn distinct(contents: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut contents = contents;
+    contents.sort();
+    contents.dedup();
+    contents
+}
+
+fn on_disk(bytes: &[u8]) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("makes a file");
+    std::fs::write(file.path(), bytes).expect("writes");
+    file
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn a_pack_survives_a_round_trip(contents in prop::collection::vec(prop::collection::vec(0u8..3, 0..300), 0..40)) {
+        let contents = distinct(contents);
+        let pack = pack_of(&contents);
+        let file = on_disk(&pack.bytes);
+        let read = PackFile::open(file.path()).expect("opens");
+        prop_assert_eq!(read.entries(), &pack.entries[..]);
+        for (entry, bytes) in read.entries().iter().zip(&contents) {
+            prop_assert_eq!(&read.read(entry).expect("reads"), bytes);
+        }
+        let parsed = Pack::parse(pack.id, pack.bytes).expect("parses");
+        prop_assert_eq!(parsed.entries, pack.entries);
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_found(position: prop::sample::Index, bit in 0u8..8) {
+        let pack = pack_of(&[b"one".repeat(40), b"two".to_vec(), b"three".repeat(90)]);
+        let mut bytes = pack.bytes.clone();
+        *position.get_mut(&mut bytes) ^= 1 << bit;
+        prop_assert!(Pack::parse(pack.id, bytes.clone()).is_err());
+        let at = position.index(bytes.len());
+        let file = on_disk(&bytes);
+        let intact = PackFile::open(file.path())
+            .and_then(|read| read.entries().iter().try_for_each(|entry| read.read(entry).map(drop)));
+        // The five magic bytes are not looked at when a single object is read.
+        prop_assert_eq!(intact.is_ok(), at < 5);
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+        let id = pack_id(&bytes);
+        prop_assert!(Pack::parse(id, bytes.clone()).is_err());
+        prop_assert!(PackFile::open(on_disk(&bytes).path()).is_err());
+    }
+}
+
+#[test]
+fn a_pack_that_lists_an_object_twice_is_refused() {
+    let mut builder = PackBuilder::new();
+    for _ in 0..2 {
+        builder.push(Digest::of(b"x"), ObjectKind::Blob, 0, 1, b"x");
+    }
+    let pack = builder.finish();
+    let file = on_disk(&pack.bytes);
+    for error in [PackFile::open(file.path()).err(), Pack::parse(pack.id, pack.bytes).err()] {
+        assert!(error.expect("an error").to_string().contains("twice"));
+    }
+}
+
+#[test]
+fn a_truncated_pack_is_refused_and_named() {
+    let pack = pack_of(&[b"one".repeat(40), b"two".to_vec()]);
+    for length in 0..pack.bytes.len() {
+        let file = on_disk(&pack.bytes[..length]);
+        let error = PackFile::open(file.path()).err().expect("an error").to_string();
+        assert!(error.contains(&file.path().display().to_string()), "{error}");
+    }
+}
+
+#[test]
+fn the_bytes_of_format_1_stay_readable() {
+    let bytes = include_bytes!("../fixtures/format-1.pack");
+    let id = Digest::from_hex(include_str!("../fixtures/format-1.pack.id").trim()).expect("an id");
+    let pack = Pack::parse(id, bytes.to_vec()).expect("an old pack is read");
+    let contents = [b"a raw object".to_vec(), b"a compressed object ".repeat(20)];
+    for (entry, content) in pack.entries.iter().zip(&contents) {
+        let stored = &bytes[entry.offset as usize..][..entry.stored as usize];
+        assert_eq!(&decode_object(entry, stored, "old").expect("decodes"), content);
+    }
+    assert_eq!((pack.entries.len(), pack.entries[1].codec), (2, 1));
+}
