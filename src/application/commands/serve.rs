@@ -1,12 +1,154 @@
 //! `mlp serve`.
 
-use super::{Answer, Context};
+use std::net::SocketAddr;
 
-/// Serves the model version of a stage over HTTP.
+use serde::Serialize;
+
+use super::{Answer, Context};
+use crate::application::ui::Report;
+use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
+use crate::infrastructure::store::{Ledger, LedgerHome, fetch};
+use crate::platform::model::{History, Selector, Version, parse_reference};
+use crate::platform::project::Project;
+use crate::platform::serve::{Limits, ServeError, Served, Server};
+
+/// Serves a model version over HTTP.
+///
+/// Before it listens it verifies the model's ledger and every byte of the model. Ctrl-C or SIGTERM stops it after
+/// the requests under way. Routes: POST /predict, and the Open Inference Protocol below /v2.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// What to serve: MODEL@STAGE, MODEL@VERSION, or MODEL for its newest version.
+    #[arg(value_name = "MODEL[@REF]")]
+    reference: String,
+    /// Port; 0 takes a free one.
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// Address to listen on; only this machine can reach the default.
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    host: String,
+}
+
+/// What is said once requests are answered.
+#[derive(Serialize)]
+struct Ready {
+    model: Name,
+    version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<Name>,
+    digest: Digest,
+    address: SocketAddr,
+    url: String,
+}
+
+impl Report for Ready {
+    fn schema(&self) -> &'static str {
+        "mlp/serve/1"
+    }
+
+    fn human(&self) -> String {
+        format!("listening on {}\n", self.url)
+    }
+}
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
-    let _ = (args, context);
-    todo!()
+    let project = context.project()?;
+    let served = open(&project, &args.reference, &context.ui)?;
+    let from = served.stage.as_ref().map(|stage| format!(", live in {stage}")).unwrap_or_default();
+    context.ui.log(Level::Info, &format!("serving {}{from}, tree {}", served.reference(), served.tree));
+    let limits = Limits::from(&project.manifest.serve);
+    let (model, version) = (served.name.clone(), served.version);
+    let (stage, digest) = (served.stage.clone(), served.tree);
+    let server = Server::bind(&args.host, args.port, served, limits)?;
+    let address = server.address()?;
+    if !address.ip().is_loopback() {
+        let text =
+            "everybody who can reach this address can ask for predictions: the server asks for no password";
+        context.ui.log(Level::Warn, text);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| ServeError::System { action: "start threads", source })?;
+    runtime.block_on(async {
+        // Signals are taken before anybody is told that the server is there.
+        let stop =
+            stop_signal().map_err(|source| ServeError::System { action: "wait for signals", source })?;
+        context.ui.report(&Ready {
+            model,
+            version,
+            stage,
+            digest,
+            address,
+            url: format!("http://{address}"),
+        });
+        server.run(stop).await
+    })?;
+    // A prediction that outlived the time to drain is of no use to anybody.
+    runtime.shutdown_background();
+    context.ui.log(Level::Info, "stopped");
+    Ok(Exit::Ok)
+}
+
+/// Ends when the process is told to stop.
+#[cfg(unix)]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
+}
+
+/// Ends when the process is told to stop.
+#[cfg(not(unix))]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
+
+/// A version that a user named.
+pub(super) struct Chosen {
+    /// The model.
+    pub(super) name: Name,
+    /// The stage, if it was named by one.
+    pub(super) stage: Option<Name>,
+    /// The version.
+    pub(super) version: Version,
+}
+
+/// The version that `reference` names, by the verified and replayed ledger of its model.
+pub(super) fn choose(project: &Project, reference: &str) -> Result<Chosen, Failure> {
+    let (name, selector) = parse_reference(reference)?;
+    let home = project.ledger_home()?;
+    let entries = Ledger { home: &home, project: project.id(), model: name.clone() }.entries()?;
+    if entries.is_empty() {
+        // A misspelt name is a likelier mistake than a model without versions.
+        project.model(name.as_str())?;
+    }
+    let version = History::replay(&name, &entries)?.select(&selector)?.clone();
+    let stage = if let Selector::Stage(stage) = selector { Some(stage) } else { None };
+    Ok(Chosen { name, stage, version })
+}
+
+/// The version that `reference` names, verified and loaded. What is not here is fetched from the project's store.
+pub(super) fn open(project: &Project, reference: &str, sink: &dyn Sink) -> Result<Served, Failure> {
+    let Chosen { name, stage, version } = choose(project, reference)?;
+    if !project.store.has(&version.tree)?
+        && let LedgerHome::Remote { remote, .. } = project.ledger_home()?
+    {
+        sink.log(
+            Level::Info,
+            &format!("fetching {name}@{} from the store `{}`", version.number, remote.name),
+        );
+        fetch(&project.store, &remote, &[version.tree], &[], sink)?;
+    }
+    Ok(Served::load(&project.store, &name, version.number, stage, version.tree)?)
 }
