@@ -8,6 +8,7 @@ mod error;
 mod examples;
 mod expectations;
 pub mod images;
+mod inputs;
 mod leakage;
 mod pointer;
 mod spec;
@@ -17,6 +18,7 @@ pub use encoding::{Column, ColumnKind, TableEncoding};
 pub use error::{DataError, EXPLAIN};
 pub use examples::{ColumnStatistics, Examples, Inputs, Origins, Parts, Targets};
 pub use expectations::expectations;
+pub use inputs::idx_inputs;
 pub use leakage::leakage;
 pub use pointer::Pointer;
 pub use spec::{

@@ -70,6 +70,21 @@ impl Values {
         Ok(())
     }
 
+    /// Adds all values of `inputs`, which must be of the same kind.
+    pub(super) fn append(&mut self, inputs: &Inputs) -> Result<(), String> {
+        match (self, inputs) {
+            (Self::Pixels(values), Inputs::U8(more)) => values.extend_from_slice(more),
+            (Self::Numbers(values), Inputs::F32(more)) => values.extend_from_slice(more),
+            (Self::Pixels(_), Inputs::F32(_)) => {
+                return Err("numbers where the model takes pixels".to_owned());
+            }
+            (Self::Numbers(_), Inputs::U8(_)) => {
+                return Err("pixels where the model takes numbers".to_owned());
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn into_inputs(self) -> Inputs {
         match self {
             Self::Pixels(values) => Inputs::U8(Arc::new(values)),
@@ -274,7 +289,7 @@ impl<'de> Visitor<'de> for CellVisitor {
 }
 
 /// Dimensions larger than 1: what tells two ways of writing one image apart from two images.
-fn without_ones(dimensions: &[usize]) -> Vec<usize> {
+pub(super) fn without_ones(dimensions: &[usize]) -> Vec<usize> {
     dimensions.iter().copied().filter(|size| *size != 1).collect()
 }
 

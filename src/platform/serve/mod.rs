@@ -1,6 +1,7 @@
 //! Serving what was promoted: a version's files are verified, loaded from memory, and answer over HTTP or for files.
 //! `docs/reference/serving.md` describes the routes.
 
+mod batch;
 mod body;
 mod engine;
 mod error;
@@ -12,6 +13,7 @@ mod served;
 mod server;
 mod spec;
 
+pub use batch::{Predicted, predict_files};
 pub use error::{EXPLAIN, ServeError};
 pub use input::{MAX_INSTANCES, Signature};
 pub use refusal::Refusal;
