@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DataError, DataSpec, Parts};
+use super::{DataError, DataSpec, Format, Parts, idx_folder};
 use crate::base::{Digest, Name, Sink};
 use crate::infrastructure::store::worktree::StatCache;
 use crate::infrastructure::store::{Local, Node};
@@ -52,7 +52,9 @@ impl Dataset {
 
     /// Digest of the settings that decide which examples stand in which part: format, target and split.
     pub fn settings(&self) -> Digest {
-        todo!()
+        // The split's numbers and the words of the format; JSON of a fixed shape is a canonical form for both.
+        let settings = serde_json::json!([self.spec.format, self.spec.target, self.spec.split]);
+        Digest::derive("mlp data settings 1", settings.to_string().as_bytes())
     }
 
     /// The pointer beside the data: `data/mnist.mlp`.
@@ -62,8 +64,12 @@ impl Dataset {
 
     /// Loads and divides the dataset. Images are resized to `shape` (`[channels, height, width]`).
     pub fn load(&self, shape: Option<&[usize]>, sink: &dyn Sink) -> Result<Parts, DataError> {
-        let _ = (shape, sink);
-        todo!()
+        self.spec.split.check(self.name.as_str())?;
+        match self.spec.format {
+            Format::Idx => idx_folder::load(self, shape, sink),
+            Format::Images => todo!(),
+            Format::Csv => todo!(),
+        }
     }
 
     /// The root that the pointer names, provided that the data on disk are just that.

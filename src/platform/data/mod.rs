@@ -7,11 +7,15 @@ mod encoding;
 mod error;
 mod examples;
 mod expectations;
+mod idx;
+mod idx_folder;
 pub mod images;
 mod inputs;
 mod leakage;
 mod pointer;
 mod spec;
+mod split;
+mod stored;
 
 pub use dataset::{Dataset, TargetKind};
 pub use encoding::{Column, ColumnKind, TableEncoding};

@@ -1,0 +1,82 @@
+//! Synthetic handwritten-like digits, 28x28: strokes, affine and elastic distortion, noise.
+//!
+//! The bytes are the same on every machine and with any number of threads: each image has random numbers of its own, a
+//! function of seed, part and index, and all arithmetic is of the kind that IEEE 754 defines exactly (`+ - * /` and square
+//! root; no sine, no exponential, whose last bit differs between platforms).
+
+mod glyphs;
+mod random;
+mod render;
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+
+use self::random::Random;
+use super::{DataError, Digits, idx};
+use crate::base::{Sink, Unit};
+
+/// Side of an image in pixels.
+const SIDE: usize = 28;
+
+/// Images rendered between two progress events.
+const STRIDE: usize = 500;
+
+/// Renders the digits into `folder` as four compressed IDX files under MNIST's names. Each file appears under its name
+/// only when it is whole.
+pub fn write(digits: &Digits, folder: &Path, sink: &dyn Sink) -> Result<(), DataError> {
+    std::fs::create_dir_all(folder).map_err(DataError::io("make", folder))?;
+    let total = u64::from(digits.train) + u64::from(digits.test);
+    let done = AtomicU64::new(0);
+    for (part, count, name) in [(0, digits.train, "train"), (1, digits.test, "t10k")] {
+        let (images, labels) = render_part(digits.seed, part, count, &|images| {
+            let done = done.fetch_add(images, Ordering::Relaxed) + images;
+            sink.progress("rendering", done, Some(total), Unit::Samples);
+        });
+        let side = SIDE as u32;
+        let write =
+            |name: String, dimensions: &[u32], bytes: &[u8]| write_file(folder, &name, dimensions, bytes);
+        write(format!("{name}-images-idx3-ubyte.gz"), &[count, side, side], &images)?;
+        write(format!("{name}-labels-idx1-ubyte.gz"), &[count], &labels)?;
+    }
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(DataError::io("write", folder))
+}
+
+/// Images and labels of one part.
+fn render_part(seed: u64, part: u64, count: u32, progress: &(dyn Fn(u64) + Sync)) -> (Vec<u8>, Vec<u8>) {
+    let mut images = vec![0; count as usize * SIDE * SIDE];
+    let mut labels = vec![0; count as usize];
+    images.par_chunks_mut(STRIDE * SIDE * SIDE).zip(labels.par_chunks_mut(STRIDE)).enumerate().for_each(
+        |(chunk, (images, labels))| {
+            let pairs = images.chunks_exact_mut(SIDE * SIDE).zip(labels.iter_mut());
+            for (offset, (image, label)) in pairs.enumerate() {
+                let mut random = Random::new(seed, part, (chunk * STRIDE + offset) as u64);
+                *label = random.below(10) as u8;
+                render::digit(*label, &mut random, image);
+            }
+            progress(labels.len() as u64);
+        },
+    );
+    (images, labels)
+}
+
+fn write_file(folder: &Path, name: &str, dimensions: &[u32], bytes: &[u8]) -> Result<(), DataError> {
+    let path = folder.join(name);
+    let written = || -> std::io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".mlp-").tempfile_in(folder)?;
+        let mut out = BufWriter::new(file.as_file_mut());
+        idx::write(&mut out, dimensions, bytes)?;
+        out.flush()?;
+        drop(out);
+        file.as_file().sync_all()?;
+        file.persist(&path)?;
+        Ok(())
+    };
+    written().map_err(DataError::io("write", &path))
+}
+
+#[cfg(test)]
+mod tests;
