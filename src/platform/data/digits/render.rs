@@ -47,7 +47,7 @@ fn skeleton(digit: u8, random: &mut Random) -> Vec<Segment> {
         };
         let points: Vec<Point> = points
             .iter()
-            .map(|(x, y)| shape.apply((x + 0.03 * random.normal(), y + 0.03 * random.normal())))
+            .map(|(x, y)| shape.apply((x + 0.035 * random.normal(), y + 0.035 * random.normal())))
             .collect();
         let line = if curved { smooth(&points, closed) } else { points };
         segments.extend(line.windows(2).map(|pair| (pair[0], pair[1])));
@@ -67,13 +67,13 @@ struct Affine {
 impl Affine {
     fn new(random: &mut Random) -> Self {
         // Cosine and sine from the tangent of half the angle: exact arithmetic alone.
-        let t = 0.07 * random.normal();
+        let t = 0.08 * random.normal();
         Self {
             scale: (WIDTH * random.between(0.68, 1.12), HEIGHT * random.between(0.8, 1.08)),
-            slant: 0.06 + 0.17 * random.normal(),
+            slant: 0.06 + 0.20 * random.normal(),
             cosine: (1.0 - t * t) / (1.0 + t * t),
             sine: 2.0 * t / (1.0 + t * t),
-            centre: (14.0 + 0.9 * random.normal(), 14.0 + 0.9 * random.normal()),
+            centre: (14.0 + 1.0 * random.normal(), 14.0 + 1.0 * random.normal()),
         }
     }
 
@@ -134,7 +134,7 @@ struct Displacement {
 
 impl Displacement {
     fn new(random: &mut Random) -> Self {
-        let strength = random.between(0.0, 1.0) * 20.0;
+        let strength = random.between(0.0, 1.0) * 34.0;
         let mut field = || {
             let mut field: Vec<f32> =
                 (0..SIDE * SIDE).map(|_| strength * random.between(-1.0, 1.0)).collect();

@@ -8,7 +8,9 @@ fn linear_accuracy(train: &(Vec<u8>, Vec<u8>), test: &(Vec<u8>, Vec<u8>)) -> f64
     let scores = |weights: &[[f32; PIXELS + 1]], image: &[u8]| -> Vec<f32> {
         weights
             .iter()
-            .map(|row| row[PIXELS] + row.iter().zip(image).map(|(w, x)| w * f32::from(*x) / 255.0).sum::<f32>())
+            .map(|row| {
+                row[PIXELS] + row.iter().zip(image).map(|(w, x)| w * f32::from(*x) / 255.0).sum::<f32>()
+            })
             .collect()
     };
     let epochs = 15;
@@ -33,25 +35,68 @@ fn linear_accuracy(train: &(Vec<u8>, Vec<u8>), test: &(Vec<u8>, Vec<u8>)) -> f64
 }
 
 #[test]
-fn a_linear_model_stays_below_ninety_two_percent() {
+fn a_linear_model_stays_clearly_below_a_small_network() {
+    // A small convolutional network reaches about 99 % (`docs/design/data.md`).
     let train = render_part(1, 0, 12_000, &|_| {});
     let test = render_part(1, 1, 2_000, &|_| {});
     let accuracy = linear_accuracy(&train, &test);
-    assert!((0.80..0.92).contains(&accuracy), "{accuracy}");
-    eprintln!("ACC {accuracy}");
+    assert!((0.80..0.91).contains(&accuracy), "{accuracy}");
 }
 
 #[test]
-fn contact_sheet() {
-    let (images, labels) = render_part(7, 0, 400, &|_| {});
-    let mut order: Vec<usize> = (0..400).collect();
-    order.sort_by_key(|i| labels[*i]);
-    let mut sheet = image::GrayImage::new(28 * 20, 28 * 20);
-    for (at, i) in order.iter().enumerate() {
-        for p in 0..784 {
-            sheet.put_pixel((at % 20 * 28 + p % 28) as u32, (at / 20 * 28 + p / 28) as u32, image::Luma([images[i * 784 + p]]));
-        }
+fn the_bytes_are_the_same_on_every_machine() {
+    let (images, labels) = render_part(42, 0, 1_500, &|_| {});
+    let digest = crate::base::Digest::of(&[images, labels].concat());
+    assert_eq!(digest.short(), "7c37eb5cf779");
+}
+
+#[test]
+fn an_image_depends_on_no_other_and_on_no_thread() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("pool");
+    let alone = pool.install(|| render_part(3, 1, 40, &|_| {}));
+    let among = render_part(3, 1, 1_200, &|_| {});
+    assert_eq!(alone.0, among.0[..40 * SIDE * SIDE]);
+    assert_eq!(alone.1, among.1[..40]);
+}
+
+#[test]
+fn seed_and_part_change_everything() {
+    let images = |seed, part| render_part(seed, part, 5, &|_| {}).0;
+    assert_ne!(images(1, 0), images(2, 0));
+    assert_ne!(images(1, 0), images(1, 1));
+}
+
+#[test]
+fn every_digit_occurs_about_equally_often() {
+    let (_, labels) = render_part(9, 0, 5_000, &|_| {});
+    for digit in 0..10 {
+        let count = labels.iter().filter(|label| **label == digit).count();
+        assert!((400..600).contains(&count), "{digit}: {count}");
     }
-    let sheet = image::imageops::resize(&sheet, 1120, 1120, image::imageops::FilterType::Nearest);
-    sheet.save("/tmp/sheet.png").unwrap();
+}
+
+#[test]
+fn four_files_under_the_names_of_mnist_are_written() {
+    let folder = tempfile::tempdir().expect("folder");
+    let digits = Digits { train: 30, test: 7, seed: 5 };
+    write(&digits, folder.path(), &Null).expect("writes");
+    let mut names: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("lists")
+        .map(|entry| entry.expect("entry").file_name().into_string().expect("text"))
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "t10k-images-idx3-ubyte.gz",
+            "t10k-labels-idx1-ubyte.gz",
+            "train-images-idx3-ubyte.gz",
+            "train-labels-idx1-ubyte.gz"
+        ]
+    );
+    let images = idx::Idx::read(&folder.path().join(&names[2]), "x").expect("reads");
+    assert_eq!(images.dimensions, [30, 28, 28]);
+    let before = std::fs::read(folder.path().join(&names[2])).expect("reads");
+    write(&digits, folder.path(), &Null).expect("writes again");
+    assert_eq!(std::fs::read(folder.path().join(&names[2])).expect("reads"), before);
 }
