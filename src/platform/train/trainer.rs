@@ -50,17 +50,6 @@ pub struct Evaluated {
     pub predictions: Vec<Prediction>,
 }
 
-/// Checks the network against an input shape and a number of outputs, without allocating anything; describes each layer
-/// (`conv2d 32x3x3`, `[32, 26, 26]`, parameters).
-pub fn check(
-    spec: &ModelSpec,
-    input: &[usize],
-    outputs: usize,
-) -> Result<Vec<(String, Vec<usize>, usize)>, TrainError> {
-    let _ = (spec, input, outputs);
-    todo!()
-}
-
 /// Trains, resuming from `checkpoints` if a checkpoint of the same spec is there; writes the model into `out/model`.
 pub fn train(
     spec: &ModelSpec,

@@ -1,0 +1,166 @@
+//! Kernels for the processor, as candle custom operations with forward and backward pass.
+//!
+//! They are here because candle's own path is slow there (a convolution's gradients), wrong (the gradient of max pooling)
+//! or not repeatable (its matrix products divide the work by the number of threads). On other devices candle's own
+//! operations are used: see `forward.rs`.
+//!
+//! **Repeatable bit for bit, whatever the number of threads.** Work is divided into tasks by the shape of the problem
+//! alone; each task calls `gemm` on one thread; sums over tasks are added in the order of the tasks. Nothing here
+//! may ask how many threads there are.
+
+mod batch_norm;
+mod conv2d;
+mod gemm;
+mod linear;
+mod loss;
+mod optimizer;
+mod pool;
+mod relu;
+
+use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, StorageRef, Tensor};
+use rayon::prelude::*;
+
+pub(super) use batch_norm::{BatchNorm, EPSILON, Moments};
+pub(super) use conv2d::Conv2d;
+pub(super) use linear::Linear;
+pub(super) use loss::{CrossEntropy, MeanSquaredError};
+pub(super) use optimizer::{AdamStep, MomentumStep};
+pub(super) use pool::{AvgPool2d, MaxPool2d};
+pub(super) use relu::{Dropout, Relu};
+
+use super::random::Stream;
+
+/// Dropout inside a kernel: the share, and the stream of random numbers of this layer and step.
+#[derive(Clone, Debug)]
+pub(super) struct Mask {
+    /// Share of values set to zero.
+    pub(super) share: f32,
+    /// One nested stream per sample.
+    pub(super) stream: Stream,
+}
+
+impl Mask {
+    /// Factor of the values that stay, so that the mean is kept.
+    fn scale(&self) -> f32 {
+        1.0 / (1.0 - self.share)
+    }
+
+    /// The mask as factors, 0 or the scale, for a path that cannot drop in place.
+    pub(super) fn factors(&self, shape: &Shape, device: &Device) -> Result<Tensor> {
+        let mut factors = vec![1_f32; shape.elem_count()];
+        let length = (factors.len() / shape.dims()[0].max(1)).max(1);
+        for (sample, factors) in factors.chunks_mut(length).enumerate() {
+            relu::drop_sample(self, sample, factors);
+        }
+        Tensor::from_vec(factors, shape, device)
+    }
+
+    /// Calls `drop(index)` for each of `length` values of sample `sample` that is set to zero. Shares are exact to 2^-16.
+    fn for_dropped(&self, sample: usize, length: usize, mut drop: impl FnMut(usize)) {
+        let threshold = (f64::from(self.share) * 65536.0) as u64;
+        let mut stream = self.stream.nested(sample as u64);
+        for first in (0..length).step_by(4) {
+            let bits = stream.bits();
+            for lane in 0..4.min(length - first) {
+                if (bits >> (16 * lane)) & 0xffff < threshold {
+                    drop(first + lane);
+                }
+            }
+        }
+    }
+}
+
+/// The values of a contiguous f32 tensor in processor memory.
+fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let all = storage.as_slice::<f32>()?;
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&all[start..end]),
+        None => candle_core::bail!("a kernel was given a tensor that is not contiguous"),
+    }
+}
+
+/// The values of a contiguous f32 tensor in processor memory, readable for as long as this lives.
+struct Lent<'a> {
+    storage: StorageRef<'a>,
+    start: usize,
+    end: usize,
+}
+
+impl<'a> Lent<'a> {
+    fn of(tensor: &'a Tensor) -> Result<Self> {
+        let (storage, layout) = tensor.storage_and_layout();
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            candle_core::bail!("a kernel was given a tensor that is not contiguous")
+        };
+        match &*storage {
+            Storage::Cpu(CpuStorage::F32(_)) => Ok(Self { storage, start, end }),
+            _ => candle_core::bail!("a kernel was given a tensor that is not f32 in processor memory"),
+        }
+    }
+}
+
+impl std::ops::Deref for Lent<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match &*self.storage {
+            Storage::Cpu(CpuStorage::F32(values)) => &values[self.start..self.end],
+            _ => &[],
+        }
+    }
+}
+
+/// A tensor of these values.
+fn tensor(values: Vec<f32>, shape: &Shape) -> Result<Tensor> {
+    Tensor::from_vec(values, shape, &Device::Cpu)
+}
+
+/// The sum in a fixed order, on 16 lanes.
+fn sum(values: &[f32]) -> f32 {
+    let mut lanes = [0_f32; 16];
+    let chunks = values.chunks_exact(16);
+    let rest: f32 = chunks.remainder().iter().sum();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += value;
+        }
+    }
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// `total += part`, element by element.
+fn add(total: &mut [f32], part: &[f32]) {
+    for (total, part) in total.iter_mut().zip(part) {
+        *total += part;
+    }
+}
+
+/// The results of `count` tasks in order, computed in parallel if they are worth it: `operations` is a rough count of all
+/// their arithmetic.
+fn map_tasks<R: Send>(count: usize, operations: usize, task: impl Fn(usize) -> R + Sync) -> Vec<R> {
+    /// About 20 us of work: below it, waking other threads costs more than it gives.
+    const WORTH_IT: usize = 1 << 20;
+    if count > 1 && operations >= WORTH_IT {
+        (0..count).into_par_iter().map(&task).collect()
+    } else {
+        (0..count).map(task).collect()
+    }
+}
+
+/// Lends this thread's scratch memory, `length` values with whatever was in it.
+fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    thread_local! {
+        static SCRATCH: std::cell::RefCell<Vec<f32>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+    // Taken out while it is used, so that a nested call gets memory of its own.
+    let mut scratch = SCRATCH.take();
+    if scratch.len() < length {
+        scratch.resize(length, 0.0);
+    }
+    let result = work(&mut scratch[..length]);
+    SCRATCH.set(scratch);
+    result
+}
+
+#[cfg(test)]
+mod tests;

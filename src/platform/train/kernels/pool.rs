@@ -1,0 +1,207 @@
+//! Pooling over windows whose stride is their side; rows and columns that do not fill a window are left out.
+//!
+//! The gradient of candle's own max pooling is wrong (it divides what belongs to the largest value by the size of the
+//! window), and that of its average pooling refuses sizes that the window does not divide.
+
+use std::sync::Mutex;
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::{Lent, tensor, values};
+
+/// In routes: no gradient goes back (relu was at zero, or dropout).
+pub(super) const NOWHERE: u8 = 255;
+
+/// relu of the largest value of each 2x2 window of one plane plus `bias`, and where in the window it was
+/// (0 to 3 by rows, or [`NOWHERE`] where relu gives zero).
+///
+/// Largest of each column pair first, which vectorises, then of each row pair by selection: no branch to mispredict.
+pub(super) fn pool_pair_rows(
+    full: &[f32],
+    (height, width): (usize, usize),
+    bias: f32,
+    pooled: &mut [f32],
+    routes: &mut [u8],
+) {
+    /// Output columns done at a time.
+    const BLOCK: usize = 32;
+    let columns = width / 2;
+    for row in 0..height / 2 {
+        let upper = &full[2 * row * width..][..2 * columns];
+        let lower = &full[(2 * row + 1) * width..][..2 * columns];
+        let out = row * columns..(row + 1) * columns;
+        let outputs = pooled[out.clone()].chunks_mut(BLOCK).zip(routes[out].chunks_mut(BLOCK));
+        let inputs = upper.chunks(2 * BLOCK).zip(lower.chunks(2 * BLOCK));
+        for ((upper, lower), (pooled, routes)) in inputs.zip(outputs) {
+            let (mut largest, mut from) = ([0_f32; 2 * BLOCK], [0_u8; 2 * BLOCK]);
+            for (column, (upper, lower)) in upper.iter().zip(lower).enumerate() {
+                from[column] = 2 * u8::from(lower > upper);
+                largest[column] = if lower > upper { *lower } else { *upper };
+            }
+            for (column, (pooled, route)) in pooled.iter_mut().zip(routes).enumerate() {
+                let (left, right) = (largest[2 * column], largest[2 * column + 1]);
+                let value = if right > left { right } else { left } + bias;
+                let place = if right > left { from[2 * column + 1] + 1 } else { from[2 * column] };
+                *pooled = if value < 0.0 { 0.0 } else { value };
+                *route = if value > 0.0 { place } else { NOWHERE };
+            }
+        }
+    }
+}
+
+/// The reverse of [`pool_pair_rows`] for all planes of a sample: `scale * dy` where it came from, zero elsewhere.
+pub(super) fn route_back(
+    (height, width): (usize, usize),
+    dy: &[f32],
+    routes: &[u8],
+    scale: f32,
+    out: &mut [f32],
+) {
+    out.fill(0.0);
+    let (rows, columns) = (height / 2, width / 2);
+    let planes = dy.chunks(rows * columns).zip(routes.chunks(rows * columns));
+    for (out, (dy, routes)) in out.chunks_mut(height * width).zip(planes) {
+        for row in 0..rows {
+            for column in 0..columns {
+                let route = routes[row * columns + column];
+                if route != NOWHERE {
+                    let (down, right) = (usize::from(route / 2), usize::from(route % 2));
+                    out[(2 * row + down) * width + 2 * column + right] = scale * dy[row * columns + column];
+                }
+            }
+        }
+    }
+}
+
+/// Planes of an image batch and the windows that divide them.
+struct Planes {
+    height: usize,
+    width: usize,
+    side: usize,
+    /// Shape of the result.
+    output: Shape,
+}
+
+impl Planes {
+    fn new(x: &[usize], side: usize) -> Self {
+        let (height, width) = (x[2], x[3]);
+        Self { height, width, side, output: (x[0], x[1], height / side, width / side).into() }
+    }
+
+    /// Values of one plane of the result.
+    fn pooled(&self) -> usize {
+        (self.height / self.side) * (self.width / self.side)
+    }
+
+    /// Index of the first element of each window in its plane, in the order of the result.
+    fn windows(&self) -> impl Iterator<Item = usize> + '_ {
+        let rows = 0..self.height / self.side;
+        rows.flat_map(move |row| {
+            (0..self.width / self.side).map(move |column| self.side * (row * self.width + column))
+        })
+    }
+
+    /// Distances of a window's elements from its first, by rows.
+    fn elements(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.side).flat_map(move |row| (0..self.side).map(move |column| row * self.width + column))
+    }
+}
+
+/// The largest value of each window; of equal ones the first. Its gradient goes to that one alone.
+pub(in crate::platform::train) struct MaxPool2d {
+    side: usize,
+    /// Index in its plane of each largest value.
+    places: Mutex<Vec<u32>>,
+}
+
+impl MaxPool2d {
+    pub(in crate::platform::train) fn new(side: usize) -> Self {
+        Self { side, places: Mutex::default() }
+    }
+}
+
+impl CustomOp1 for MaxPool2d {
+    fn name(&self) -> &'static str {
+        "max-pool2d"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (x, planes) = (values(x, layout)?, Planes::new(layout.dims(), self.side));
+        let mut y = vec![0_f32; planes.output.elem_count()];
+        let mut places = vec![0_u32; y.len()];
+        y.par_chunks_mut(planes.pooled())
+            .zip(places.par_chunks_mut(planes.pooled()))
+            .zip(x.par_chunks(planes.height * planes.width))
+            .for_each(|((y, places), x)| {
+                for ((y, place), first) in y.iter_mut().zip(places).zip(planes.windows()) {
+                    let mut best = first;
+                    for element in planes.elements() {
+                        // What is not a number wins, so that it is seen.
+                        if x[first + element] > x[best] || x[first + element].is_nan() {
+                            best = first + element;
+                        }
+                    }
+                    (*y, *place) = (x[best], best as u32);
+                }
+            });
+        if let Ok(mut kept) = self.places.lock() {
+            *kept = places;
+        }
+        Ok((CpuStorage::F32(y), planes.output))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let planes = Planes::new(x.dims(), self.side);
+        let places = self.places.lock().map(|mut places| std::mem::take(&mut *places)).unwrap_or_default();
+        let dy = dy.contiguous()?;
+        let dy = Lent::of(&dy)?;
+        let mut dx = vec![0_f32; x.elem_count()];
+        dx.par_chunks_mut(planes.height * planes.width)
+            .zip(dy.par_chunks(planes.pooled()))
+            .zip(places.par_chunks(planes.pooled()))
+            .for_each(|((dx, dy), places)| {
+                for (dy, place) in dy.iter().zip(places) {
+                    dx[*place as usize] += dy;
+                }
+            });
+        Ok(Some(tensor(dx, x.shape())?))
+    }
+}
+
+/// The mean of each window of this side.
+pub(in crate::platform::train) struct AvgPool2d(pub(in crate::platform::train) usize);
+
+impl CustomOp1 for AvgPool2d {
+    fn name(&self) -> &'static str {
+        "avg-pool2d"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (x, planes) = (values(x, layout)?, Planes::new(layout.dims(), self.0));
+        let share = 1.0 / (self.0 * self.0) as f32;
+        let mut y = vec![0_f32; planes.output.elem_count()];
+        let sources = x.par_chunks(planes.height * planes.width);
+        y.par_chunks_mut(planes.pooled()).zip(sources).for_each(|(y, x)| {
+            for (y, first) in y.iter_mut().zip(planes.windows()) {
+                *y = share * planes.elements().map(|element| x[first + element]).sum::<f32>();
+            }
+        });
+        Ok((CpuStorage::F32(y), planes.output))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let planes = Planes::new(x.dims(), self.0);
+        let share = 1.0 / (self.0 * self.0) as f32;
+        let dy = dy.contiguous()?;
+        let dy = Lent::of(&dy)?;
+        let mut dx = vec![0_f32; x.elem_count()];
+        let sources = dy.par_chunks(planes.pooled());
+        dx.par_chunks_mut(planes.height * planes.width).zip(sources).for_each(|(dx, dy)| {
+            for (dy, first) in dy.iter().zip(planes.windows()) {
+                planes.elements().for_each(|element| dx[first + element] = share * dy);
+            }
+        });
+        Ok(Some(tensor(dx, x.shape())?))
+    }
+}

@@ -1,0 +1,82 @@
+//! relu and dropout, alone and as parts of other kernels.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::{Lent, Mask, tensor, values};
+
+/// Values of one task.
+const CHUNK: usize = 1 << 14;
+
+/// `max(x, 0)` in place. What is not a number stays so: a training that diverges must not be hidden.
+pub(super) fn clamp(values: &mut [f32]) {
+    for value in values {
+        *value = if *value < 0.0 { 0.0 } else { *value };
+    }
+}
+
+/// Dropout of one sample in place.
+pub(super) fn drop_sample(mask: &Mask, sample: usize, values: &mut [f32]) {
+    let scale = mask.scale();
+    for value in values.iter_mut() {
+        *value *= scale;
+    }
+    mask.for_dropped(sample, values.len(), |index| values[index] = 0.0);
+}
+
+/// `max(x, 0)`.
+pub(in crate::platform::train) struct Relu;
+
+impl CustomOp1 for Relu {
+    fn name(&self) -> &'static str {
+        "relu"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let mut y = values(x, layout)?.to_vec();
+        y.par_chunks_mut(CHUNK).for_each(clamp);
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let dy = dy.contiguous()?;
+        let mut dx = Lent::of(&dy)?.to_vec();
+        let y = Lent::of(y)?;
+        dx.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dx, y)| {
+            for (dx, y) in dx.iter_mut().zip(y) {
+                *dx = if *y > 0.0 { *dx } else { 0.0 };
+            }
+        });
+        Ok(Some(tensor(dx, x.shape())?))
+    }
+}
+
+/// Sets a share of the values to zero and scales the others so that the mean is kept.
+pub(in crate::platform::train) struct Dropout(pub(in crate::platform::train) Mask);
+
+impl Dropout {
+    fn apply(&self, x: &[f32], batch: usize) -> Vec<f32> {
+        let mut y = x.to_vec();
+        let length = (y.len() / batch.max(1)).max(1);
+        y.par_chunks_mut(length).enumerate().for_each(|(sample, y)| drop_sample(&self.0, sample, y));
+        y
+    }
+}
+
+impl CustomOp1 for Dropout {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let y = self.apply(values(x, layout)?, layout.dims()[0]);
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        // The same mask again: it is a function of its key.
+        let dy = dy.contiguous()?;
+        let dx = self.apply(&Lent::of(&dy)?, x.dims()[0]);
+        Ok(Some(tensor(dx, x.shape())?))
+    }
+}

@@ -1,0 +1,255 @@
+//! Every kernel against candle's own operations, or against numeric gradients where those are wrong.
+
+use std::sync::{Arc, Mutex};
+
+use candle_core::{Device, Tensor, Var};
+
+use super::super::random::{Purpose, Stream};
+use super::super::{spec, stock};
+use candle_core::CustomOp3;
+
+use super::*;
+
+fn random(shape: &[usize], key: u64) -> Tensor {
+    let mut stream = Stream::new(1, Purpose::Weights, &[key]);
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.symmetric()).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).expect("a tensor")
+}
+
+fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().and_then(|tensor| tensor.to_vec1()).expect("values")
+}
+
+/// The largest difference as a share of the largest value.
+fn difference(found: &Tensor, wanted: &Tensor) -> f32 {
+    assert_eq!(found.dims(), wanted.dims());
+    let (found, wanted) = (flat(found), flat(wanted));
+    let largest = wanted.iter().fold(1e-20_f32, |a, b| a.max(b.abs()));
+    found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest
+}
+
+/// Output of `run` on these variables, and the gradients of the output's product with fixed random numbers.
+fn gradients(variables: &[Var], run: &dyn Fn(&[Tensor]) -> Tensor) -> (Tensor, Vec<Tensor>) {
+    let tensors: Vec<Tensor> = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
+    let y = run(&tensors);
+    let factors = random(y.dims(), 99);
+    let store = (&y * factors).and_then(|y| y.sum_all()?.backward()).expect("gradients");
+    let gradient = |variable: &Var| store.get(variable).expect("a gradient").clone();
+    (y, variables.iter().map(gradient).collect())
+}
+
+/// Holds output and all gradients of a kernel against those of the reference.
+fn compare(
+    what: &str,
+    shapes: &[&[usize]],
+    kernel: &dyn Fn(&[Tensor]) -> Tensor,
+    reference: &dyn Fn(&[Tensor]) -> Tensor,
+) {
+    let variables: Vec<Var> = shapes
+        .iter()
+        .enumerate()
+        .map(|(key, shape)| Var::from_tensor(&random(shape, key as u64)).expect("a variable"))
+        .collect();
+    let (y, found) = gradients(&variables, kernel);
+    let (wanted_y, wanted) = gradients(&variables, reference);
+    assert!(difference(&y, &wanted_y) < 1e-5, "{what}: output differs by {}", difference(&y, &wanted_y));
+    for (index, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+        let difference = difference(found, wanted);
+        assert!(difference < 1e-5, "{what}: gradient {index} differs by {difference}");
+    }
+}
+
+fn window(out: usize, kernel: usize, stride: usize, padding: usize) -> spec::Conv2d {
+    spec::Conv2d { out, kernel, stride, padding }
+}
+
+#[test]
+fn convolutions_are_those_of_candle_for_every_stride_and_padding() {
+    for (side, out, kernel, stride, padding) in [
+        (8, 3, 3, 1, 0),
+        (8, 3, 3, 1, 1),
+        (9, 2, 3, 2, 1),
+        (7, 4, 5, 1, 2),
+        (7, 2, 1, 1, 0),
+        (11, 2, 5, 3, 4),
+        (4, 1, 4, 1, 0),
+    ] {
+        let window = window(out, kernel, stride, padding);
+        // candle's own gradient refuses images that are not square where the stride is over 1.
+        let shapes: [&[usize]; 3] =
+            [&[11, 2, side, side + usize::from(stride == 1)], &[out, 2, kernel, kernel], &[out]];
+        for relu in [false, true] {
+            compare(
+                &format!("{window:?} {relu}"),
+                &shapes,
+                &|t| t[0].apply_op3(&t[1], &t[2], Conv2d::new(window, relu, false, None)).expect("runs"),
+                &|t| {
+                    let y = stock::conv2d(&t[0], &t[1], &t[2], window).expect("runs");
+                    if relu { y.relu().expect("runs") } else { y }
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn a_fused_convolution_is_the_same_layers_one_after_the_other() {
+    let mask = Mask { share: 0.25, stream: Stream::new(3, Purpose::Dropout, &[1]) };
+    for (height, width) in [(8, 8), (9, 11), (5, 80)] {
+        for mask in [None, Some(mask.clone())] {
+            let window = window(4, 3, 1, 0);
+            compare(
+                "conv, relu, pool, dropout",
+                &[&[9, 2, height, width], &[4, 2, 3, 3], &[4]],
+                &|t| {
+                    t[0].apply_op3(&t[1], &t[2], Conv2d::new(window, true, true, mask.clone())).expect("runs")
+                },
+                &|t| {
+                    let y = stock::conv2d(&t[0], &t[1], &t[2], window).and_then(|y| y.relu()).expect("runs");
+                    // The kernel of this crate: equal values are common after relu, where the reference gives each
+                    // the gradient; relu then takes it away again.
+                    let y = y.apply_op1(MaxPool2d::new(2)).expect("runs");
+                    match &mask {
+                        Some(mask) => {
+                            (&y * mask.factors(y.shape(), y.device()).expect("a mask")).expect("runs")
+                        }
+                        None => y,
+                    }
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn pooling_is_that_of_the_reference_also_where_windows_do_not_fill_the_image() {
+    for (height, width, side) in [(4, 6, 2), (5, 7, 2), (9, 9, 3), (7, 10, 4)] {
+        let shapes: [&[usize]; 1] = [&[3, 2, height, width]];
+        compare("max pool", &shapes, &|t| t[0].apply_op1(MaxPool2d::new(side)).expect("runs"), &|t| {
+            stock::max_pool2d(&t[0], side).expect("runs")
+        });
+        compare("avg pool", &shapes, &|t| t[0].apply_op1(AvgPool2d(side)).expect("runs"), &|t| {
+            stock::avg_pool2d(&t[0], side).expect("runs")
+        });
+    }
+}
+
+#[test]
+fn the_gradient_of_max_pooling_goes_to_the_largest_value_whole() {
+    let x = Var::from_vec(vec![1_f32, 2.0, 3.0, 4.0], (1, 1, 2, 2), &Device::Cpu).expect("a variable");
+    let y = x.as_tensor().apply_op1(MaxPool2d::new(2)).expect("runs");
+    let store = y.sum_all().and_then(|y| y.backward()).expect("gradients");
+    assert_eq!(flat(store.get(&x).expect("a gradient")), [0.0, 0.0, 0.0, 1.0]);
+}
+
+#[test]
+fn linear_layers_are_those_of_candle_for_sizes_that_fill_no_task() {
+    for (batch, inputs, outputs) in [(1, 7, 3), (65, 33, 17), (130, 2100, 40)] {
+        for relu in [false, true] {
+            compare(
+                &format!("linear {batch} {inputs} {outputs} {relu}"),
+                &[&[batch, inputs], &[outputs, inputs], &[outputs]],
+                &|t| t[0].apply_op3(&t[1], &t[2], Linear::new(relu, None)).expect("runs"),
+                &|t| {
+                    let y = stock::linear(&t[0], &t[1], &t[2]).expect("runs");
+                    if relu { y.relu().expect("runs") } else { y }
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn dropout_is_the_same_fused_and_alone_and_keeps_the_mean() {
+    let mask = Mask { share: 0.5, stream: Stream::new(3, Purpose::Dropout, &[1]) };
+    compare(
+        "linear, relu, dropout",
+        &[&[20, 30], &[11, 30], &[11]],
+        &|t| t[0].apply_op3(&t[1], &t[2], Linear::new(true, Some(mask.clone()))).expect("runs"),
+        &|t| {
+            let y = stock::linear(&t[0], &t[1], &t[2]).and_then(|y| y.apply_op1(Relu)).expect("runs");
+            y.apply_op1(Dropout(mask.clone())).expect("runs")
+        },
+    );
+    let ones = Tensor::ones((100, 1000), candle_core::DType::F32, &Device::Cpu).expect("ones");
+    let dropped = flat(&ones.apply_op1(Dropout(Mask { share: 0.3, ..mask })).expect("runs"));
+    let zeros = dropped.iter().filter(|&&x| x == 0.0).count();
+    assert!((29_000..31_000).contains(&zeros), "{zeros}");
+    assert!((dropped.iter().sum::<f32>() / 100_000.0 - 1.0).abs() < 0.02);
+}
+
+#[test]
+fn batch_normalisation_is_that_of_the_reference_and_leaves_its_moments() {
+    for shape in [&[6, 3, 4, 5][..], &[16, 5][..]] {
+        let found = Arc::<Mutex<Moments>>::default();
+        compare(
+            "batch norm",
+            &[shape, &[shape[1]], &[shape[1]]],
+            &|t| t[0].apply_op3(&t[1], &t[2], BatchNorm::training(Arc::clone(&found))).expect("runs"),
+            &|t| {
+                let (mean, variance) = stock::moments(&t[0]).expect("runs");
+                stock::normalize(&t[0], &mean, &variance, &t[1], &t[2]).expect("runs")
+            },
+        );
+        let (mean, variance) = stock::moments(&random(shape, 0)).expect("runs");
+        let found = found.lock().expect("moments").clone();
+        let vector = |values: Vec<f32>| Tensor::new(values, &Device::Cpu).expect("a tensor");
+        assert!(difference(&vector(found.mean.clone()), &mean) < 1e-5);
+        assert!(difference(&vector(found.variance.clone()), &variance) < 1e-5);
+        let (x, weight, bias) = (random(shape, 0), random(&[shape[1]], 1), random(&[shape[1]], 2));
+        let y = x.apply_op3(&weight, &bias, BatchNorm::inference(found)).expect("runs");
+        let wanted = stock::normalize(&x, &mean, &variance, &weight, &bias).expect("runs");
+        assert!(difference(&y, &wanted) < 1e-5);
+    }
+}
+
+#[test]
+fn losses_are_those_of_candle() {
+    let targets: Vec<u32> = (0..12).map(|index| index % 5).collect();
+    compare(
+        "cross entropy",
+        &[&[12, 5]],
+        &|t| t[0].apply_op1(CrossEntropy::new(targets.clone())).expect("runs"),
+        &|t| stock::cross_entropy(&t[0], &targets).expect("runs"),
+    );
+    let numbers: Vec<f32> = (0..12).map(|index| index as f32 / 7.0).collect();
+    compare(
+        "mean squared error",
+        &[&[12, 1]],
+        &|t| t[0].apply_op1(MeanSquaredError::new(numbers.clone())).expect("runs"),
+        &|t| stock::mean_squared_error(&t[0], &numbers).expect("runs"),
+    );
+}
+
+#[test]
+fn cross_entropy_of_huge_logits_stays_finite_and_of_nan_is_nan() {
+    let loss = |values: [f32; 2]| {
+        let logits = Tensor::new(&[values], &Device::Cpu).expect("logits");
+        logits.apply_op1(CrossEntropy::new(vec![0])).and_then(|loss| loss.to_scalar::<f32>()).expect("runs")
+    };
+    assert_eq!(loss([1e30, -1e30]), 0.0);
+    assert!(loss([f32::NAN, 0.0]).is_nan());
+}
+
+#[test]
+fn relu_and_pooling_do_not_hide_what_is_not_a_number() {
+    let x = Tensor::new(&[[[[1.0, 2.0], [f32::NAN, 0.5]]]], &Device::Cpu).expect("a tensor");
+    assert!(flat(&x.apply_op1(Relu).expect("runs"))[2].is_nan());
+    assert!(flat(&x.apply_op1(MaxPool2d::new(2)).expect("runs"))[0].is_nan());
+    let weight = Tensor::full(f32::NAN, (1, 1, 1, 1), &Device::Cpu).expect("a tensor");
+    let bias = Tensor::new(&[0_f32], &Device::Cpu).expect("a tensor");
+    let y = x.apply_op3(&weight, &bias, Conv2d::new(window(1, 1, 1, 0), true, true, None)).expect("runs");
+    assert!(flat(&y)[0].is_nan());
+}
+
+#[test]
+fn no_input_gradient_is_computed_for_an_input_that_needs_none() {
+    let x = random(&[2, 1, 5, 5], 0);
+    let weight = Var::from_tensor(&random(&[2, 1, 3, 3], 1)).expect("a variable");
+    let bias = Var::from_tensor(&random(&[2], 2)).expect("a variable");
+    let kernel = Conv2d::new(window(2, 3, 1, 0), false, false, None);
+    let y = kernel
+        .bwd(&x, weight.as_tensor(), bias.as_tensor(), &random(&[2, 2, 3, 3], 3), &random(&[2, 2, 3, 3], 4))
+        .expect("runs");
+    assert!(y.0.is_none() && y.1.is_some());
+}

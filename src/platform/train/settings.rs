@@ -1,0 +1,137 @@
+//! Checks the settings of a training that no type can hold.
+
+use super::spec::{Augment, Optimizer, Schedule};
+use super::{ModelSpec, TrainError};
+use crate::base::nearest;
+
+/// Metrics that a validation gives, as early stopping names them; the flag says whether less is better.
+pub(super) const WATCHED: [(&str, bool); 4] =
+    [("val.loss", true), ("val.accuracy", false), ("train.loss", true), ("val.rmse", true)];
+
+/// Metrics that an evaluation gives.
+pub(super) const METRICS: [&str; 7] = ["accuracy", "macro_f1", "log_loss", "ece", "mae", "rmse", "r2"];
+
+/// Steps of one batch beyond which it is taken for a mistake.
+const LARGEST_BATCH: usize = 1 << 20;
+
+/// Refuses values that mean nothing, naming the key.
+pub(super) fn check(spec: &ModelSpec) -> Result<(), TrainError> {
+    let train = &spec.train;
+    require(train.epochs > 0, "train.epochs", "must be over 0")?;
+    require(
+        (1..=LARGEST_BATCH).contains(&train.batch_size),
+        "train.batch_size",
+        "must be from 1 to 1048576",
+    )?;
+    if let Some(normalize) = spec.input.normalize {
+        require(normalize.mean.is_finite(), "input.normalize.mean", "must be a finite number")?;
+        let positive = normalize.std.is_finite() && normalize.std > 0.0;
+        require(positive, "input.normalize.std", "must be over 0")?;
+    }
+    check_optimizer(&train.optimizer)?;
+    check_schedule(&train.schedule)?;
+    for augment in &train.augment {
+        let good = match *augment {
+            Augment::Shift(pixels) => pixels < 1 << 16,
+            Augment::Rotate(degrees) => (0.0..=180.0).contains(&degrees),
+            Augment::Noise(deviation) => deviation.is_finite() && deviation >= 0.0,
+        };
+        require(
+            good,
+            "train.augment",
+            "must be a shift of pixels, a rotation up to 180 or a noise of at least 0",
+        )?;
+    }
+    if let Some(early) = &train.early_stop {
+        require(early.patience > 0, "train.early_stop.patience", "must be over 0")?;
+        let known = WATCHED.map(|(name, _)| name);
+        check_name("train.early_stop.metric", &early.metric, &known)?;
+    }
+    spec.evaluate.metrics.iter().try_for_each(|name| check_name("evaluate.metrics", name, &METRICS))
+}
+
+fn check_optimizer(optimizer: &Optimizer) -> Result<(), TrainError> {
+    let rate = |lr: f64| lr.is_finite() && lr > 0.0;
+    let decay = |decay: f64| decay.is_finite() && decay >= 0.0;
+    let fraction = |value: f64| (0.0..1.0).contains(&value);
+    match *optimizer {
+        Optimizer::Sgd(sgd) => {
+            require(rate(sgd.lr), "train.optimizer.sgd.lr", "must be over 0")?;
+            require(
+                fraction(sgd.momentum),
+                "train.optimizer.sgd.momentum",
+                "must be at least 0 and below 1",
+            )?;
+            require(decay(sgd.weight_decay), "train.optimizer.sgd.weight_decay", "must be at least 0")
+        }
+        Optimizer::Adamw(adamw) => {
+            require(rate(adamw.lr), "train.optimizer.adamw.lr", "must be over 0")?;
+            require(fraction(adamw.beta1), "train.optimizer.adamw.beta1", "must be at least 0 and below 1")?;
+            require(fraction(adamw.beta2), "train.optimizer.adamw.beta2", "must be at least 0 and below 1")?;
+            require(rate(adamw.eps), "train.optimizer.adamw.eps", "must be over 0")?;
+            require(decay(adamw.weight_decay), "train.optimizer.adamw.weight_decay", "must be at least 0")
+        }
+    }
+}
+
+fn check_schedule(schedule: &Schedule) -> Result<(), TrainError> {
+    match *schedule {
+        Schedule::Constant | Schedule::Cosine => Ok(()),
+        Schedule::OneCycle(cycle) => {
+            let rate = cycle.max_lr.is_finite() && cycle.max_lr > 0.0;
+            require(rate, "train.schedule.one_cycle.max_lr", "must be over 0")?;
+            let share = (0.0..=1.0).contains(&cycle.warm_up);
+            require(share, "train.schedule.one_cycle.warm_up", "must be from 0 to 1")
+        }
+        Schedule::Step(step) => {
+            require(step.every > 0, "train.schedule.step.every", "must be over 0")?;
+            let factor = step.gamma.is_finite() && step.gamma > 0.0;
+            require(factor, "train.schedule.step.gamma", "must be over 0")
+        }
+    }
+}
+
+fn require(good: bool, key: &'static str, detail: &str) -> Result<(), TrainError> {
+    if good { Ok(()) } else { Err(TrainError::setting(key, detail)) }
+}
+
+fn check_name(key: &'static str, name: &str, known: &[&str]) -> Result<(), TrainError> {
+    if known.contains(&name) {
+        return Ok(());
+    }
+    let detail = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("does not know `{name}`; did you mean `{near}`?"),
+        None => format!("does not know `{name}`; it knows {}", known.join(", ")),
+    };
+    Err(TrainError::setting(key, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(train: &str) -> String {
+        let yaml = format!("{{data: d, network: [relu], {train}}}");
+        let spec: ModelSpec = serde_yaml::from_str(&yaml).expect("a model");
+        check(&spec).expect_err("means nothing").to_string()
+    }
+
+    #[test]
+    fn settings_that_mean_nothing_are_named() {
+        for (train, wanted) in [
+            ("train: {epochs: 0}", "`train.epochs` must be over 0"),
+            ("train: {batch_size: 0}", "`train.batch_size`"),
+            ("train: {optimizer: {sgd: {lr: -1}}}", "`train.optimizer.sgd.lr`"),
+            ("train: {optimizer: {adamw: {beta1: 1.5}}}", "`train.optimizer.adamw.beta1`"),
+            ("train: {schedule: {one_cycle: {max_lr: .nan}}}", "`train.schedule.one_cycle.max_lr`"),
+            ("train: {schedule: {step: {every: 0, gamma: 0.5}}}", "`train.schedule.step.every`"),
+            ("train: {augment: [{rotate: -3}]}", "`train.augment`"),
+            ("input: {normalize: {mean: 0, std: 0}}", "`input.normalize.std`"),
+            ("evaluate: {metrics: [acuracy]}", "did you mean `accuracy`?"),
+            ("train: {early_stop: {metric: val.los, patience: 2}}", "did you mean `val.loss`?"),
+        ] {
+            let text = refusal(train);
+            assert!(text.contains(wanted), "{train}: {text}");
+        }
+    }
+}
