@@ -1,0 +1,92 @@
+//! What a job carries along for its worker and its record: `work` in `spec.json`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Plan, RunError};
+use crate::base::{Digest, GitState, Name};
+use crate::infrastructure::compute::{JobError, JobFolder};
+use crate::infrastructure::store::{Node, NodeKind};
+use crate::platform::data::DataSpec;
+
+/// What a job carries along.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Work {
+    /// `mlp/work/1`.
+    pub(super) schema: String,
+    /// What the run depends on.
+    pub(super) plan: Plan,
+    /// Who started it.
+    pub(super) author: String,
+    /// The code at submission.
+    pub(super) git: GitState,
+    /// Folder of `mlp.yaml`.
+    pub(super) root: PathBuf,
+    /// What it runs on: `cpu x86-64 avx512`.
+    pub(super) device: String,
+    /// Digest of the mlp executable.
+    pub(super) binary: Digest,
+    /// The dataset of a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) dataset: Option<DatasetWork>,
+    /// Paths that a step makes, below the project's root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) makes: Vec<String>,
+}
+
+/// A dataset at a version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct DatasetWork {
+    pub(super) name: Name,
+    pub(super) spec: DataSpec,
+    pub(super) root: Stored,
+}
+
+/// A node of the store without its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stored {
+    /// `file`, `executable`, `link` or `directory`.
+    kind: String,
+    /// Bytes.
+    pub(super) size: u64,
+    /// File or tree id.
+    pub(super) id: Digest,
+}
+
+impl Work {
+    pub(super) const SCHEMA: &'static str = "mlp/work/1";
+
+    /// The work of the job in `folder`.
+    pub(super) fn of(folder: &JobFolder) -> Result<Self, RunError> {
+        let work = folder.spec()?.work;
+        serde_json::from_value(work).map_err(|error| {
+            JobError::Damaged { path: folder.0.join("spec.json"), detail: error.to_string() }.into()
+        })
+    }
+}
+
+impl From<&Node> for Stored {
+    fn from(node: &Node) -> Self {
+        let kind = match node.kind {
+            NodeKind::File => "file",
+            NodeKind::Executable => "executable",
+            NodeKind::Link => "link",
+            NodeKind::Directory => "directory",
+        };
+        Self { kind: kind.to_owned(), size: node.size, id: node.id }
+    }
+}
+
+impl Stored {
+    /// The node, as a root or under a name.
+    pub(super) fn node(&self, name: &str) -> Node {
+        let kind = match self.kind.as_str() {
+            "file" => NodeKind::File,
+            "executable" => NodeKind::Executable,
+            "link" => NodeKind::Link,
+            _ => NodeKind::Directory,
+        };
+        Node { name: name.as_bytes().to_vec(), kind, size: self.size, id: self.id }
+    }
+}
