@@ -1,12 +1,94 @@
-//! `mlp agent`.
+//! `mlp agent`: the host side of jobs. Started by mlp itself.
+
+use std::path::PathBuf;
 
 use super::{Answer, Context};
+use crate::base::{Diagnose, ErrorEvent, Event, Exit, Failure, Sink, What};
+use crate::infrastructure::compute::{EventLog, Interrupts, JobFolder, agent};
+use crate::platform::run;
+use crate::platform::train::Stopped;
+
+/// A worker that lost its turn to a later attempt.
+const FENCED: i32 = 86;
 
 /// The host side of jobs.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
 
-pub(crate) fn run(args: Args, context: &Context) -> Answer {
-    let _ = (args, context);
-    todo!()
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// Watches over a job to its end.
+    Supervise {
+        /// Already apart from the terminal: take over.
+        #[arg(long)]
+        detached: bool,
+        /// The job folder.
+        job: PathBuf,
+    },
+    /// Trains what a job asks for.
+    Work {
+        /// The job folder.
+        job: PathBuf,
+    },
+    /// Stores what a step made.
+    Keep {
+        /// The job folder.
+        job: PathBuf,
+    },
+}
+
+pub(crate) fn run(args: Args, _: &Context) -> Answer {
+    match args.command {
+        Command::Supervise { detached: false, job } => agent::detach(&JobFolder(job))?,
+        Command::Supervise { detached: true, job } => agent::supervise(&JobFolder(job))?,
+        Command::Work { job } => return work(&JobFolder(job)),
+        Command::Keep { job } => return keep(&JobFolder(job)),
+    }
+    Ok(Exit::Ok)
+}
+
+fn work(folder: &JobFolder) -> Answer {
+    let interrupts = Interrupts::watch();
+    let events = EventLog::append(&folder.events())?;
+    let stop = || interrupts.any() || folder.cancel_requested();
+    let trained = std::thread::scope(|scope| {
+        // A deep network needs more stack than the main thread of some systems has.
+        let training = std::thread::Builder::new()
+            .name("training".into())
+            .stack_size(64 << 20)
+            .spawn_scoped(scope, || run::work(folder, &stop, &events));
+        training.map(|thread| thread.join())
+    });
+    match trained {
+        Ok(Ok(Ok(Stopped::Finished))) => Ok(Exit::Ok),
+        Ok(Ok(Ok(Stopped::Interrupted))) => Ok(Exit::Interrupted),
+        Ok(Ok(Ok(Stopped::Fenced))) => {
+            drop(events);
+            std::process::exit(FENCED)
+        }
+        Ok(Ok(Err(error))) => Err(told(error, &events)),
+        // The panic hook has said what happened.
+        Ok(Err(_)) => Ok(Exit::Bug),
+        Err(error) => Err(run::RunError::io("start", "the training thread")(error).into()),
+    }
+}
+
+fn keep(folder: &JobFolder) -> Answer {
+    let events = EventLog::append(&folder.events())?;
+    run::keep(folder, &events).map_err(|error| told(error, &events))?;
+    Ok(Exit::Ok)
+}
+
+/// Makes the error the last word of the job's events, too.
+fn told(error: run::RunError, events: &EventLog) -> Failure {
+    events.emit(&Event::now(What::Error(ErrorEvent {
+        code: error.code().to_owned(),
+        message: error.to_string(),
+        hint: error.hint(),
+        place: None,
+    })));
+    error.into()
 }

@@ -91,7 +91,10 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
     let mut attempt = first;
     loop {
         let job = Job { folder, spec: &spec, attempt, limit, interrupts: &interrupts };
-        let outcome = job.attempt(&note)?;
+        let mut outcome = job.run(&spec.argv, &note)?;
+        if outcome.state == JobState::Succeeded && !spec.after.is_empty() {
+            outcome = job.run(&spec.after, &note)?;
+        }
         let again = outcome.state == JobState::Failed && attempt - first < spec.retry.max;
         if again && folder.cancel().is_none() {
             attempt += 1;
@@ -129,13 +132,14 @@ struct Outcome {
 }
 
 impl Job<'_> {
-    /// One attempt: start, wait, and leave no process behind.
-    fn attempt(
+    /// Starts one command line, waits for its end, and leaves no process behind.
+    fn run(
         &self,
+        argv: &[String],
         note: &dyn Fn(JobState, Option<Identity>) -> Result<(), JobError>,
     ) -> Result<Outcome, JobError> {
         let started = Instant::now();
-        let worker = match self.spawn()? {
+        let worker = match self.spawn(argv)? {
             Ok(pid) => pid,
             Err(reason) => {
                 let reason = Some(reason);
@@ -182,7 +186,7 @@ impl Job<'_> {
     }
 
     /// Starts the worker in a process group of its own; the inner error is what a user can mend.
-    fn spawn(&self) -> Result<Result<i32, String>, JobError> {
+    fn spawn(&self, argv: &[String]) -> Result<Result<i32, String>, JobError> {
         let folder = &self.folder.0;
         let log = File::options()
             .append(true)
@@ -190,11 +194,8 @@ impl Job<'_> {
             .open(self.folder.log())
             .map_err(JobError::io("open", self.folder.log()))?;
         let errors = log.try_clone().map_err(JobError::io("open", self.folder.log()))?;
-        let mut argv = self
-            .spec
-            .argv
-            .iter()
-            .map(|word| if word == "{job}" { folder.as_os_str() } else { word.as_ref() });
+        let mut argv =
+            argv.iter().map(|word| if word == "{job}" { folder.as_os_str() } else { word.as_ref() });
         let Some(program) = argv.next() else { return Ok(Err("its command line is empty".into())) };
         let mut command = Command::new(program);
         command

@@ -55,6 +55,9 @@ pub struct JobSpec {
     pub name: Name,
     /// The worker's command line; never a shell string. `{job}` stands for the job folder.
     pub argv: Vec<String>,
+    /// A command line that is run after the worker succeeded and belongs to the job: it keeps what the worker made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
     /// The worker's working directory.
     pub cwd: PathBuf,
     /// Variables added to the worker's environment. No secrets: this file stays.

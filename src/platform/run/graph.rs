@@ -43,9 +43,10 @@ impl Graph {
     ) -> Result<Self, RunError> {
         let mut drafts = Vec::new();
         for (name, step) in steps {
-            let paths = |list: &[String]| list.iter().map(|path| normal(name, path)).collect();
-            let (reads, makes) = (paths(&step.inputs), paths(&step.outputs));
-            drafts.push(Draft { name, model: false, reads: reads?, makes: makes? });
+            let paths =
+                |list: &[String]| list.iter().map(|path| normal(name, path)).collect::<Result<_, _>>();
+            let (reads, makes) = (paths(&step.inputs)?, paths(&step.outputs)?);
+            drafts.push(Draft { name, model: false, reads, makes });
         }
         for (name, model) in models {
             let reads = data.get(&model.data).map(|spec| normal(name, &spec.path)).transpose()?;
@@ -83,7 +84,8 @@ impl Graph {
                 open.extend(&self.points[at].needs);
             }
         }
-        let position: BTreeMap<usize, usize> = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+        let position: BTreeMap<usize, usize> =
+            wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
         let points = wanted.iter().map(|at| {
             let point = self.points[*at].clone();
             Point { needs: point.needs.iter().map(|need| position[need]).collect(), ..point }
@@ -216,8 +218,14 @@ mod tests {
         let model = serde_json::json!({"data": "mnist", "network": [{"linear": 1}]});
         let graph = Graph::new(
             &steps(&[("prepare", &["raw"], &["data/mnist"])]),
-            &IndexMap::from([("digits".parse().expect("a name"), serde_json::from_value(model).expect("reads"))]),
-            &IndexMap::from([("mnist".parse().expect("a name"), serde_json::from_value(data).expect("reads"))]),
+            &IndexMap::from([(
+                "digits".parse().expect("a name"),
+                serde_json::from_value(model).expect("reads"),
+            )]),
+            &IndexMap::from([(
+                "mnist".parse().expect("a name"),
+                serde_json::from_value(data).expect("reads"),
+            )]),
         )
         .expect("a graph");
         assert_eq!(names(&graph), ["prepare", "digits"]);

@@ -1,13 +1,31 @@
 //! From a plan to a job to a record: runs of models and steps, the step cache, comparison.
 
+mod code;
+mod compare;
 mod error;
 mod evaluation;
+mod finish;
+mod graph;
+mod list;
 mod plan;
 mod record;
+mod set;
 mod spec;
+mod step;
+mod training;
+mod work;
+mod workspace;
 
+pub use compare::{Difference, compare};
 pub use error::{EXPLAIN as RUN_EXPLAIN, RunError};
 pub use evaluation::{evaluate, find_evaluation};
+pub use finish::{finish, settle};
+pub use graph::{Graph, Point};
+pub use list::{Listed, active, done, find, list, short};
 pub use plan::Plan;
 pub use record::{publish, runs};
+pub use set::set;
 pub use spec::{Param, StepSpec};
+pub use step::{clear_outputs, keep, named_paths, plan_step, point, restore};
+pub use training::{LayerLine, Planned, dataset_for, describe_network, plan_training, work};
+pub use workspace::Workspace;

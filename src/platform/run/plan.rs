@@ -41,6 +41,9 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The version written into `schema`.
+    pub const SCHEMA: &str = "mlp/plan/1";
+
     /// The cache key: equal for equal plans, whatever the order of keys in `mlp.yaml`.
     pub fn digest(&self) -> Digest {
         let mut value = serde_json::to_value(self).unwrap_or_default();

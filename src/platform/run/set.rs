@@ -40,7 +40,10 @@ pub fn set(model: &ModelSpec, setting: &str) -> Result<ModelSpec, RunError> {
                     Some(index) => &mut list[index],
                     None => {
                         return Err(wrong(
-                            format!("`{parent}` has positions 0 to {}, not `{key}`", length.saturating_sub(1)),
+                            format!(
+                                "`{parent}` has positions 0 to {}, not `{key}`",
+                                length.saturating_sub(1)
+                            ),
                             None,
                         ));
                     }
@@ -54,9 +57,13 @@ pub fn set(model: &ModelSpec, setting: &str) -> Result<ModelSpec, RunError> {
     serde_json::from_str(&whole.to_string()).map_err(|error| {
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default().to_owned();
-        let near = unknown_key(&message).and_then(|(key, known)| {
-            let parent = keys[..keys.len() - 1].join(".");
-            nearest(key, known).map(|near| join(&parent, near))
+        let near = unknown(&message).and_then(|(key, known)| {
+            let near = nearest(key, known)?;
+            // serde does not say where: a key stands beside the last one given, a variant is its value.
+            Some(match message.starts_with("unknown variant") {
+                true => format!("{}={near}", keys.join(".")),
+                false => join(&keys[..keys.len() - 1].join("."), near),
+            })
         });
         wrong(message, near)
     })
@@ -72,9 +79,8 @@ fn join(parent: &str, key: &str) -> String {
 }
 
 /// Key and known keys of serde's message: unknown field `epoch`, expected one of `loss`, `optimizer`.
-fn unknown_key(message: &str) -> Option<(&str, impl Iterator<Item = &str>)> {
-    let rest =
-        message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
+fn unknown(message: &str) -> Option<(&str, impl Iterator<Item = &str>)> {
+    let rest = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
     let mut quoted = rest.split('`').skip(1).step_by(2);
     let key = quoted.next()?;
     Some((key, quoted))
@@ -119,7 +125,7 @@ mod tests {
     fn a_misspelt_key_is_refused_and_the_right_one_is_named() {
         assert_eq!(refused("train.epoch=3").1.as_deref(), Some("train.epochs"));
         assert_eq!(refused("trian.epochs=3").1.as_deref(), Some("train"));
-        assert_eq!(refused("train.loss=cross_entropi").1.as_deref(), Some("train.cross_entropy"));
+        assert_eq!(refused("train.loss=cross_entropi").1.as_deref(), Some("train.loss=cross_entropy"));
     }
 
     #[test]

@@ -1,0 +1,189 @@
+//! The end of a job: its record and its tree. Whoever comes first makes them; doing it again changes nothing.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+
+use super::step::{OUTS, kept};
+use super::work::{Stored, Work};
+use super::{RunError, publish};
+use crate::base::{Digest, JobState, Null, Record, RecordKind, Run, RunEnd, What};
+use crate::hardware::facts;
+use crate::infrastructure::compute::{JobFolder, LocalExecutor, event};
+use crate::infrastructure::store::{Local, Node, NodeKind, PinKind, Tree, Writer, worktree};
+
+/// The record of the job in `folder`, published now if it was not yet; none while the job has not ended.
+pub fn finish(store: &Local, folder: &JobFolder) -> Result<Option<(Digest, Record<Run>)>, RunError> {
+    if folder.settle()?.is_none() {
+        return Ok(None);
+    }
+    let _lock = folder.lock("record.lock", true)?;
+    let Some(end) = folder.settle()? else { return Ok(None) };
+    if let Some(id) = folder.recorded()
+        && let Ok(record) = store.record::<Run>(&id)
+    {
+        return Ok(Some((id, record)));
+    }
+    let (record, roots) = record(store, folder, end)?;
+    let id = publish(store, &record, record.body.name.as_str(), &roots)?;
+    supersede(store, &id, &record.body)?;
+    folder.set_recorded(&id)?;
+    if record.body.end.state == JobState::Succeeded {
+        // Nothing will go on from these checkpoints.
+        let _ = std::fs::remove_dir_all(folder.checkpoints());
+    }
+    Ok(Some((id, record)))
+}
+
+/// Publishes the records of all jobs that ended while nobody watched; returns how many there were.
+/// A job folder that cannot be read is passed over: `mlp runs show` says what is wrong with it.
+pub fn settle(store: &Local, executor: &LocalExecutor) -> Result<usize, RunError> {
+    let mut settled = 0;
+    for (_, folder) in executor.folders()? {
+        if folder.recorded().is_none() && matches!(finish(store, &folder), Ok(Some(_))) {
+            settled += 1;
+        }
+    }
+    Ok(settled)
+}
+
+fn record(store: &Local, folder: &JobFolder, end: RunEnd) -> Result<(Record<Run>, Vec<Digest>), RunError> {
+    let spec = folder.spec()?;
+    let work = Work::of(folder)?;
+    let told = Told::read(folder)?;
+    let kept = if end.state == JobState::Succeeded { kept(folder)? } else { BTreeMap::new() };
+    let output = store_output(store, folder, &kept)?;
+    let mut outputs: BTreeMap<String, Digest> =
+        kept.iter().map(|(path, stored)| (path.clone(), stored.id)).collect();
+    if work.plan.task == "model"
+        && let Some(model) = store.find(&output, "out/model")?
+    {
+        outputs.insert("model".into(), model.id);
+    }
+    let reason =
+        if end.state == JobState::Failed { told.error.or(end.reason.clone()) } else { end.reason.clone() };
+    let roots = std::iter::once(output).chain(outputs.values().copied()).collect();
+    let inputs = work.plan.inputs.values().copied().collect();
+    let body = Run {
+        run: spec.id,
+        name: spec.name,
+        task: work.plan.task.clone(),
+        plan: work.plan.digest(),
+        git: work.git,
+        data: work.plan.inputs.clone(),
+        seed: work.plan.seed,
+        config: serde_json::to_value(&work.plan).unwrap_or_default(),
+        device: work.device,
+        binary: work.binary,
+        host: facts::host(),
+        metrics: told.metrics,
+        output: Some(output),
+        outputs,
+        end: RunEnd { reason, ..end },
+    };
+    let time = body.end.ended;
+    // The time is that of the end, so that making the record again gives the same bytes.
+    let record = Record { time: Some(time), ..Record::new(work.author, inputs, body) };
+    Ok((record, roots))
+}
+
+/// The tree of a run: `log`, `events.jsonl`, `out/` and the declared outputs below `outs/`.
+fn store_output(
+    store: &Local,
+    folder: &JobFolder,
+    kept: &BTreeMap<String, Stored>,
+) -> Result<Digest, RunError> {
+    let mut nodes = Vec::new();
+    for (name, path) in [("events.jsonl", folder.events()), ("log", folder.log()), ("out", folder.out())] {
+        let empty = std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
+        if path.exists() && !empty {
+            let root = worktree::snapshot(&path, store, None, &Null)?.root;
+            nodes.push(Node { name: name.as_bytes().to_vec(), ..root });
+        }
+    }
+    let mut writer = store.writer()?;
+    if !kept.is_empty() {
+        let paths: Vec<(Vec<&str>, &Stored)> =
+            kept.iter().map(|(path, stored)| (path.split('/').collect(), stored)).collect();
+        nodes.push(folder_of(&mut writer, OUTS, &paths)?);
+    }
+    nodes.sort_by(|a, b| a.name.cmp(&b.name));
+    let id = writer.tree(&Tree { nodes })?;
+    writer.finish()?;
+    Ok(id)
+}
+
+/// Adds the directory `name` that holds `paths`; no path is a folder of another.
+fn folder_of(writer: &mut Writer<'_>, name: &str, paths: &[(Vec<&str>, &Stored)]) -> Result<Node, RunError> {
+    let mut groups: BTreeMap<&str, Vec<(Vec<&str>, &Stored)>> = BTreeMap::new();
+    for (parts, stored) in paths {
+        if let Some((first, rest)) = parts.split_first() {
+            groups.entry(first).or_default().push((rest.to_vec(), stored));
+        }
+    }
+    let mut nodes = Vec::new();
+    for (child, inside) in groups {
+        nodes.push(match inside.as_slice() {
+            [(rest, stored)] if rest.is_empty() => stored.node(child),
+            _ => folder_of(writer, child, &inside)?,
+        });
+    }
+    let size = nodes.iter().map(|node| node.size).sum();
+    let id = writer.tree(&Tree { nodes })?;
+    Ok(Node { name: name.as_bytes().to_vec(), kind: NodeKind::Directory, size, id })
+}
+
+/// A run that was resumed has one record: those of its earlier ends are let go.
+fn supersede(store: &Local, newest: &Digest, run: &Run) -> Result<(), RunError> {
+    if run.end.attempts < 2 {
+        return Ok(());
+    }
+    for pin in store.pins()? {
+        let of_this_run = pin.kind == PinKind::Record(RecordKind::Run)
+            && !pin.records.contains(newest)
+            && pin.records.iter().any(|id| store.record::<Run>(id).is_ok_and(|old| old.body.run == run.run));
+        if of_this_run {
+            store.remove_pin(pin.id)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the events of a job say about its result.
+#[derive(Default)]
+struct Told {
+    /// Last value of each metric; those of the result event stand above.
+    metrics: BTreeMap<String, f64>,
+    /// The last error.
+    error: Option<String>,
+}
+
+impl Told {
+    fn read(folder: &JobFolder) -> Result<Self, RunError> {
+        let mut told = Self::default();
+        let mut results = BTreeMap::new();
+        let file = match std::fs::File::open(folder.events()) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(told),
+            Err(error) => return Err(RunError::io("read", folder.events())(error)),
+        };
+        for line in BufReader::new(file).split(b'\n') {
+            match event(&line.map_err(RunError::io("read", folder.events()))?).what {
+                // JSON has no number for the others; a record must stay readable.
+                What::Metric(metric) if metric.value.is_finite() => {
+                    told.metrics.insert(metric.name, metric.value);
+                }
+                What::Result { value } => {
+                    if let Some(metrics) = value.get("metrics").and_then(|metrics| metrics.as_object()) {
+                        results.extend(
+                            metrics.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))),
+                        );
+                    }
+                }
+                What::Error(error) => told.error = Some(error.message),
+                _ => {}
+            }
+        }
+        told.metrics.extend(results);
+        Ok(told)
+    }
+}

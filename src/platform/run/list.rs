@@ -1,0 +1,127 @@
+//! All runs of a project, those under way and those that ended, and how one is found.
+
+use std::collections::BTreeMap;
+
+use super::work::Work;
+use super::{RunError, Workspace, finish, runs};
+use crate::base::{Digest, Id, JobState, Name, Record, Run, Time};
+use crate::infrastructure::compute::{JobFolder, JobStatus};
+
+/// A run under way or ended.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its identifier.
+    pub id: Id,
+    /// The model or step.
+    pub name: Name,
+    /// `model` or `step`.
+    pub task: String,
+    /// Digest of its plan.
+    pub plan: Digest,
+    /// Its state.
+    pub state: JobState,
+    /// Its job folder, if it is still here.
+    pub folder: Option<JobFolder>,
+    /// Its record, once it has ended.
+    pub record: Option<(Digest, Record<Run>)>,
+}
+
+impl Listed {
+    /// The letters that people see and type.
+    pub fn short(&self) -> String {
+        short(self.id)
+    }
+
+    /// When it was started.
+    pub fn started(&self) -> Time {
+        match &self.record {
+            Some((_, record)) => record.body.end.started,
+            None => Time::from_ms(self.id.timestamp_ms() as i64),
+        }
+    }
+}
+
+/// The letters of a run's identifier that people see and type: its time to the millisecond and two of chance.
+pub fn short(id: Id) -> String {
+    id.to_string()[..12].to_owned()
+}
+
+/// All runs, newest first. Jobs that ended unwatched get their record on the way.
+pub fn list(workspace: &Workspace<'_>) -> Result<Vec<Listed>, RunError> {
+    let executor = workspace.executor();
+    let folders = executor.folders()?;
+    for (_, folder) in &folders {
+        if folder.recorded().is_none() {
+            // What is wrong with this one must not hide the others.
+            let _ = finish(workspace.store, folder);
+        }
+    }
+    let mut all: BTreeMap<Id, Listed> = BTreeMap::new();
+    for (digest, record) in runs(workspace.store)? {
+        let body = &record.body;
+        let listed = Listed {
+            id: body.run,
+            name: body.name.clone(),
+            task: body.task.clone(),
+            plan: body.plan,
+            state: body.end.state,
+            folder: None,
+            record: Some((digest, record)),
+        };
+        all.insert(listed.id, listed);
+    }
+    for (id, folder) in folders {
+        let (Ok(JobStatus { state, end, .. }), Ok(work)) = (folder.status(), Work::of(&folder)) else {
+            continue;
+        };
+        let entry = all.entry(id).or_insert_with(|| Listed {
+            id,
+            name: work.plan.name.clone(),
+            task: work.plan.task.clone(),
+            plan: work.plan.digest(),
+            state,
+            folder: None,
+            record: None,
+        });
+        if end.is_none() {
+            // Resumed: the record is that of its earlier end.
+            (entry.state, entry.record) = (state, None);
+        }
+        entry.folder = Some(folder);
+    }
+    Ok(all.into_values().rev().collect())
+}
+
+/// The run that `text` names: `latest`, the beginning of an identifier, or the name of a model or step for its newest run.
+pub fn find(listed: &[Listed], text: &str) -> Result<Listed, RunError> {
+    if text == "latest" {
+        return listed.first().cloned().ok_or_else(|| RunError::Unknown(text.to_owned()));
+    }
+    if let Some(run) = listed.iter().find(|run| run.name.as_str() == text) {
+        return Ok(run.clone());
+    }
+    let text_ = text.to_ascii_lowercase();
+    let matches: Vec<&Listed> =
+        listed.iter().filter(|run| !text_.is_empty() && run.id.to_string().starts_with(&text_)).collect();
+    match matches.as_slice() {
+        [one] => Ok((*one).clone()),
+        [] => Err(RunError::Unknown(text.chars().take(80).collect::<String>().escape_debug().to_string())),
+        several => Err(RunError::Ambiguous {
+            text: text.to_owned(),
+            candidates: several.iter().take(5).map(|run| run.id.to_string()).collect(),
+        }),
+    }
+}
+
+/// The newest successful run of a plan, if there is one.
+pub fn done(listed: &[Listed], plan: &Digest) -> Option<(Digest, Record<Run>)> {
+    listed
+        .iter()
+        .filter(|run| run.plan == *plan && run.state == JobState::Succeeded)
+        .find_map(|run| run.record.clone())
+}
+
+/// The run of a plan that is under way, if there is one.
+pub fn active<'a>(listed: &'a [Listed], plan: &Digest) -> Option<&'a Listed> {
+    listed.iter().find(|run| run.plan == *plan && !run.state.ended())
+}

@@ -1,0 +1,229 @@
+//! Steps as jobs: planning, keeping what they make, restoring it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::code::code;
+use super::graph::normal;
+use super::training::identical;
+use super::work::{Stored, Work};
+use super::workspace::agent;
+use super::{Plan, Planned, RunError, StepSpec, Workspace};
+use crate::base::{Artifact, Digest, Event, Id, Name, Record, Run, Sink, What};
+use crate::infrastructure::compute::{JobFolder, JobSpec};
+use crate::infrastructure::git::Repo;
+use crate::infrastructure::store::worktree::{self, CheckoutOptions, StatCache};
+use crate::infrastructure::store::{Local, Node, NodeKind};
+use crate::platform::data::{Dataset, Pointer};
+
+/// Where the declared outputs lie in the tree of a run.
+pub(super) const OUTS: &str = "outs";
+
+/// Plans a step. `apart` are all paths that steps and datasets of the project name: they are not code.
+pub fn plan_step(
+    workspace: &Workspace<'_>,
+    name: &Name,
+    step: &StepSpec,
+    apart: &[String],
+    sink: &dyn Sink,
+) -> Result<Planned, RunError> {
+    let mut inputs = BTreeMap::new();
+    for path in &step.inputs {
+        let path = normal(name, path)?;
+        let place = workspace.root.join(&path);
+        if place.symlink_metadata().is_err() {
+            return Err(RunError::MissingInput { step: name.to_string(), path });
+        }
+        let found = worktree::identify(&place, &workspace.cache(), sink)?;
+        inputs.insert(path, found.root.id);
+    }
+    let makes = step.outputs.iter().map(|path| normal(name, path)).collect::<Result<Vec<_>, _>>()?;
+    let value = |variable: &String| {
+        let value = std::env::var_os(variable)?;
+        // The value may be a secret: only its digest is kept.
+        Some((variable.clone(), Digest::derive("mlp variable 1", value.to_string_lossy().as_bytes())))
+    };
+    let binary = workspace.binary()?;
+    let plan = Plan {
+        schema: Plan::SCHEMA.into(),
+        name: name.clone(),
+        task: "step".into(),
+        config: json!({ "run": step.run, "params": step.params, "out": makes }),
+        inputs,
+        settings: BTreeMap::new(),
+        env: step.env.iter().filter_map(value).collect(),
+        code: Some(code(workspace.repo, workspace.root, apart)?),
+        seed: None,
+        binary: None,
+        device: None,
+    };
+    let spec = JobSpec {
+        schema: JobSpec::SCHEMA.into(),
+        id: Id::new(),
+        name: name.clone(),
+        argv: vec!["sh".into(), "-c".into(), step.run.clone()],
+        after: agent("keep")?,
+        cwd: workspace.root.to_owned(),
+        env: BTreeMap::new(),
+        resources: step.resources.clone(),
+        retry: step.retry.clone(),
+        grace_s: 10,
+        params: json!(step.params),
+        work: serde_json::Value::Null,
+    };
+    let work = Work {
+        schema: Work::SCHEMA.into(),
+        plan,
+        author: workspace.repo.author(),
+        git: workspace.git()?,
+        root: workspace.root.to_owned(),
+        device: workspace.device(),
+        binary,
+        dataset: None,
+        makes,
+    };
+    Planned::new(work, spec)
+}
+
+/// All paths that steps and datasets name, normalised: what is no code.
+pub fn named_paths<'a>(
+    steps: impl IntoIterator<Item = (&'a Name, &'a StepSpec)>,
+    data: impl IntoIterator<Item = (&'a Name, &'a str)>,
+) -> Result<Vec<String>, RunError> {
+    let mut paths = Vec::new();
+    for (name, step) in steps {
+        for path in step.inputs.iter().chain(&step.outputs) {
+            paths.push(normal(name, path)?);
+        }
+    }
+    for (name, path) in data {
+        paths.extend(normal(name, path));
+    }
+    Ok(paths)
+}
+
+/// The last part of a step's job: stores what the step was to make, and notes it in `kept.json`.
+pub fn keep(folder: &JobFolder, sink: &dyn Sink) -> Result<(), RunError> {
+    let work = Work::of(folder)?;
+    let repo = Repo::discover(&work.root)?;
+    let store = Local::open(&repo.state_dir().join("store"))?;
+    let cache = StatCache { path: repo.index_path() };
+    let mut kept = BTreeMap::new();
+    for path in &work.makes {
+        let place = work.root.join(path);
+        if place.symlink_metadata().is_err() {
+            return Err(RunError::MissingOutput { step: work.plan.name.to_string(), path: path.clone() });
+        }
+        let snapshot = worktree::snapshot(&place, &store, Some(&cache), sink)?;
+        let digest = Some(snapshot.root.id);
+        sink.emit(&Event::now(What::Artifact(Artifact {
+            path: path.clone(),
+            kind: Some("out".into()),
+            digest,
+        })));
+        kept.insert(path.clone(), Stored::from(&snapshot.root));
+    }
+    let path = kept_path(folder);
+    let draft = path.with_extension("new");
+    let bytes = serde_json::to_vec_pretty(&kept).unwrap_or_default();
+    std::fs::write(&draft, bytes)
+        .and_then(|()| std::fs::File::open(&draft)?.sync_all())
+        .and_then(|()| std::fs::rename(&draft, &path))
+        .map_err(RunError::io("write", &path))
+}
+
+fn kept_path(folder: &JobFolder) -> PathBuf {
+    folder.0.join("kept.json")
+}
+
+/// What [`keep`] noted; nothing for a model.
+pub(super) fn kept(folder: &JobFolder) -> Result<BTreeMap<String, Stored>, RunError> {
+    let path = kept_path(folder);
+    match std::fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+            crate::infrastructure::compute::JobError::Damaged { path, detail: error.to_string() }.into()
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(RunError::io("read", path)(error)),
+    }
+}
+
+/// Takes what an earlier run left of the step's outputs away, where the store has it: a step starts from nothing.
+/// What is not in the store stays untouched.
+pub fn clear_outputs(workspace: &Workspace<'_>, planned: &Planned, sink: &dyn Sink) -> Result<(), RunError> {
+    for path in planned.makes() {
+        let place = workspace.root.join(path);
+        let Ok(meta) = place.symlink_metadata() else { continue };
+        let found = worktree::identify(&place, &workspace.cache(), sink)?;
+        if !workspace.store.has(&found.root.id)? {
+            continue;
+        }
+        let removed =
+            if meta.is_dir() { std::fs::remove_dir_all(&place) } else { std::fs::remove_file(&place) };
+        removed.map_err(RunError::io("remove", &place))?;
+    }
+    Ok(())
+}
+
+/// Puts back what a step made in an earlier run of the same plan; returns the paths that were missing or different.
+pub fn restore(
+    workspace: &Workspace<'_>,
+    record: &Record<Run>,
+    sink: &dyn Sink,
+) -> Result<Vec<String>, RunError> {
+    let mut restored = Vec::new();
+    let Some(output) = record.body.output else { return Ok(restored) };
+    for (path, id) in &record.body.outputs {
+        let Some(node) = workspace.store.find(&output, &format!("{OUTS}/{path}"))? else { continue };
+        let root = Node { name: Vec::new(), id: *id, ..node };
+        let place = workspace.root.join(path);
+        if identical(&place, &root, &workspace.cache(), sink) {
+            continue;
+        }
+        if let Some(parent) = place.parent() {
+            std::fs::create_dir_all(parent).map_err(RunError::io("make", parent))?;
+        }
+        let options = CheckoutOptions { force: true };
+        worktree::checkout(&root, &place, workspace.store, Some(&workspace.cache()), options, sink)?;
+        restored.push(path.clone());
+    }
+    Ok(restored)
+}
+
+/// Makes the pointers of datasets that a step made say what it made; returns the names of those that changed.
+pub fn point(
+    workspace: &Workspace<'_>,
+    record: &Record<Run>,
+    datasets: &[Dataset],
+) -> Result<Vec<Name>, RunError> {
+    let mut changed = Vec::new();
+    let Some(output) = record.body.output else { return Ok(changed) };
+    for dataset in datasets {
+        let Ok(path) = dataset.path.strip_prefix(workspace.root) else { continue };
+        let path = tidy(path);
+        let Some(node) = workspace.store.find(&output, &format!("{OUTS}/{path}"))? else { continue };
+        let root = Node { name: Vec::new(), ..node };
+        let known = Pointer::read(&dataset.pointer()).and_then(|pointer| pointer.root(workspace.store));
+        if known.is_ok_and(|known| known.id == root.id) {
+            continue;
+        }
+        let tree = match root.kind {
+            NodeKind::Directory => Some(workspace.store.tree(&root.id)?),
+            _ => None,
+        };
+        Pointer::new(&root, tree.as_ref()).write(&dataset.pointer())?;
+        changed.push(dataset.name.clone());
+    }
+    Ok(changed)
+}
+
+fn tidy(path: &Path) -> String {
+    let parts: Vec<String> = path
+        .components()
+        .filter(|part| matches!(part, std::path::Component::Normal(_)))
+        .map(|part| part.as_os_str().to_string_lossy().into_owned())
+        .collect();
+    parts.join("/")
+}

@@ -1,0 +1,229 @@
+//! Training as a job: planning it here, doing it in the worker.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::work::{DatasetWork, Stored, Work};
+use super::workspace::agent;
+use super::{Plan, RunError, Workspace};
+use crate::base::{Artifact, Digest, Event, Level, Name, Sink, What, variables};
+use crate::infrastructure::compute::{JobFolder, JobSpec, Resources, Retry};
+use crate::infrastructure::git::Repo;
+use crate::infrastructure::store::worktree::{self, CheckoutOptions, StatCache};
+use crate::infrastructure::store::{Local, Node};
+use crate::platform::data::{Dataset, Format, Parts, TargetKind};
+use crate::platform::train::{self, Control, Layer, Loss, ModelSpec, Outcome, Stopped};
+
+/// A run that could be started.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// What it depends on.
+    pub plan: Plan,
+    /// Digest of the plan: the cache key.
+    pub digest: Digest,
+    work: Work,
+    spec: JobSpec,
+}
+
+impl Planned {
+    pub(super) fn new(work: Work, mut spec: JobSpec) -> Result<Self, RunError> {
+        spec.work = serde_json::to_value(&work).unwrap_or_default();
+        Ok(Self { plan: work.plan.clone(), digest: work.plan.digest(), work, spec })
+    }
+
+    /// A job that does it; `threads` limits what computations use.
+    pub fn job(&self, threads: Option<usize>) -> JobSpec {
+        let mut spec = JobSpec { id: crate::base::Id::new(), ..self.spec.clone() };
+        if let Some(threads) = threads {
+            for variable in [variables::THREADS, "RAYON_NUM_THREADS"] {
+                spec.env.insert(variable.to_owned(), threads.to_string());
+            }
+        }
+        spec
+    }
+
+    pub(super) fn makes(&self) -> &[String] {
+        &self.work.makes
+    }
+}
+
+/// One layer of a network, for people.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct LayerLine {
+    /// `conv2d 32x3x3`.
+    pub layer: String,
+    /// Shape of its output without the batch dimension.
+    pub shape: Vec<usize>,
+    /// Numbers that are learned.
+    pub parameters: usize,
+}
+
+/// The dataset of a model, with the kind of target that its loss asks for.
+pub fn dataset_for(model: &ModelSpec, dataset: Dataset) -> Dataset {
+    match model.train.loss {
+        Loss::Mse => dataset.predicting(TargetKind::Value),
+        Loss::CrossEntropy => dataset.predicting(TargetKind::Class),
+    }
+}
+
+/// Plans the training of `model` on the version of `dataset` that is checked out.
+pub fn plan_training(
+    workspace: &Workspace<'_>,
+    name: &Name,
+    model: &ModelSpec,
+    dataset: Dataset,
+    sink: &dyn Sink,
+) -> Result<Planned, RunError> {
+    let dataset = dataset_for(model, dataset);
+    let root = dataset.version(&workspace.cache(), workspace.store, sink)?;
+    let binary = workspace.binary()?;
+    let device = workspace.device();
+    let plan = Plan {
+        schema: Plan::SCHEMA.into(),
+        name: name.clone(),
+        task: "model".into(),
+        config: json!({ "model": model }),
+        inputs: BTreeMap::from([(dataset.name.to_string(), root.id)]),
+        settings: BTreeMap::from([(dataset.name.to_string(), dataset.settings())]),
+        env: BTreeMap::new(),
+        code: None,
+        seed: Some(model.train.seed),
+        binary: Some(binary),
+        device: Some(device.clone()),
+    };
+    let spec = JobSpec {
+        schema: JobSpec::SCHEMA.into(),
+        id: crate::base::Id::new(),
+        name: name.clone(),
+        argv: agent("work")?,
+        after: Vec::new(),
+        cwd: workspace.root.to_owned(),
+        env: BTreeMap::new(),
+        resources: Resources::default(),
+        retry: Retry::default(),
+        grace_s: 30,
+        params: json!({ "model": model }),
+        work: serde_json::Value::Null,
+    };
+    let work = Work {
+        schema: Work::SCHEMA.into(),
+        plan,
+        author: workspace.repo.author(),
+        git: workspace.git()?,
+        root: workspace.root.to_owned(),
+        device,
+        binary,
+        dataset: Some(DatasetWork {
+            name: dataset.name.clone(),
+            spec: dataset.spec.clone(),
+            root: Stored::from(&root),
+        }),
+        makes: Vec::new(),
+    };
+    Planned::new(work, spec)
+}
+
+/// Checks the network and describes its layers. Data are loaded only where the model does not say the shape of its
+/// input; folders of images never are, because that takes long: they need the shape.
+pub fn describe_network(
+    model: &ModelSpec,
+    dataset: &Dataset,
+    load: bool,
+    sink: &dyn Sink,
+) -> Result<Vec<LayerLine>, RunError> {
+    let shape = model.input.shape.clone();
+    let (input, outputs) = match shape {
+        Some(shape) if !load || dataset.spec.format == Format::Images => {
+            (shape, last_outputs(&model.network))
+        }
+        None if !load && dataset.spec.format == Format::Images => return Ok(Vec::new()),
+        shape => {
+            let parts = dataset_for(model, dataset.clone()).load(shape.as_deref(), sink)?;
+            (parts.train.shape.clone(), outputs(&parts))
+        }
+    };
+    let layers = train::check(model, &input, outputs)?;
+    Ok(layers.into_iter().map(|(layer, shape, parameters)| LayerLine { layer, shape, parameters }).collect())
+}
+
+fn outputs(parts: &Parts) -> usize {
+    parts.classes.len().max(1)
+}
+
+/// What the network itself says it has as outputs, where the number of classes is not known yet.
+fn last_outputs(network: &[Layer]) -> usize {
+    network
+        .iter()
+        .rev()
+        .find_map(|layer| match layer {
+            Layer::Linear(outputs) => Some(*outputs),
+            _ => None,
+        })
+        .unwrap_or(1)
+}
+
+/// The worker's part: trains what the job in `folder` asks for, going on from its last checkpoint if there is one.
+/// `stop` asks it to checkpoint and end.
+pub fn work(
+    folder: &JobFolder,
+    stop: &(dyn Fn() -> bool + Sync),
+    sink: &dyn Sink,
+) -> Result<Stopped, RunError> {
+    let work = Work::of(folder)?;
+    let own_attempt = folder.attempt()?;
+    let model: ModelSpec = serde_json::from_value(work.plan.config["model"].clone()).map_err(|error| {
+        let path = folder.0.join("spec.json");
+        RunError::Job(crate::infrastructure::compute::JobError::Damaged { path, detail: error.to_string() })
+    })?;
+    let dataset = data(&work, folder, sink)?;
+    let parts = dataset_for(&model, dataset).load(model.input.shape.as_deref(), sink)?;
+    let fence = || folder.attempt().is_ok_and(|attempt| attempt == own_attempt);
+    let control = Control { stop, fence: &fence };
+    let outcome = train::train(&model, &parts, &folder.checkpoints(), &folder.out(), &control, sink)?;
+    tell(&outcome, &folder.out(), sink);
+    Ok(outcome.stopped)
+}
+
+/// The job's data: the work tree's if they are still the version that was planned, else that version from the store.
+fn data(work: &Work, folder: &JobFolder, sink: &dyn Sink) -> Result<Dataset, RunError> {
+    let missing = || {
+        let path = folder.0.join("spec.json");
+        crate::infrastructure::compute::JobError::Damaged { path, detail: "it names no dataset".into() }
+    };
+    let planned = work.dataset.as_ref().ok_or_else(missing)?;
+    let mut dataset = Dataset::new(&planned.name, &planned.spec, &work.root);
+    let repo = Repo::discover(&work.root)?;
+    let store = Local::open(&repo.state_dir().join("store"))?;
+    let cache = StatCache { path: repo.index_path() };
+    if identical(&dataset.path, &planned.root.node(""), &cache, sink) {
+        return Ok(dataset);
+    }
+    sink.log(Level::Info, "the data changed since this run was planned: taking its version from the store");
+    let path = folder.0.join("in").join(dataset.path.file_name().unwrap_or_default());
+    let root = planned.root.node("");
+    worktree::checkout(&root, &path, &store, None, CheckoutOptions { force: true }, sink)?;
+    dataset.path = path;
+    Ok(dataset)
+}
+
+/// Whether `path` holds just what `root` says.
+pub(super) fn identical(path: &Path, root: &Node, cache: &StatCache, sink: &dyn Sink) -> bool {
+    path.symlink_metadata().is_ok()
+        && worktree::identify(path, cache, sink).is_ok_and(|found| found.root.id == root.id)
+}
+
+fn tell(outcome: &Outcome, out: &Path, sink: &dyn Sink) {
+    if let Some(model) = &outcome.model {
+        let path = model.strip_prefix(out).unwrap_or(model).to_string_lossy().into_owned();
+        sink.emit(&Event::now(What::Artifact(Artifact { path, kind: Some("model".into()), digest: None })));
+    }
+    let metrics: BTreeMap<&String, f64> = outcome
+        .metrics
+        .iter()
+        .filter(|(_, value)| value.is_finite())
+        .map(|(name, value)| (name, *value))
+        .collect();
+    sink.emit(&Event::now(What::Result { value: json!({ "metrics": metrics }) }));
+}
