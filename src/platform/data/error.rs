@@ -106,6 +106,44 @@ pub enum DataError {
     /// A pointer file holds the conflict of a merge.
     #[error("`{0}` has a merge conflict")]
     Conflict(String),
+    /// An entry of `source:` cannot be used.
+    #[error("dataset `{name}`: {detail}")]
+    Source {
+        /// The dataset.
+        name: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A file could not be downloaded.
+    #[error("cannot download `{url}`: {detail}")]
+    Download {
+        /// Where from.
+        url: String,
+        /// What the server or the network said.
+        detail: String,
+    },
+    /// What was downloaded is not what `sha256` says.
+    #[error("`{url}` gave a file with SHA-256 {found} where {wanted} was expected")]
+    WrongHash {
+        /// Where from.
+        url: String,
+        /// As in `mlp.yaml`.
+        wanted: String,
+        /// As it is.
+        found: String,
+        /// Where the file was put.
+        aside: PathBuf,
+    },
+    /// A file that is there is not what its source says.
+    #[error("`{path}` has SHA-256 {found} where its source says {wanted}")]
+    Differs {
+        /// The file.
+        path: String,
+        /// As in `mlp.yaml`.
+        wanted: String,
+        /// As it is.
+        found: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -135,13 +173,18 @@ impl Diagnose for DataError {
             Self::Missing(_) => "data::missing",
             Self::Pointer { .. } => "data::pointer",
             Self::Conflict(_) => "data::conflict",
+            Self::Source { .. } => "data::source",
+            Self::Download { .. } => "data::download",
+            Self::WrongHash { .. } => "data::wrong-hash",
+            Self::Differs { .. } => "data::differs",
             Self::Store(error) => error.code(),
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Io { .. } => Exit::World,
+            Self::Io { .. } | Self::Download { .. } => Exit::World,
+            Self::WrongHash { .. } | Self::Differs { .. } => Exit::No,
             Self::Store(error) => error.exit(),
             _ => Exit::Usage,
         }
@@ -178,6 +221,13 @@ impl Diagnose for DataError {
             Self::Conflict(_) => {
                 "take one side (`git checkout --ours` or `--theirs`), `mlp data checkout`, redo the other's change, `mlp data add`".into()
             }
+            Self::Source { .. } => "correct `source:` of the dataset in mlp.yaml".into(),
+            Self::Download { .. } => "check the URL and the network, then try again; it goes on where it stopped".into(),
+            Self::WrongHash { aside, .. } => format!(
+                "the file was put aside as `{}`; if it is the right one, write its SHA-256 into mlp.yaml",
+                aside.display()
+            ),
+            Self::Differs { .. } => "`mlp data download --force` replaces it".into(),
             Self::Store(error) => return error.hint(),
         })
     }
@@ -258,6 +308,26 @@ pub const EXPLAIN: &[Explain] = &[
         code: "data::conflict",
         text: "Two branches changed the same entry of a dataset, and git left conflict markers in the pointer. Changes to different \
                entries merge without one.",
+    },
+    Explain {
+        code: "data::source",
+        text: "An entry of `source:` has either `url` (http or https) or `digits`; `sha256` is 64 hexadecimal digits, and `file` a \
+               path below the dataset's folder. A URL that ends with `/` needs `file`.",
+    },
+    Explain {
+        code: "data::download",
+        text: "A server did not give the file: it cannot be reached, answered with an error, or broke off several times in a row. \
+               What has arrived is kept as `<name>.part`; with a `sha256` the next attempt goes on from there.",
+    },
+    Explain {
+        code: "data::wrong-hash",
+        text: "A download is complete, but its SHA-256 is not the one in mlp.yaml: the file changed on the server, something between \
+               altered it, or the number in mlp.yaml is wrong. It did not get its name; the message says where it was put.",
+    },
+    Explain {
+        code: "data::differs",
+        text: "A file of the dataset is there already, and its SHA-256 is not the one that its source says. It is not replaced \
+               unless `--force` is given.",
     },
 ];
 

@@ -3,6 +3,7 @@
 
 mod dataset;
 pub mod digits;
+mod download;
 mod encoding;
 mod error;
 mod examples;
@@ -18,6 +19,7 @@ mod split;
 mod stored;
 
 pub use dataset::{Dataset, TargetKind};
+pub use download::{Download, DownloadOptions, Outcome, download};
 pub use encoding::{Column, ColumnKind, TableEncoding};
 pub use error::{DataError, EXPLAIN};
 pub use examples::{ColumnStatistics, Examples, Inputs, Origins, Parts, Targets};
