@@ -1,10 +1,12 @@
 //! Reading request bodies within limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Refusal;
 
@@ -15,26 +17,60 @@ const IDLE: Duration = Duration::from_secs(10);
 const DISCARD_TIME: Duration = Duration::from_millis(500);
 const DISCARD_BYTES: usize = 64 << 20;
 
-/// The whole body, of at most `limit` bytes.
-pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
+/// What one permit of the room for bodies stands for, in bytes.
+pub(super) const UNIT: usize = 1024;
+
+/// A body, and the room it takes until it is dropped.
+pub(super) struct Held {
+    pub(super) bytes: Vec<u8>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// Takes `bytes` in, if there is room for them.
+    fn extend(&mut self, bytes: &[u8], memory: &Arc<Semaphore>) -> Result<(), Refusal> {
+        let taken = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let needed = (self.bytes.len() + bytes.len()).div_ceil(UNIT) - taken;
+        let room = Arc::clone(memory).try_acquire_many_owned(needed as u32).map_err(|_| {
+            let message = "too many large requests are under way";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message).closing()
+        })?;
+        match &mut self.room {
+            Some(held) => held.merge(room),
+            None => self.room = Some(room),
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// The whole body, of at most `limit` bytes, held within the room that `memory` has.
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    memory: &Arc<Semaphore>,
+) -> Result<Held, Refusal> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok())
         .and_then(|length| length.parse::<usize>().ok());
     let mut stream = body.into_data_stream();
-    let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(limit).min(64 << 10));
+    let mut held = Held { bytes: Vec::new(), room: None };
     let mut oversize = announced.is_some_and(|length| length > limit);
     while !oversize {
         let next = tokio::time::timeout(IDLE, stream.next()).await.map_err(|_| slow())?;
-        let Some(chunk) = next else { return Ok(bytes) };
+        let Some(chunk) = next else { return Ok(held) };
         let chunk = chunk.map_err(|error| {
             Refusal::new(StatusCode::BAD_REQUEST, "bad-body", format!("the body cannot be read: {error}"))
                 .closing()
         })?;
-        oversize = bytes.len() + chunk.len() > limit;
-        bytes.extend_from_slice(&chunk[..chunk.len().min(limit - bytes.len())]);
+        oversize = held.bytes.len() + chunk.len() > limit;
+        if !oversize {
+            held.extend(&chunk, memory)?;
+        }
     }
-    drop(bytes);
+    drop(held);
     let discard = async {
         let mut discarded = 0;
         while let Some(Ok(chunk)) = stream.next().await {

@@ -12,6 +12,7 @@ mod routes;
 mod served;
 mod server;
 mod spec;
+mod stalled;
 
 pub use batch::{Predicted, predict_files};
 pub use error::{EXPLAIN, ServeError};

@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::engine::Engine;
 use super::{Limits, Refusal, Served, Signature, body, input, protocol};
@@ -22,6 +23,8 @@ use crate::platform::train::Prediction;
 pub(super) struct App {
     pub(super) engine: Engine,
     pub(super) limits: Limits,
+    /// Room for bodies, in units of [`body::UNIT`].
+    pub(super) memory: Arc<Semaphore>,
     /// Whether only this machine can reach the server: then requests must be addressed to it by name.
     pub(super) loopback: bool,
 }
@@ -103,11 +106,11 @@ async fn predict(State(app): Shared, headers: HeaderMap, body: Body) -> Answer {
         "image/png" | "image/jpeg" => true,
         _ => return Err(unsupported(&kind, "application/json, image/png or image/jpeg")),
     };
-    let body = body::read(&headers, body, app.limits.body).await?;
+    let body = body::read(&headers, body, app.limits.body, &app.memory).await?;
     let served = Arc::clone(app.engine.served());
     let read = move |signature: &Signature| {
         let (count, inputs) =
-            if image { picture(&body, signature)? } else { input::instances(&body, signature)? };
+            if image { picture(&body.bytes, signature)? } else { input::instances(&body.bytes, signature)? };
         Ok(((), count, inputs))
     };
     let ((), predictions) = app.engine.predict(&served, read).await?;
@@ -211,9 +214,10 @@ async fn infer(State(app): Shared, Path(named): Path<Named>, headers: HeaderMap,
     if kind != "application/json" {
         return Err(unsupported(&kind, "application/json"));
     }
-    let body = body::read(&headers, body, app.limits.body).await?;
+    let body = body::read(&headers, body, app.limits.body, &app.memory).await?;
     let read = move |signature: &Signature| {
-        let protocol::Infer { id, outputs, batch: (count, inputs) } = protocol::infer(&body, signature)?;
+        let protocol::Infer { id, outputs, batch: (count, inputs) } =
+            protocol::infer(&body.bytes, signature)?;
         Ok(((id, outputs), count, inputs))
     };
     let ((request, wanted), predictions) = app.engine.predict(&served, read).await?;

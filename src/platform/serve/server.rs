@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 
 use super::engine::Engine;
 use super::routes::{App, router};
-use super::{ServeError, ServeSpec, Served};
+use super::stalled::Impatient;
+use super::{ServeError, ServeSpec, Served, body};
 
 /// What a client may take of the server.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,8 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Open connections; more wait in the system's queue.
     pub connections: usize,
+    /// Bytes of all bodies held at one time; what would go beyond is refused with 503.
+    pub memory: usize,
     /// Requests that wait for a prediction while others are computed; more are refused with 503.
     pub queue: usize,
     /// For requests under way when the server is told to stop.
@@ -46,6 +49,7 @@ impl From<&ServeSpec> for Limits {
             headers: 64,
             header_bytes: 16 << 10,
             connections: 4096,
+            memory: (8 * spec.max_body).max(64 << 20),
             queue: 256,
             drain_time: Duration::from_secs(10),
         }
@@ -82,7 +86,8 @@ impl Server {
             .map_err(|source| ServeError::System { action: "listen", source })?;
         let limits = self.limits;
         let engine = Engine::new(self.served, crate::hardware::threads(), limits.queue);
-        let service = router(Arc::new(App { engine, limits, loopback }));
+        let memory = Arc::new(Semaphore::new(limits.memory / body::UNIT));
+        let service = router(Arc::new(App { engine, limits, memory, loopback }));
         let connections = Arc::new(Semaphore::new(limits.connections.min(open_files())));
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -140,7 +145,8 @@ async fn connection(
         // Above the limits that are answered as JSON; hyper answers the rest with a bare 431.
         .max_headers(4 * limits.headers)
         .max_buf_size(8 * limits.header_bytes);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+    let io = TokioIo::new(Impatient::new(stream, limits.request_time));
+    let mut connection = pin!(http.serve_connection(io, TowerToHyperService::new(service)));
     tokio::select! {
         // A client that breaks off or talks nonsense is none of the server's troubles.
         _ = connection.as_mut() => return,
