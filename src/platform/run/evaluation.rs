@@ -3,7 +3,7 @@
 use super::{RunError, publish};
 use crate::base::{Digest, Evaluation, Record, RecordKind, Sink};
 use crate::infrastructure::store::{Local, NodeKind};
-use crate::platform::data::Dataset;
+use crate::platform::data::{Dataset, Format};
 use crate::platform::train::{self, Model, ModelSpec, TrainError};
 
 /// Evaluates the model whose files are `model_tree` on one part (`train`, `val` or `test`) of `dataset`, which must be
@@ -25,8 +25,9 @@ pub fn evaluate(
     sink: &dyn Sink,
 ) -> Result<(Digest, Record<Evaluation>), RunError> {
     let trained = load(store, model_tree)?;
-    let image = (trained.shape.len() == 3).then_some(trained.shape.as_slice());
-    let parts = dataset.load(image, sink)?;
+    // Images come in the shape that the model was trained on; a table has the shape that its encoding gives.
+    let shape = (dataset.spec.format != Format::Csv).then_some(trained.shape.as_slice());
+    let parts = dataset.load(shape, sink)?;
     let Some(examples) = parts.part(part).filter(|examples| !examples.is_empty()) else {
         return Err(TrainError::Data(format!("`{}` has no part `{part}`", dataset.name)).into());
     };

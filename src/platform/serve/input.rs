@@ -289,7 +289,7 @@ impl<'de> Visitor<'de> for CellVisitor {
 }
 
 /// Dimensions larger than 1: what tells two ways of writing one image apart from two images.
-pub(super) fn without_ones(dimensions: &[usize]) -> Vec<usize> {
+fn without_ones(dimensions: &[usize]) -> Vec<usize> {
     dimensions.iter().copied().filter(|size| *size != 1).collect()
 }
 
