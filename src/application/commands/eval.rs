@@ -8,7 +8,7 @@ use crate::base::{
     Confusion, Digest, Estimate, Evaluation, Exit, Failure, JobState, Level, Name, Run, Sink, Slice,
 };
 use crate::platform::project::Project;
-use crate::platform::run::{self, RunError};
+use crate::platform::run::{self, RunError, Workspace};
 use crate::platform::train::TrainError;
 
 /// Evaluates a model: metrics with 95 % bounds, slices, confusion matrix; every prediction is kept as evidence.
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// The model; may be left out where the project has only one.
     #[arg(value_name = "MODEL[@REF]")]
     reference: Option<String>,
-    /// Evaluate the model of this run (or `latest`) instead.
+    /// Evaluate the model of this run instead: the beginning of its identifier, or `latest`.
     #[arg(long, conflicts_with = "reference")]
     run: Option<String>,
     /// The part of the data.
@@ -67,10 +67,15 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
 }
 
 fn target(project: &Project, args: &Args) -> Result<Target, Failure> {
+    let workspace = Workspace { repo: &project.repo, store: &project.store, root: &project.root };
     if let Some(text) = &args.run {
-        let runs = run::runs(&project.store)?;
-        let runs = runs.into_iter().map(|(_, record)| record.body).filter(|run| run.task == "model");
-        return of_run(find_run(runs, text)?);
+        let mut models = run::list(&workspace)?;
+        models.retain(|listed| listed.task == "model");
+        let found = run::find(&models, text)?;
+        return match found.record {
+            Some((_, record)) => of_run(record.body),
+            None => Err(RunError::Active { run: found.short(), state: found.state.to_string() }.into()),
+        };
     }
     let reference = match &args.reference {
         Some(reference) => reference.clone(),
@@ -78,11 +83,10 @@ fn target(project: &Project, args: &Args) -> Result<Target, Failure> {
     };
     if !reference.contains('@') {
         project.model(&reference)?;
-        let runs = run::runs(&project.store)?;
-        let newest = runs.into_iter().map(|(_, record)| record.body).find(|run| {
-            run.name.as_str() == reference
-                && run.end.state == JobState::Succeeded
-                && run.outputs.contains_key("model")
+        let newest = run::list(&workspace)?.into_iter().find_map(|listed| {
+            let run = listed.record?.1.body;
+            let fits = run.name.as_str() == reference && run.end.state == JobState::Succeeded;
+            (fits && run.outputs.contains_key("model")).then_some(run)
         });
         if let Some(newest) = newest {
             return of_run(newest);
@@ -98,24 +102,7 @@ fn of_run(run: Run) -> Result<Target, Failure> {
         let detail = format!("run {} ({}) made none", run.run, run.end.state);
         return Err(TrainError::Model(detail).into());
     };
-    Ok(Target { tree: *tree, label: format!("{} (run {})", run.name, run.run), model: run.name })
-}
-
-/// The run whose identifier begins with `text`, or the newest for `latest`.
-fn find_run(runs: impl Iterator<Item = Run>, text: &str) -> Result<Run, RunError> {
-    let mut matching: Vec<Run> =
-        runs.filter(|run| text == "latest" || run.run.to_string().starts_with(text)).collect();
-    if text == "latest" {
-        matching.truncate(1);
-    }
-    match matching.len() {
-        1 => Ok(matching.remove(0)),
-        0 => Err(RunError::Unknown(text.to_owned())),
-        _ => Err(RunError::Ambiguous {
-            text: text.to_owned(),
-            candidates: matching.iter().map(|run| run.run.to_string()).collect(),
-        }),
-    }
+    Ok(Target { tree: *tree, label: format!("{} (run {})", run.name, run::short(run.run)), model: run.name })
 }
 
 fn only_model(project: &Project) -> Result<String, Failure> {

@@ -7,8 +7,9 @@ use serde::Serialize;
 use super::{Answer, Context};
 use crate::application::ui::Report;
 use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
-use crate::infrastructure::store::{Ledger, LedgerHome, fetch};
-use crate::platform::model::{History, Selector, Version, parse_reference};
+use crate::infrastructure::keys::Signers;
+use crate::infrastructure::store::{LedgerHome, fetch};
+use crate::platform::model::{Registry, Selector, Version, parse_reference};
 use crate::platform::project::Project;
 use crate::platform::serve::{Limits, ServeError, Served, Server};
 
@@ -124,17 +125,28 @@ pub(super) struct Chosen {
     pub(super) version: Version,
 }
 
-/// The version that `reference` names, by the verified and replayed ledger of its model.
+/// The version that `reference` names, by the replayed ledger of its model. Where the project has signers, signatures
+/// are verified, and what is live in a stage must have been put there by one of them.
 pub(super) fn choose(project: &Project, reference: &str) -> Result<Chosen, Failure> {
     let (name, selector) = parse_reference(reference)?;
+    let signers = match (project.trusted(), &selector) {
+        (Ok((_, signers)), _) => signers,
+        (Err(failure), Selector::Stage(_)) => return Err(failure),
+        // Without a trust branch there are no signers: nothing was ever promoted.
+        (Err(_), _) => Signers(String::new()),
+    };
     let home = project.ledger_home()?;
-    let entries = Ledger { home: &home, project: project.id(), model: name.clone() }.entries()?;
-    if entries.is_empty() {
+    let registry = Registry { home: &home, project: project.id(), signers: &signers };
+    let history = registry.history(&name)?;
+    if history.entries().is_empty() {
         // A misspelt name is a likelier mistake than a model without versions.
         project.model(name.as_str())?;
     }
-    let version = History::replay(&name, &entries)?.select(&selector)?.clone();
+    let version = history.select(&selector)?.clone();
     let stage = if let Selector::Stage(stage) = selector { Some(stage) } else { None };
+    if let Some(stage) = &stage {
+        history.verify_live(stage, &signers)?;
+    }
     Ok(Chosen { name, stage, version })
 }
 

@@ -1,6 +1,6 @@
 //! Evaluations: a model on one part of a dataset, with every prediction kept as evidence.
 
-use super::{RunError, publish};
+use super::{RunError, dataset_for, publish};
 use crate::base::{Digest, Evaluation, Record, RecordKind, Sink};
 use crate::infrastructure::store::{Local, NodeKind};
 use crate::platform::data::{Dataset, Format};
@@ -27,7 +27,7 @@ pub fn evaluate(
     let trained = load(store, model_tree)?;
     // Images come in the shape that the model was trained on; a table has the shape that its encoding gives.
     let shape = (dataset.spec.format != Format::Csv).then_some(trained.shape.as_slice());
-    let parts = dataset.load(shape, sink)?;
+    let parts = dataset_for(model, dataset.clone()).load(shape, sink)?;
     let Some(examples) = parts.part(part).filter(|examples| !examples.is_empty()) else {
         return Err(TrainError::Data(format!("`{}` has no part `{part}`", dataset.name)).into());
     };

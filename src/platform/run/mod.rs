@@ -3,7 +3,7 @@
 mod code;
 mod compare;
 mod error;
-mod evaluation;
+pub mod evaluation;
 mod finish;
 mod graph;
 mod list;
