@@ -28,6 +28,9 @@ pub enum StoreError {
         /// What was found.
         detail: String,
     },
+    /// A command needs a remote store and none is named.
+    #[error("mlp.yaml names no stores")]
+    NoStores,
     /// `stores:` names something that cannot be a store.
     #[error("store `{store}`: {detail}")]
     Spec {
@@ -163,6 +166,7 @@ impl Diagnose for StoreError {
             Self::Io { .. } => "store::io",
             Self::Missing(_) => "store::missing",
             Self::Damaged { .. } => "store::damaged",
+            Self::NoStores => "store::none",
             Self::Spec { .. } => "store::bad-spec",
             Self::Remote { .. } => "store::remote",
             Self::Credentials { .. } => "store::credentials",
@@ -183,7 +187,9 @@ impl Diagnose for StoreError {
     fn exit(&self) -> Exit {
         match self {
             Self::Damaged { .. } => Exit::No,
-            Self::Spec { .. } | Self::Foreign { .. } | Self::NoCreateIfAbsent { .. } => Exit::Usage,
+            Self::NoStores | Self::Spec { .. } | Self::Foreign { .. } | Self::NoCreateIfAbsent { .. } => {
+                Exit::Usage
+            }
             Self::Remote { .. } | Self::Credentials { .. } | Self::NotOnRemote { .. } => Exit::World,
             Self::LedgerDamaged { .. } | Self::LedgerRolledBack { .. } | Self::LedgerForked { .. } => {
                 Exit::No
@@ -213,6 +219,9 @@ impl Diagnose for StoreError {
             Self::Absent(_) => "check the path".to_owned(),
             Self::Changing(_) => "wait until whatever writes the file has ended".to_owned(),
             Self::Locked { .. } => "wait until the other command has ended".to_owned(),
+            Self::NoStores => {
+                "name one in mlp.yaml: `stores: {origin: {url: \"s3://bucket/prefix\"}}`, or `fs:///path`".to_owned()
+            }
             Self::Spec { .. } => "correct `stores:` in mlp.yaml".to_owned(),
             Self::Remote { .. } => "check the network and the store's URL and endpoint, then try again".to_owned(),
             Self::Credentials { store, .. } => {
@@ -286,6 +295,12 @@ pub const EXPLAIN: &[Explain] = &[
         text: "The stat cache is swapped under a file lock that is held for milliseconds. Another process has held it \
                for a minute; the message names it. The kernel releases the lock when that process ends: there is no \
                lock file to delete.",
+    },
+    Explain {
+        code: "store::none",
+        text: "Data and evidence are pushed to and fetched from a remote store: a bucket of S3 or of a compatible service, or a \
+               folder that others can reach. Stores are named in mlp.yaml under `stores:`; the first is the default, and \
+               the home of the ledgers.",
     },
     Explain {
         code: "store::bad-spec",

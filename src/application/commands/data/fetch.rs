@@ -1,12 +1,77 @@
 //! `mlp data fetch`.
 
-use super::super::{Answer, Context};
+use serde::Serialize;
 
-/// Gets data from a remote store without checking them out.
+use super::super::{Answer, Context};
+use super::transfer::{Moved, Selection};
+use crate::application::ui::{Report, plural};
+use crate::base::{Exit, Sink};
+
+/// Gets data and evidence from a remote store without checking them out.
+///
+/// Gets the versions that the pointers of the work tree name and the evidence that colleagues pushed; where no dataset is
+/// named also the registered models.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(flatten)]
+    selection: Selection,
+}
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
-    let _ = (args, context);
-    todo!()
+    let project = context.project()?;
+    let remote = args.selection.remote(&project)?;
+    let datasets = args.selection.datasets(&project)?;
+    let names: Vec<String> = datasets.iter().map(|(dataset, _)| dataset.name.to_string()).collect();
+    let store = remote.name.to_string();
+    let mut absent = Vec::new();
+    for (dataset, pointer) in &datasets {
+        for id in pointer.ids() {
+            if !project.store.has(&id)? {
+                absent.push(dataset.name.to_string());
+                break;
+            }
+        }
+    }
+    let moved = match args.selection.dry_run {
+        true => Moved::default(),
+        false => args.selection.fetch(&project, &remote, &datasets, &context.ui as &dyn Sink)?.into(),
+    };
+    context.ui.report(&Fetched { dry_run: args.selection.dry_run, store, datasets: names, absent, moved });
+    Ok(Exit::Ok)
+}
+
+#[derive(Serialize)]
+struct Fetched {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
+    store: String,
+    datasets: Vec<String>,
+    /// Datasets of which nothing or not all was here before.
+    absent: Vec<String>,
+    #[serde(flatten)]
+    moved: Moved,
+}
+
+impl Report for Fetched {
+    fn schema(&self) -> &'static str {
+        "mlp/data-fetch/1"
+    }
+
+    fn human(&self) -> String {
+        if self.dry_run {
+            return match self.absent.is_empty() {
+                true => "all data are here\n".to_owned(),
+                false => format!("would fetch from `{}`: {}\n", self.store, self.absent.join(", ")),
+            };
+        }
+        let datasets = plural(self.datasets.len() as u64, "dataset");
+        match self.moved.nothing() {
+            true => format!("{datasets}: everything is here\n"),
+            false => format!("fetched {datasets} from `{}`: {}\n", self.store, self.moved.human()),
+        }
+    }
+
+    fn quiet(&self) -> String {
+        String::new()
+    }
 }

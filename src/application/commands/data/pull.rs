@@ -1,12 +1,90 @@
 //! `mlp data pull`.
 
-use super::super::{Answer, Context};
+use serde::Serialize;
 
-/// Gets data from a remote store and checks them out.
+use super::super::{Answer, Context};
+use super::transfer::{Moved, Selection};
+use crate::application::ui::{Report, clean, plural};
+use crate::base::{Exit, Sink};
+use crate::infrastructure::store::worktree::{CheckoutOptions, checkout};
+
+/// Gets data and evidence from a remote store and checks the data out.
+///
+/// As `mlp data fetch`, then `mlp data checkout`: files that were edited since they were checked out are listed and left
+/// alone unless `--force` is given.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(flatten)]
+    selection: Selection,
+    /// Replace edited files; they go to the trash first.
+    #[arg(long)]
+    force: bool,
+}
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
-    let _ = (args, context);
-    todo!()
+    let project = context.project()?;
+    let remote = args.selection.remote(&project)?;
+    let datasets = args.selection.datasets(&project)?;
+    let dry_run = args.selection.dry_run;
+    let mut pulled = Pulled { dry_run, store: remote.name.to_string(), ..Pulled::default() };
+    pulled.datasets = datasets.iter().map(|(dataset, _)| dataset.name.to_string()).collect();
+    if !dry_run {
+        let moved = args.selection.fetch(&project, &remote, &datasets, &context.ui as &dyn Sink)?;
+        pulled.moved = moved.into();
+        let cache = project.cache();
+        for (dataset, pointer) in &datasets {
+            let root = pointer.root(&project.store)?;
+            let options = CheckoutOptions { force: args.force };
+            let done = checkout(&root, &dataset.path, &project.store, Some(&cache), options, &context.ui)?;
+            pulled.written += done.written;
+            pulled.removed += done.removed;
+            pulled.dirty.extend(done.dirty.iter().map(|path| format!("{}/{path}", dataset.spec.path)));
+        }
+    }
+    let exit = if pulled.dirty.is_empty() { Exit::Ok } else { Exit::No };
+    context.ui.report(&pulled);
+    Ok(exit)
+}
+
+#[derive(Default, Serialize)]
+struct Pulled {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
+    store: String,
+    datasets: Vec<String>,
+    #[serde(flatten)]
+    moved: Moved,
+    written: u64,
+    removed: u64,
+    /// Edited files that were left alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dirty: Vec<String>,
+}
+
+impl Report for Pulled {
+    fn schema(&self) -> &'static str {
+        "mlp/data-pull/1"
+    }
+
+    fn human(&self) -> String {
+        if self.dry_run {
+            return format!("would pull from `{}`: {}\n", self.store, self.datasets.join(", "));
+        }
+        let mut text = format!(
+            "pulled {} from `{}`: {}; {} written, {} removed\n",
+            plural(self.datasets.len() as u64, "dataset"),
+            self.store,
+            self.moved.human(),
+            plural(self.written, "file"),
+            self.removed,
+        );
+        for path in &self.dirty {
+            text.push_str(&format!("left alone, edited here: {}\n", clean(path)));
+        }
+        text
+    }
+
+    fn quiet(&self) -> String {
+        self.dirty.iter().map(|path| format!("{}\n", clean(path))).collect()
+    }
 }

@@ -1,12 +1,125 @@
 //! `mlp data push`.
 
-use super::super::{Answer, Context};
+use serde::Serialize;
 
-/// Sends data to a remote store.
+use super::super::{Answer, Context};
+use super::transfer::{Moved, Selection};
+use crate::application::ui::{Report, bytes, plural};
+use crate::base::{Exit, Failure, Id};
+use crate::infrastructure::store::{Pin, PinKind, missing, push};
+use crate::platform::project::Project;
+
+/// Sends data, runs and other evidence to a remote store.
+///
+/// Sends the versions that the pointers of the work tree name, and all evidence (runs, evaluations, verdicts) that the
+/// store does not have. What was sent before a push broke off is not sent again.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(flatten)]
+    selection: Selection,
+}
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
-    let _ = (args, context);
-    todo!()
+    let project = context.project()?;
+    let remote = args.selection.remote(&project)?;
+    let store = remote.name.to_string();
+    let pins = pins(&project, &args.selection)?;
+    if args.selection.dry_run {
+        let missing = missing(&project.store, &remote, project.id(), &pins)?;
+        context.ui.report(&Planned {
+            dry_run: true,
+            store,
+            pins: missing.pins.iter().map(|pin| pin.id).collect(),
+            records: missing.records.len() as u64,
+            objects: (missing.data.len() + missing.metadata.len()) as u64,
+            bytes: missing.bytes(),
+        });
+        return Ok(Exit::Ok);
+    }
+    let moved = push(&project.store, &remote, project.id(), &pins, &context.ui)?.into();
+    // The first store becomes the home of ledgers that were begun without one.
+    for model in project.ledger_home()?.models(project.id())? {
+        let home = project.ledger_home()?;
+        crate::infrastructure::store::Ledger { home: &home, project: project.id(), model }.entries()?;
+    }
+    context.ui.report(&Pushed { store, moved });
+    Ok(Exit::Ok)
+}
+
+/// The pins of what the pointers name, made where there are none yet, and of all evidence.
+fn pins(project: &Project, selection: &Selection) -> Result<Vec<Pin>, Failure> {
+    let mut pins = project.store.pins()?;
+    let mut wanted = Vec::new();
+    for (dataset, pointer) in selection.datasets(project)? {
+        let root = pointer.root(&project.store)?.id;
+        let name = dataset.name.as_str();
+        let is_of = |pin: &Pin| pin.kind == PinKind::Data && pin.name == name && pin.roots.contains(&root);
+        if !pins.iter().any(is_of) {
+            let pin = Pin { roots: vec![root], ..Pin::new(PinKind::Data, name) };
+            if !selection.dry_run {
+                project.store.put_pin(&pin)?;
+            }
+            pins.push(pin);
+        }
+        wanted.push((name.to_owned(), root));
+    }
+    pins.retain(|pin| match pin.kind {
+        PinKind::Record(_) => true,
+        PinKind::Data => wanted.iter().any(|(name, root)| pin.name == *name && pin.roots.contains(root)),
+    });
+    Ok(pins)
+}
+
+#[derive(Serialize)]
+struct Pushed {
+    store: String,
+    #[serde(flatten)]
+    moved: Moved,
+}
+
+impl Report for Pushed {
+    fn schema(&self) -> &'static str {
+        "mlp/data-push/1"
+    }
+
+    fn human(&self) -> String {
+        match self.moved.nothing() {
+            true => format!("`{}` has everything\n", self.store),
+            false => format!("pushed to `{}`: {}\n", self.store, self.moved.human()),
+        }
+    }
+
+    fn quiet(&self) -> String {
+        String::new()
+    }
+}
+
+#[derive(Serialize)]
+struct Planned {
+    dry_run: bool,
+    store: String,
+    pins: Vec<Id>,
+    records: u64,
+    objects: u64,
+    bytes: u64,
+}
+
+impl Report for Planned {
+    fn schema(&self) -> &'static str {
+        "mlp/data-push/1"
+    }
+
+    fn human(&self) -> String {
+        if self.pins.is_empty() {
+            return format!("`{}` has everything\n", self.store);
+        }
+        format!(
+            "would push to `{}`: {} in packs ({}), {}, {}\n",
+            self.store,
+            plural(self.objects, "object"),
+            bytes(self.bytes),
+            plural(self.records, "record"),
+            plural(self.pins.len() as u64, "pin"),
+        )
+    }
 }

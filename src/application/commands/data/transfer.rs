@@ -1,0 +1,136 @@
+//! What push, fetch and pull share: which store, which datasets, what a transfer came to.
+
+use serde::Serialize;
+
+use crate::application::ui::{bytes, plural};
+use crate::base::{Digest, Failure, RecordKind, Sink, nearest};
+use crate::infrastructure::store::{Ledger, PinKind, Remote, StoreError, Transfer, fetch, fetch_pins};
+use crate::platform::data::{Dataset, Pointer};
+use crate::platform::project::Project;
+
+/// Which store and which datasets.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Selection {
+    /// The datasets; all of the project if none is named.
+    #[arg(value_name = "DATASET")]
+    pub(super) names: Vec<String>,
+    /// The store, by its name in `stores:`; the first of them if left out.
+    #[arg(long, value_name = "NAME")]
+    pub(super) store: Option<String>,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+impl Selection {
+    /// The remote store.
+    pub(super) fn remote(&self, project: &Project) -> Result<Remote, Failure> {
+        let stores = &project.manifest.stores;
+        let found = match &self.store {
+            None => stores.first(),
+            Some(name) => stores.get_key_value(name.as_str()),
+        };
+        let Some((name, spec)) = found else {
+            return Err(match &self.store {
+                None => StoreError::NoStores.into(),
+                Some(name) => {
+                    let near = nearest(name, stores.keys().map(|known| known.as_str()));
+                    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                    let detail = format!("it is not in `stores:`{near}");
+                    StoreError::Spec { store: name.escape_debug().to_string(), detail }.into()
+                }
+            });
+        };
+        Ok(Remote::open(name, spec)?)
+    }
+
+    /// The datasets that have a pointer. One that is named and has none is an error.
+    pub(super) fn datasets(&self, project: &Project) -> Result<Vec<(Dataset, Pointer)>, Failure> {
+        let mut chosen = Vec::new();
+        if self.names.is_empty() {
+            for name in project.manifest.data.keys() {
+                let dataset = project.dataset(name.as_str())?;
+                if dataset.pointer().exists() {
+                    let pointer = Pointer::read(&dataset.pointer())?;
+                    chosen.push((dataset, pointer));
+                }
+            }
+        }
+        for name in &self.names {
+            let dataset = project.dataset(name)?;
+            if !dataset.pointer().exists() {
+                return Err(crate::platform::data::DataError::NotAdded(name.clone()).into());
+            }
+            let pointer = Pointer::read(&dataset.pointer())?;
+            chosen.push((dataset, pointer));
+        }
+        Ok(chosen)
+    }
+
+    /// Gets what is chosen: evidence, data and, where no dataset is named, what gates and servers need of models.
+    pub(super) fn fetch(
+        &self,
+        project: &Project,
+        remote: &Remote,
+        datasets: &[(Dataset, Pointer)],
+        sink: &dyn Sink,
+    ) -> Result<Transfer, Failure> {
+        let local = &project.store;
+        let mut total = fetch_pins(local, remote, project.id(), sink)?;
+        let mut roots: Vec<Digest> = datasets.iter().flat_map(|(_, pointer)| pointer.ids()).collect();
+        if self.names.is_empty() {
+            roots.extend(models(project)?);
+        }
+        add(&mut total, &fetch(local, remote, &roots, &[], sink)?);
+        Ok(total)
+    }
+}
+
+/// Trees of the registered versions, and what evaluations rest on.
+fn models(project: &Project) -> Result<Vec<Digest>, Failure> {
+    let home = project.ledger_home()?;
+    let mut roots = Vec::new();
+    for model in home.models(project.id())? {
+        let ledger = Ledger { home: &home, project: project.id(), model };
+        roots.extend(ledger.entries()?.into_iter().map(|entry| entry.subject.tree));
+    }
+    for pin in project.store.pins()? {
+        if pin.kind == PinKind::Record(RecordKind::Evaluation) {
+            roots.extend(pin.roots);
+        }
+    }
+    Ok(roots)
+}
+
+fn add(total: &mut Transfer, more: &Transfer) {
+    total.objects += more.objects;
+    total.bytes += more.bytes;
+    total.requests += more.requests;
+}
+
+/// A transfer in a report.
+#[derive(Clone, Copy, Default, Serialize)]
+pub(super) struct Moved {
+    objects: u64,
+    bytes: u64,
+    requests: u64,
+}
+
+impl From<Transfer> for Moved {
+    fn from(transfer: Transfer) -> Self {
+        Self { objects: transfer.objects, bytes: transfer.bytes, requests: transfer.requests }
+    }
+}
+
+impl Moved {
+    /// For people: `12 objects, 3.4 MiB, 20 requests`.
+    pub(super) fn human(self) -> String {
+        let Self { objects, bytes: size, requests } = self;
+        format!("{}, {}, {}", plural(objects, "object"), bytes(size), plural(requests, "request"))
+    }
+
+    /// Whether nothing had to be moved.
+    pub(super) fn nothing(self) -> bool {
+        self.objects == 0
+    }
+}
