@@ -14,3 +14,15 @@ pub const STORE_PREFIX: &str = "MLP_STORE_";
 pub const BUILD_COMMIT: &str = "MLP_BUILD_COMMIT";
 /// Read by the tests: rewrite generated files instead of complaining that they are old.
 pub const BLESS: &str = "MLP_BLESS";
+/// Read: the key that signs approvals and ledger entries.
+pub const SIGNING_KEY: &str = "MLP_SIGNING_KEY";
+/// Set by mlp for the command of a gate: the model that is judged.
+pub const MODEL: &str = "MLP_MODEL";
+/// Set by mlp for the command of a gate: the number of the version that is judged.
+pub const VERSION: &str = "MLP_VERSION";
+/// Set by mlp for the command of a gate: the stage that the gate belongs to.
+pub const STAGE: &str = "MLP_STAGE";
+/// Set by mlp for the command of a gate: the digest of the version's files.
+pub const TREE: &str = "MLP_TREE";
+/// Set by mlp for the command of a gate: a folder with the version's files.
+pub const MODEL_DIR: &str = "MLP_MODEL_DIR";

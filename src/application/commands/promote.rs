@@ -1,12 +1,142 @@
 //! `mlp promote`.
 
+use std::path::PathBuf;
+
+use console::style;
+use serde::Serialize;
+
 use super::{Answer, Context};
+use crate::application::judgement::{GateLine, Judging, render_gates};
+use crate::application::ui::Report;
+use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
+use crate::platform::model::{Candidate, Need, Promoted, Registered, Selector, registrable};
 
 /// Puts a model version into a stage, if its gates are open.
+///
+/// All gates of the stage and of the stages before it are judged. Missing evidence that mlp can make (evaluations, data checks,
+/// commands) is made first. A model without any version gets one from its newest finished run.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// The model version: `digits` (the newest), `digits@7`, `digits@staging`.
+    model: String,
+    /// The stage.
+    #[arg(long, value_name = "STAGE")]
+    to: String,
+    /// Why, for the ledger.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// The SSH key that signs.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Judge, but change nothing in the ledger.
+    #[arg(long)]
+    dry_run: bool,
+    /// Make no missing evidence.
+    #[arg(long)]
+    no_evaluate: bool,
+}
+
+#[derive(Serialize)]
+struct Promotion {
+    model: Name,
+    version: u64,
+    stage: Name,
+    promoted: bool,
+    already: bool,
+    dry_run: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signer: Option<String>,
+    rules: String,
+    gates: Vec<GateLine>,
+}
+
+impl Report for Promotion {
+    fn schema(&self) -> &'static str {
+        "mlp/promote/1"
+    }
+
+    fn human(&self) -> String {
+        let (what, stage) = (format!("{}@{}", self.model, self.version), &self.stage);
+        if self.already {
+            return format!("{what} is live in {stage} already\n");
+        }
+        let closed = self.gates.iter().filter(|gate| !gate.passed()).count();
+        let gates = render_gates(&self.gates);
+        if !self.promoted && closed > 0 {
+            let head = style(format!("{what} cannot go to {stage}")).red().bold();
+            return format!("{gates}\n{head}: {closed} of {} gates closed\n", self.gates.len());
+        }
+        let before = match self.before {
+            Some(before) if before != self.version => format!(", before it version {before}"),
+            _ => String::new(),
+        };
+        let signed = self.signer.as_ref().map(|signer| format!(", signed by {signer}")).unwrap_or_default();
+        let head = if self.dry_run {
+            format!("{what} could go to {stage}{before}; nothing was changed")
+        } else {
+            format!("{what} is live in {stage}{before}{signed}")
+        };
+        format!("{gates}\n{}\n", style(head).green().bold())
+    }
+}
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
-    let _ = (args, context);
-    todo!()
+    let project = context.project()?;
+    let judging = Judging::open(&project, &context.ui)?;
+    let (model, selector) = judging.reference(&args.model)?;
+    let rules = judging.rules(&model)?;
+    let stage = rules.stage(&args.to)?.clone();
+    let actor = judging.actor(args.key.as_deref())?;
+    judging.say_source();
+    let mut produce = |candidate: &Candidate<'_>, need: &Need| match args.no_evaluate {
+        true => Judging::nothing(candidate, need),
+        false => judging.produce(candidate, need),
+    };
+    let report = judging.change(&model, &rules, &actor, |workshop| -> Result<Promotion, Failure> {
+        if selector == Selector::Newest && workshop.history()?.newest().is_none() {
+            let run = registrable(&project.store, &model, None)?;
+            if let Registered::New(number) = workshop.register(&run)? {
+                let text = format!("registered run {} as {model}@{number}", run.1.body.run);
+                context.ui.log(Level::Info, &text);
+            }
+        }
+        let number = workshop.history()?.select(&selector)?.number;
+        let reason = args.reason.as_deref();
+        let exact = Selector::Version(number);
+        let promoted = workshop.promote(&exact, &stage, reason, args.dry_run, &mut produce)?;
+        let mut report = Promotion {
+            model: model.clone(),
+            version: number,
+            stage: stage.clone(),
+            promoted: false,
+            already: false,
+            dry_run: args.dry_run,
+            before: None,
+            entry: None,
+            signer: None,
+            rules: rules.source.clone(),
+            gates: Vec::new(),
+        };
+        match promoted {
+            Promoted::Already => report.already = true,
+            Promoted::Refused(judgements) => report.gates = judgements.iter().map(GateLine::from).collect(),
+            Promoted::Done { entry, judgements, before } => {
+                report.gates = judgements.iter().map(GateLine::from).collect();
+                report.before = before;
+                report.promoted = !args.dry_run;
+                if !args.dry_run {
+                    report.entry = Some(entry.digest());
+                    report.signer = entry.signature.as_ref().map(|_| entry.actor.clone());
+                }
+            }
+        }
+        Ok(report)
+    })?;
+    let open = report.already || report.gates.iter().all(GateLine::passed);
+    context.ui.report(&report);
+    Ok(if open { Exit::Ok } else { Exit::No })
 }

@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use tempfile::NamedTempFile;
 
 use super::KeyError;
+use crate::base::environment::SIGNING_KEY;
 
 /// The namespace of signed approvals.
 pub const NAMESPACE_APPROVAL: &str = "mlp-approval";
@@ -30,7 +31,7 @@ impl SigningKey {
     /// `~/.ssh/id_ed25519`. Nothing is read but whether the last one is there.
     pub fn choose(flag: Option<&Path>, configured: Option<&str>) -> Result<Self, KeyError> {
         let home = std::env::var_os("HOME").map(PathBuf::from);
-        let variable = std::env::var("MLP_SIGNING_KEY").ok().filter(|value| !value.is_empty());
+        let variable = std::env::var(SIGNING_KEY).ok().filter(|value| !value.is_empty());
         Self::first(flag, variable.as_deref(), configured, home.as_deref())
     }
 
@@ -44,7 +45,7 @@ impl SigningKey {
             return Self::file(path.to_owned(), "--key");
         }
         if let Some(text) = variable {
-            return Self::written(text, home, "MLP_SIGNING_KEY");
+            return Self::written(text, home, SIGNING_KEY);
         }
         if let Some(text) = configured {
             return Self::written(text, home, "git's user.signingkey");

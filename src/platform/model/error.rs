@@ -53,6 +53,28 @@ pub enum ModelError {
         /// The stages there are, in order.
         known: Vec<String>,
     },
+    /// A gate that no stage has.
+    #[error("unknown gate `{gate}`")]
+    UnknownGate {
+        /// The gate.
+        gate: String,
+        /// A gate that is close to it.
+        near: Option<String>,
+        /// The gates there are.
+        known: Vec<String>,
+    },
+    /// No model was named, and there is not just one.
+    #[error("which model?")]
+    WhichModel {
+        /// The models there are.
+        known: Vec<String>,
+    },
+    /// A text that is no time.
+    #[error("`{text}` is not a time")]
+    Time {
+        /// The text.
+        text: String,
+    },
     /// There is no earlier version to go back to.
     #[error("nothing was live in `{stage}` of `{model}` before version {number}")]
     NothingBefore {
@@ -186,6 +208,19 @@ pub const EXPLAIN: &[Explain] = &[
                stand on the trust branch.",
     },
     Explain {
+        code: "model::unknown-gate",
+        text: "Gates are those of the project's profile and of `stages:` in mlp.yaml, as they stand on the trust \
+               branch. `mlp gate explain` lists them.",
+    },
+    Explain {
+        code: "model::which-model",
+        text: "The project has several models, or none: the command must name one of those under `models:` in mlp.yaml.",
+    },
+    Explain {
+        code: "model::time",
+        text: "A time is written as 2026-05-03T12:00:00Z (RFC 3339), or as a day, 2026-05-03, which means its end in UTC.",
+    },
+    Explain {
         code: "model::nothing-before",
         text: "A rollback puts back the version that was live in the stage before the present one. The first version \
                that a stage ever held has none before it; promote another version instead.",
@@ -251,6 +286,9 @@ impl Diagnose for ModelError {
             Self::NothingRegistered { .. } => "model::nothing-registered",
             Self::NothingLive { .. } => "model::nothing-live",
             Self::UnknownStage { .. } => "model::unknown-stage",
+            Self::UnknownGate { .. } => "model::unknown-gate",
+            Self::WhichModel { .. } => "model::which-model",
+            Self::Time { .. } => "model::time",
             Self::NothingBefore { .. } => "model::nothing-before",
             Self::NoRun { .. } => "model::no-run",
             Self::UnfitRun { .. } => "model::unfit-run",
@@ -297,6 +335,12 @@ impl Diagnose for ModelError {
             }
             Self::NothingLive { near, live, .. } => stage_list(near, live, "live now in"),
             Self::UnknownStage { near, known, .. } => stage_list(near, known, "stages"),
+            Self::UnknownGate { near, known, .. } => stage_list(near, known, "gates"),
+            Self::WhichModel { known } if known.is_empty() => "`mlp.yaml` has no model yet".to_owned(),
+            Self::WhichModel { known } => format!("name one of: {}", known.join(", ")),
+            Self::Time { .. } => {
+                "write 2026-05-03T12:00:00Z, or 2026-05-03 for the end of that day".to_owned()
+            }
             Self::NothingBefore { model, stage, .. } => {
                 format!("promote another version: mlp promote {model}@N --to {stage}")
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 
 use super::{ModelError, Selector};
-use crate::base::{Digest, Entry, EntryKind, Name, Time, nearest};
+use crate::base::{Digest, Entry, EntryKind, Id, Name, Run, Subject, Time, nearest};
 
 /// A registered version of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,33 @@ impl History {
             })?;
         }
         Ok(history)
+    }
+
+    /// The history of a model whose run `id` would be registered now as version 1: to judge before anything is written.
+    pub fn imagine(model: &Name, id: Digest, run: &Run) -> Result<Self, ModelError> {
+        let tree =
+            run.outputs.get("model").copied().ok_or_else(|| ModelError::NoRun { model: model.clone() })?;
+        let entry = Entry {
+            schema: Entry::SCHEMA.to_owned(),
+            seq: 1,
+            prev: None,
+            op: Id::new(),
+            time: Time::now(),
+            actor: String::new(),
+            kind: EntryKind::Register,
+            subject: Subject {
+                model: model.clone(),
+                version: 1,
+                tree,
+                run: Some(id),
+                stage: None,
+                commit: run.git.commit.clone(),
+                reason: None,
+            },
+            evidence: vec![id],
+            signature: None,
+        };
+        Self::replay(model, &[entry])
     }
 
     fn take(&mut self, entry: &Entry) -> Result<(), String> {

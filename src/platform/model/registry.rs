@@ -46,8 +46,9 @@ fn is_signed(kind: EntryKind) -> bool {
 
 impl Actor {
     /// Somebody who acts without signing: the project has no signers.
-    pub fn unsigned(author: impl Into<String>) -> Self {
-        Self { author: author.into(), key: None, principal: RefCell::default(), signers_place: String::new() }
+    pub fn unsigned(author: impl Into<String>, signers_place: impl Into<String>) -> Self {
+        let (author, signers_place) = (author.into(), signers_place.into());
+        Self { author, key: None, principal: RefCell::default(), signers_place }
     }
 
     /// Somebody who signs with `key` and is most likely the principal `email`.

@@ -120,9 +120,9 @@ impl Project {
         let trust = self.repo.trust(&self.manifest.trust.branch)?;
         let path = self.in_repo(FILE);
         let Some(bytes) = self.repo.file_at(&trust.rev, &path)? else {
-            return Err(ProjectError::NoTrust { rev: trust.rev, path }.into());
+            return Err(ProjectError::NoTrust { rev: trust.name, path }.into());
         };
-        let shown = PathBuf::from(format!("{}:{path}", trust.rev));
+        let shown = PathBuf::from(format!("{}:{path}", trust.name));
         let manifest = Self::parse(bytes, &shown)?;
         let signers = self.repo.file_at(&trust.rev, &self.in_repo(&manifest.trust.signers))?;
         let signers = String::from_utf8_lossy(&signers.unwrap_or_default()).into_owned();

@@ -63,6 +63,11 @@ pub(super) fn leakage(data: &Name, case: &Case<'_>) -> Finding {
 
 /// The tree of `data` that the run used, and what the rules say of the dataset.
 fn used<'a>(data: &Name, case: &'a Case<'_>) -> Result<(Digest, &'a DataRule), Finding> {
+    let model = case.candidate.history.model();
+    // A stage has the gates of all models' data: those of another model's say nothing about this one.
+    if case.rules.dataset.as_ref().is_some_and(|own| own != data) && case.candidate.data(data).is_none() {
+        return Err(Finding::decided(true, format!("`{model}` does not use it")).because("not its data"));
+    }
     let Some(rule) = case.rules.data.get(data) else {
         let observed = format!("no dataset `{data}` on {}", case.rules.source);
         return Err(Finding::unknown(observed).next("mlp check"));
@@ -73,8 +78,8 @@ fn used<'a>(data: &Name, case: &'a Case<'_>) -> Result<(Digest, &'a DataRule), F
     match case.candidate.data(data) {
         Some(tree) => Ok((tree, rule)),
         None => {
-            let train = format!("mlp train {}", case.candidate.history.model());
-            Err(Finding::unknown(format!("the run did not use the dataset `{data}`")).next(train))
+            let observed = format!("the run did not use the dataset `{data}`");
+            Err(Finding::unknown(observed).next(format!("mlp train {model}")))
         }
     }
 }

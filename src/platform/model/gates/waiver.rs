@@ -40,10 +40,23 @@ fn refusal(waiver: &Waiver, case: &Case<'_>) -> Option<String> {
     if !signers.is_empty() && !signers.contains(&waiver.signer) {
         return Some(format!("a waiver by `{}`, who is no signer, is void", waiver.signer));
     }
-    // It holds to the end of the day, in UTC.
-    match format!("{}T23:59:59.999Z", waiver.until).parse::<Time>() {
-        Ok(end) if case.at <= end => None,
-        Ok(_) => Some(format!("the waiver by {} expired on {}", waiver.signer, waiver.until)),
-        Err(_) => Some(format!("the waiver's date `{}` is none such as 2026-12-31", waiver.until)),
+    if waiver.holds(case.at) {
+        return None;
+    }
+    Some(match waiver.end() {
+        Some(_) => format!("the waiver by {} expired on {}", waiver.signer, waiver.until),
+        None => format!("the waiver's date `{}` is none such as 2026-12-31", waiver.until),
+    })
+}
+
+impl Waiver {
+    /// The end of its last day, in UTC; none if the date is none.
+    fn end(&self) -> Option<Time> {
+        format!("{}T23:59:59.999Z", self.until).parse().ok()
+    }
+
+    /// Whether it has not expired at `at`.
+    pub fn holds(&self, at: Time) -> bool {
+        self.end().is_some_and(|end| at <= end)
     }
 }

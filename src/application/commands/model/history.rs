@@ -1,0 +1,128 @@
+//! `mlp model history`.
+
+use console::style;
+use serde::Serialize;
+
+use super::super::{Answer, Context};
+use crate::application::judgement::Judging;
+use crate::application::ui::{Align, Report, Table};
+use crate::base::{Digest, EntryKind, Exit, Name, Time};
+use crate::platform::model::ModelError;
+
+/// Shows what happened to a model, or what was live at some time.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The model; the only one of the project if left out.
+    model: Option<String>,
+    /// As it was then: `2026-05-03T12:00:00Z`, or `2026-05-03` for the end of that day (UTC).
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Told {
+    model: Name,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Time>,
+    live: Vec<Live>,
+    entries: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Live {
+    stage: Name,
+    version: u64,
+    since: Time,
+}
+
+#[derive(Serialize)]
+struct Line {
+    seq: u64,
+    id: Digest,
+    time: Time,
+    kind: EntryKind,
+    version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<Name>,
+    actor: String,
+    signed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    evidence: Vec<Digest>,
+}
+
+impl Report for Told {
+    fn schema(&self) -> &'static str {
+        "mlp/model-history/1"
+    }
+
+    fn human(&self) -> String {
+        if self.entries.is_empty() {
+            let when = self.at.map(|at| format!(" by {at}")).unwrap_or_default();
+            return format!("nothing had happened to {}{when}\n", self.model);
+        }
+        let mut table = Table::new(["#", "TIME", "WHAT", "VERSION", "STAGE", "BY", "SIGNED", "REASON"])
+            .align(0, Align::Right)
+            .align(3, Align::Right);
+        for line in &self.entries {
+            table.row([
+                line.seq.to_string(),
+                line.time.to_string(),
+                line.kind.to_string(),
+                line.version.to_string(),
+                line.stage.as_ref().map_or_else(|| "-".to_owned(), Name::to_string),
+                line.actor.escape_debug().to_string(),
+                if line.signed { "yes" } else { "-" }.to_owned(),
+                line.reason.as_deref().unwrap_or_default().escape_debug().to_string(),
+            ]);
+        }
+        let mut text = table.render();
+        let now = if self.at.is_some() { "live then" } else { "live now" };
+        text.push_str(&format!("\n{}\n", style(now).bold()));
+        if self.live.is_empty() {
+            text.push_str("  nothing\n");
+        }
+        let mut live = Table::plain().indent(2);
+        for line in &self.live {
+            live.row([line.stage.to_string(), format!("@{}", line.version), format!("since {}", line.since)]);
+        }
+        text + &live.render()
+    }
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Answer {
+    let at = args.at.as_deref().map(time).transpose()?;
+    let project = context.project()?;
+    let judging = Judging::open(&project, &context.ui)?;
+    let model = judging.model(args.model.as_deref())?;
+    let mut history = judging.registry().history(&model)?;
+    if let Some(at) = at {
+        history = history.at(at)?;
+    }
+    let entries = history.entries().iter().map(|entry| Line {
+        seq: entry.seq,
+        id: entry.digest(),
+        time: entry.time,
+        kind: entry.kind,
+        version: entry.subject.version,
+        stage: entry.subject.stage.clone(),
+        actor: entry.actor.clone(),
+        signed: entry.signature.is_some(),
+        reason: entry.subject.reason.clone(),
+        evidence: entry.evidence.clone(),
+    });
+    let live = history.stages().filter_map(|(stage, version)| {
+        let since = history.live_entry(stage)?.time;
+        Some(Live { stage: stage.clone(), version: version.number, since })
+    });
+    let (live, entries) = (live.collect(), entries.collect());
+    context.ui.report(&Told { model, at, live, entries });
+    Ok(Exit::Ok)
+}
+
+fn time(text: &str) -> Result<Time, ModelError> {
+    let day = format!("{text}T23:59:59.999Z");
+    let wrong = |_| ModelError::Time { text: text.escape_debug().to_string() };
+    text.parse::<Time>().or_else(|_| day.parse::<Time>()).map_err(wrong)
+}

@@ -1,0 +1,237 @@
+//! What every command that judges or changes a model's ledger needs: the project, its rules from the trust branch, the
+//! ledgers, and a way to make missing evidence.
+
+mod evidence;
+mod shown;
+
+use std::path::Path;
+
+use crate::base::{Digest, Failure, Level, Name, Sink, nearest};
+use crate::infrastructure::git::Trust;
+use crate::infrastructure::keys::{Signers, SigningKey};
+use crate::infrastructure::store::{LedgerHome, PinKind, fetch_pins, push};
+use crate::platform::data::Dataset;
+use crate::platform::model::{
+    Actor, Candidate, Card, DataRule, History, ModelError, Need, Registry, Rules, Selector, Version,
+    Workshop, parse_reference,
+};
+use crate::platform::project::{Manifest, Project};
+
+pub(crate) use shown::{GateLine, mark, render_gates};
+
+/// A project with its rules.
+pub(crate) struct Judging<'a> {
+    pub(crate) project: &'a Project,
+    /// `mlp.yaml` on the trust branch.
+    pub(crate) manifest: Manifest,
+    /// Where that is.
+    pub(crate) trust: Trust,
+    signers: Signers,
+    pub(crate) home: LedgerHome,
+    sink: &'a dyn Sink,
+}
+
+impl<'a> Judging<'a> {
+    /// Reads the rules from the trust branch, and from a remote the evidence that others made.
+    pub(crate) fn open(project: &'a Project, sink: &'a dyn Sink) -> Result<Self, Failure> {
+        let trust = project.repo.trust(&project.manifest.trust.branch)?;
+        let (manifest, signers) = project.trusted()?;
+        let home = project.ledger_home()?;
+        if let LedgerHome::Remote { remote, .. } = &home {
+            fetch_pins(&project.store, remote, project.id(), sink)?;
+        }
+        Ok(Self { project, manifest, trust, signers, home, sink })
+    }
+
+    /// Says where the rules come from, if it is only this repository.
+    pub(crate) fn say_source(&self) {
+        if self.trust.local_only {
+            let text = format!(
+                "rules: the gates as committed on the local branch `{}` (this repository has no remote)",
+                self.trust.name
+            );
+            self.sink.log(Level::Info, &text);
+        }
+    }
+
+    /// The model and version that `text` means, with the model's history.
+    pub(crate) fn reference(&self, text: &str) -> Result<(Name, Selector), Failure> {
+        let (model, selector) = parse_reference(text)?;
+        self.known(&model)?;
+        if let Selector::Stage(stage) = &selector {
+            self.rules(&model)?.stage(stage.as_str())?;
+        }
+        Ok((model, selector))
+    }
+
+    /// The model `text`, or the only one of the project.
+    pub(crate) fn model(&self, text: Option<&str>) -> Result<Name, Failure> {
+        match text {
+            Some(text) => Ok(self.reference(text)?.0),
+            None => only_model(&self.project.manifest),
+        }
+    }
+
+    /// Fails for a model that neither `mlp.yaml` nor a ledger knows.
+    fn known(&self, model: &Name) -> Result<(), Failure> {
+        let own = &self.project.manifest;
+        if own.models.contains_key(model)
+            || own.steps.contains_key(model)
+            || self.home.models(self.project.id())?.contains(model)
+        {
+            return Ok(());
+        }
+        // Its error names what is near.
+        self.project.model(model.as_str())?;
+        Ok(())
+    }
+
+    /// The rules for `model`.
+    pub(crate) fn rules(&self, model: &Name) -> Result<Rules, Failure> {
+        let manifest = &self.manifest;
+        let spec = manifest.models.get(model);
+        let root = &self.project.root;
+        let rule = |(name, spec): (&Name, _)| {
+            let dataset = Dataset::new(name, spec, root);
+            let rule = DataRule {
+                settings: dataset.settings(),
+                expectations: dataset.spec.expect.len(),
+                overlap: dataset.spec.guard.overlap,
+            };
+            (name.clone(), rule)
+        };
+        let card = match spec.and_then(|spec| spec.card.as_ref()) {
+            None => None,
+            Some(path) => {
+                let bytes = self.project.repo.file_at(&self.trust.rev, &self.project.in_repo(path))?;
+                Some(Card {
+                    path: path.clone(),
+                    digest: bytes.as_deref().map(Digest::of),
+                    text: bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+                })
+            }
+        };
+        Ok(Rules {
+            source: self.trust.name.clone(),
+            stages: Project::stages(manifest),
+            roles: manifest.project.roles.clone(),
+            signers: self.signers.clone(),
+            signers_path: manifest.trust.signers.clone(),
+            separation: manifest.trust.separation,
+            waivers: manifest.waivers.clone(),
+            data: manifest.data.iter().map(rule).collect(),
+            dataset: spec.map(|spec| spec.data.clone()),
+            card,
+        })
+    }
+
+    /// The ledgers.
+    pub(crate) fn registry(&self) -> Registry<'_> {
+        Registry { home: &self.home, project: self.project.id(), signers: &self.signers }
+    }
+
+    /// Who acts: signing, if the project has signers, with the key that `flag` or the user's configuration names.
+    pub(crate) fn actor(&self, flag: Option<&Path>) -> Result<Actor, Failure> {
+        let repo = &self.project.repo;
+        let place = format!("{} on {}", self.manifest.trust.signers, self.trust.name);
+        if self.signers.is_empty() {
+            return Ok(Actor::unsigned(repo.author(), place));
+        }
+        let key = SigningKey::choose(flag, self.configured_key().as_deref())?;
+        Ok(Actor::signing(repo.author(), repo.email(), key, place))
+    }
+
+    /// Who acts in a way that is never signed.
+    pub(crate) fn author(&self) -> Actor {
+        Actor::unsigned(self.project.repo.author(), "")
+    }
+
+    /// Git's `user.signingkey`, if git signs with SSH keys or the value can be nothing else.
+    fn configured_key(&self) -> Option<String> {
+        let repo = &self.project.repo;
+        let value = repo.config("user.signingkey")?;
+        let ssh = repo.config("gpg.format").is_some_and(|format| format == "ssh");
+        let plain = value.starts_with("key::") || value.starts_with("ssh-") || value.contains('/');
+        (ssh || plain).then_some(value)
+    }
+
+    /// The candidate with what is known of its making.
+    pub(crate) fn candidate<'h>(
+        &self,
+        history: &'h History,
+        version: &'h Version,
+    ) -> Result<Candidate<'h>, ModelError> {
+        Candidate::load(&self.project.store, history, version, |commit| self.commit_author(commit))
+    }
+
+    fn commit_author(&self, commit: &str) -> Option<String> {
+        self.project.repo.commit_author(commit).ok().flatten()
+    }
+
+    /// Runs `work` with everything a change of the ledger of `model` needs.
+    pub(crate) fn change<T>(
+        &self,
+        model: &Name,
+        rules: &Rules,
+        actor: &Actor,
+        work: impl FnOnce(&Workshop<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let workshop = Workshop {
+            store: &self.project.store,
+            registry: self.registry(),
+            rules,
+            model,
+            actor,
+            commit_author: &|commit| self.commit_author(commit),
+            share: &|records| self.share(records),
+        };
+        work(&workshop)
+    }
+
+    /// Makes `records`, and what they rest on, present where the ledger is, so that whoever reads an entry finds them.
+    fn share(&self, records: &[Digest]) -> Result<(), Failure> {
+        let LedgerHome::Remote { remote, .. } = &self.home else { return Ok(()) };
+        let mut pins = self.project.store.pins()?;
+        pins.retain(|pin| {
+            matches!(pin.kind, PinKind::Record(_)) && pin.records.iter().any(|id| records.contains(id))
+        });
+        push(&self.project.store, remote, self.project.id(), &pins, self.sink)?;
+        Ok(())
+    }
+
+    /// Makes one missing piece of evidence.
+    pub(crate) fn produce(&self, candidate: &Candidate<'_>, need: &Need) -> Result<(), Failure> {
+        evidence::produce(self, candidate, need)
+    }
+
+    /// Makes no evidence.
+    pub(crate) fn nothing(_: &Candidate<'_>, _: &Need) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// The only model of the project.
+pub(crate) fn only_model(manifest: &Manifest) -> Result<Name, Failure> {
+    let mut models = manifest.models.keys();
+    match (models.next(), models.next()) {
+        (Some(only), None) => Ok(only.clone()),
+        _ => {
+            let known = manifest.models.keys().map(Name::to_string).collect();
+            Err(ModelError::WhichModel { known }.into())
+        }
+    }
+}
+
+/// The gate called `name` in any stage, or an error that names what is near.
+pub(crate) fn known_gate(rules: &Rules, name: &str) -> Result<(), Failure> {
+    let names = || rules.stages.values().flat_map(|stage| stage.gates.keys()).map(Name::as_str);
+    if names().any(|known| known == name) {
+        return Ok(());
+    }
+    Err(ModelError::UnknownGate {
+        gate: name.escape_debug().to_string(),
+        near: nearest(name, names()).map(str::to_owned),
+        known: names().map(str::to_owned).collect(),
+    }
+    .into())
+}
