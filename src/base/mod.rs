@@ -1,7 +1,7 @@
 //! The words of all layers: identity, names, time, events, records, errors. No I/O happens here.
 
 mod digest;
-pub mod environment;
+
 mod error;
 mod event;
 mod evidence;

@@ -14,3 +14,21 @@ pub const ATTEMPT: &str = "MLP_ATTEMPT";
 pub const JOB: &str = "MLP_JOB";
 /// How many threads computations use. Read by mlp.
 pub const THREADS: &str = "MLP_THREADS";
+/// `MLP_STORE_<NAME>_<KEY>` holds a credential of the store `NAME`. Read by mlp.
+pub const STORE_PREFIX: &str = "MLP_STORE_";
+/// The key that `mlp approve` and others sign with. Read by mlp.
+pub const SIGNING_KEY: &str = "MLP_SIGNING_KEY";
+/// The commit that `mlp --version` names. Read while mlp is built.
+pub const BUILD_COMMIT: &str = "MLP_BUILD_COMMIT";
+/// Rewrite generated files instead of complaining that they are old. Read by the tests.
+pub const BLESS: &str = "MLP_BLESS";
+/// The model that is judged. Set for the command of a gate.
+pub const MODEL: &str = "MLP_MODEL";
+/// The number of the version that is judged. Set for the command of a gate.
+pub const VERSION: &str = "MLP_VERSION";
+/// The stage that the gate belongs to. Set for the command of a gate.
+pub const STAGE: &str = "MLP_STAGE";
+/// The digest of the version's files. Set for the command of a gate.
+pub const TREE: &str = "MLP_TREE";
+/// A folder with the version's files. Set for the command of a gate.
+pub const MODEL_DIR: &str = "MLP_MODEL_DIR";

@@ -121,7 +121,7 @@ fn dispatch(command: Command, context: &Context) -> Answer {
 
 /// `0.1.0`, with the commit where the build was told of it.
 fn version() -> String {
-    // The build's variable `base::environment::BUILD_COMMIT`; the macro wants the name itself.
+    // The build's variable `base::variables::BUILD_COMMIT`; the macro wants the name itself.
     match option_env!("MLP_BUILD_COMMIT") {
         Some(commit) => format!("{} ({commit})", env!("CARGO_PKG_VERSION")),
         None => env!("CARGO_PKG_VERSION").to_owned(),
@@ -135,7 +135,14 @@ pub fn main() -> ExitCode {
     std::panic::catch_unwind(run_process).unwrap_or(Exit::Bug.into())
 }
 
+/// The command line as clap knows it: for completion and the reference.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 fn run_process() -> ExitCode {
+    // With the variable COMPLETE set a shell asks what could be typed next: answers and ends the process.
+    clap_complete::CompleteEnv::with_factory(command).complete();
     let cli = match <Cli as clap::Parser>::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -154,7 +161,7 @@ fn run_process() -> ExitCode {
         context.ui.stream();
     }
     let answer = dispatch(cli.command, &context);
-    let lost = context.ui.lost().map(|error| Err(UiError(error).into()));
+    let lost = context.ui.lost().map(|error| Err(UiError::Output(error).into()));
     match lost.unwrap_or(answer) {
         Ok(exit) => exit.into(),
         Err(failure) => {

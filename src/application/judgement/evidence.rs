@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use super::Judging;
-use crate::base::environment::{MODEL, MODEL_DIR, STAGE, TREE, VERSION};
+use crate::base::variables::{MODEL, MODEL_DIR, STAGE, TREE, VERSION};
 use crate::base::{CommandOutput, Digest, Failure, Level, Name, Record};
 use crate::infrastructure::store::worktree::{CheckoutOptions, checkout};
 use crate::infrastructure::store::{LedgerHome, Node, NodeKind, StoreError, fetch};

@@ -2,22 +2,43 @@
 
 use crate::base::{Diagnose, Exit, Explain};
 
-/// The answer could not be written.
+/// What can go wrong between the user and the commands.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write the answer to stdout: {0}")]
-pub struct UiError(pub std::io::Error);
+pub enum UiError {
+    /// The answer could not be written.
+    #[error("cannot write the answer to stdout: {0}")]
+    Output(std::io::Error),
+    /// `mlp explain` of a code that there is not.
+    #[error("no error has the code `{code}`")]
+    UnknownCode {
+        /// What was asked for.
+        code: String,
+        /// A code that is near.
+        near: Option<&'static str>,
+    },
+}
 
 impl Diagnose for UiError {
     fn code(&self) -> &'static str {
-        "ui::output"
+        match self {
+            Self::Output(_) => "ui::output",
+            Self::UnknownCode { .. } => "ui::unknown-code",
+        }
     }
 
     fn exit(&self) -> Exit {
-        Exit::World
+        match self {
+            Self::Output(_) => Exit::World,
+            Self::UnknownCode { .. } => Exit::Usage,
+        }
     }
 
     fn hint(&self) -> Option<String> {
-        Some("make room where the output goes, then run the command again".to_owned())
+        Some(match self {
+            Self::Output(_) => "make room where the output goes, then run the command again".to_owned(),
+            Self::UnknownCode { near: Some(near), .. } => format!("did you mean `{near}`?"),
+            Self::UnknownCode { near: None, .. } => "`mlp explain` lists all codes".to_owned(),
+        })
     }
 }
 
@@ -34,5 +55,10 @@ pub const EXPLAIN: &[Explain] = &[
         text: "The answer could not be written to stdout, for example because the disk it is redirected to is full. \
                What the command did is done; only its answer is lost. A reader that went away (a closed pipe) is not \
                an error.",
+    },
+    Explain {
+        code: "ui::unknown-code",
+        text: "`mlp explain` was asked for a code that no error has. Codes are written as in the error, without the \
+               brackets: `mlp explain project::none`.",
     },
 ];

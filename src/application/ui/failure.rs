@@ -10,17 +10,20 @@ use crate::base::{Diagnose, ErrorEvent, Label};
 
 /// The styles of an error's parts; all plain where stderr shows no colours.
 struct Styles {
-    error: Style,
+    severe: Style,
     strong: Style,
     frame: Style,
     help: Style,
 }
 
 impl Styles {
-    fn new(colour: bool) -> Self {
+    fn new(severity: Severity, colour: bool) -> Self {
         let style = || Style::new().for_stderr().force_styling(colour);
         Self {
-            error: style().red().bold(),
+            severe: match severity {
+                Severity::Error => style().red().bold(),
+                Severity::Warning => style().yellow().bold(),
+            },
             strong: style().bold(),
             frame: style().blue().bold(),
             help: style().cyan().bold(),
@@ -28,6 +31,18 @@ impl Styles {
     }
 }
 
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Severity {
+    /// The command did not do what was asked.
+    Error,
+    /// The user should look.
+    Warning,
+}
+
+/// An error as text with a line end:
+///
 /// ```text
 /// error[project::unknown-key]: unknown key `gatse`
 ///   --> mlp.yaml:12:5
@@ -36,16 +51,24 @@ impl Styles {
 ///    |     ^^^^^
 /// help: did you mean `gates`?
 /// ```
-pub(super) fn render(error: &dyn Diagnose, colour: bool) -> String {
-    render_event(&event(error), error.label().as_ref(), colour)
+pub(crate) fn render(severity: Severity, error: &dyn Diagnose, colour: bool) -> String {
+    render_parts(severity, &event(error), error.label().as_ref(), colour)
 }
 
 /// As [`render`], for a failure that only its event tells of.
-pub(super) fn render_event(event: &ErrorEvent, label: Option<&Label>, colour: bool) -> String {
-    let styles = Styles::new(colour);
+pub(super) fn render_event(event: &ErrorEvent, colour: bool) -> String {
+    render_parts(Severity::Error, event, None, colour)
+}
+
+fn render_parts(severity: Severity, event: &ErrorEvent, label: Option<&Label>, colour: bool) -> String {
+    let styles = Styles::new(severity, colour);
+    let word = match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
     let mut text = format!(
         "{}{} {}\n",
-        styles.error.apply_to(format!("error[{}]", clean(&event.code))),
+        styles.severe.apply_to(format!("{word}[{}]", clean(&event.code))),
         styles.strong.apply_to(":"),
         styles.strong.apply_to(clean(&event.message))
     );
@@ -70,7 +93,7 @@ fn place(label: &Label) -> String {
 }
 
 /// The error in the form of an event.
-pub(super) fn event(error: &dyn Diagnose) -> ErrorEvent {
+pub(crate) fn event(error: &dyn Diagnose) -> ErrorEvent {
     ErrorEvent {
         code: error.code().to_owned(),
         message: error.to_string(),
@@ -100,7 +123,7 @@ fn snippet(text: &mut String, label: &Label, styles: &Styles) {
     let _ = writeln!(text, "{gutter} {} {}", styles.frame.apply_to("-->"), clean(&place(label)));
     let _ = writeln!(text, "{gutter} {bar}");
     let _ = writeln!(text, "{} {bar} {}", styles.frame.apply_to(&number), shown.trim_end());
-    let carets = format!("{}{}", " ".repeat(caret_at), styles.error.apply_to("^".repeat(width)));
+    let carets = format!("{}{}", " ".repeat(caret_at), styles.severe.apply_to("^".repeat(width)));
     let _ = writeln!(text, "{gutter} {bar} {carets}");
 }
 
@@ -126,7 +149,7 @@ pub(crate) fn install_panic_hook() {
                 ),
                 place,
             };
-            super::output::to_stderr(&render_event(&event, None, console::colors_enabled_stderr()));
+            super::output::to_stderr(&render_event(&event, console::colors_enabled_stderr()));
             if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
                 super::output::to_stderr(&format!("{}\n", std::backtrace::Backtrace::force_capture()));
             }
@@ -164,7 +187,7 @@ mod tests {
 
     #[test]
     fn an_error_shows_its_line_with_a_caret_and_a_hint() {
-        let text = render(&Wrong(label("    gatse:", 5, 5)), false);
+        let text = render(Severity::Error, &Wrong(label("    gatse:", 5, 5)), false);
         insta::assert_snapshot!(text, @r"
         error[project::unknown-key]: unknown key `gatse`
            --> mlp.yaml:12:5
@@ -177,13 +200,13 @@ mod tests {
 
     #[test]
     fn the_caret_stays_under_its_character_after_wide_ones_and_tabs() {
-        let text = render(&Wrong(label("\t数字: x", 6, 1)), false);
+        let text = render(Severity::Error, &Wrong(label("\t数字: x", 6, 1)), false);
         assert!(text.contains("12 |  数字: x\n   |        ^\n"), "{text}");
     }
 
     #[test]
     fn a_line_of_a_megabyte_is_cut_around_the_caret() {
-        let text = render(&Wrong(label(&"[".repeat(1 << 20), 400_000, 1)), false);
+        let text = render(Severity::Error, &Wrong(label(&"[".repeat(1 << 20), 400_000, 1)), false);
         assert!(text.len() < 600, "{} bytes", text.len());
         assert!(text.contains("mlp.yaml:12:400000"));
     }
@@ -191,13 +214,13 @@ mod tests {
     #[test]
     fn a_caret_beyond_the_line_does_not_panic() {
         for column in [0, 1, 5, 90, 100_000] {
-            render(&Wrong(label("ab", column, 0)), false);
+            render(Severity::Error, &Wrong(label("ab", column, 0)), false);
         }
     }
 
     #[test]
     fn colours_appear_only_when_asked_for() {
-        assert!(render(&Wrong(label("x", 1, 1)), true).contains("\x1b["));
-        assert!(!render(&Wrong(label("x", 1, 1)), false).contains('\x1b'));
+        assert!(render(Severity::Error, &Wrong(label("x", 1, 1)), true).contains("\x1b["));
+        assert!(!render(Severity::Error, &Wrong(label("x", 1, 1)), false).contains('\x1b'));
     }
 }

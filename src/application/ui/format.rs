@@ -62,6 +62,27 @@ pub fn percent(share: f64) -> String {
     format!("{:.2} %", share * 100.0)
 }
 
+/// Words in lines of at most `width` columns, each with its end; a longer word has a line of its own.
+pub fn wrap(text: &str, width: usize) -> String {
+    let mut wrapped = String::new();
+    let mut column = 0;
+    for word in text.split_whitespace() {
+        let length = console::measure_text_width(word);
+        if column > 0 && column + 1 + length > width {
+            wrapped.push('\n');
+            column = 0;
+        }
+        if column > 0 {
+            wrapped.push(' ');
+            column += 1;
+        }
+        wrapped.push_str(word);
+        column += length;
+    }
+    wrapped.push('\n');
+    wrapped
+}
+
 /// Text from outside (a log line, a file name) without control characters, so that it cannot steer the terminal.
 /// Line ends and tabs stay.
 pub fn clean(text: &str) -> std::borrow::Cow<'_, str> {
@@ -118,6 +139,13 @@ mod tests {
         for (seconds, text) in cases {
             assert_eq!(duration(seconds), text);
         }
+    }
+
+    #[test]
+    fn words_are_wrapped_by_columns() {
+        assert_eq!(wrap("one two  three\nfour", 9), "one two\nthree\nfour\n");
+        assert_eq!(wrap("数字数字 b", 8), "数字数字\nb\n");
+        assert_eq!(wrap("", 9), "\n");
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod progress;
 mod table;
 
 pub use error::{EXPLAIN, UiError};
-pub(crate) use failure::install_panic_hook;
-pub use format::{bytes, clean, count, duration, percent, plural};
+pub(crate) use failure::{Severity, event, install_panic_hook, render};
+pub use format::{bytes, clean, count, duration, percent, plural, wrap};
 pub use output::{ErasedReport, Mode, Report, Ui};
 pub use table::{Align, Table};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
-use super::failure;
+use super::failure::{self, Severity};
 use super::progress::Bars;
 use crate::base::{ErrorEvent, Event, Failure, Level, Log, Sink, What};
 
@@ -79,7 +79,7 @@ impl Ui {
         if self.mode == Mode::Json {
             self.answer(&line(&Event::now(What::Error(failure::event(&*failure.0)))));
         }
-        to_stderr(&failure::render(&*failure.0, console::colors_enabled_stderr()));
+        to_stderr(&failure::render(Severity::Error, &*failure.0, console::colors_enabled_stderr()));
     }
 
     /// Why some of the answer could not be written, if a reader that went away was not the reason.
@@ -122,7 +122,7 @@ impl Ui {
     }
 
     fn shown(&self, error: &ErrorEvent) -> String {
-        failure::render_event(error, None, console::colors_enabled_stderr())
+        failure::render_event(error, console::colors_enabled_stderr())
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use tempfile::NamedTempFile;
 
 use super::KeyError;
-use crate::base::environment::SIGNING_KEY;
+use crate::base::variables::SIGNING_KEY;
 
 /// The namespace of signed approvals.
 pub const NAMESPACE_APPROVAL: &str = "mlp-approval";

@@ -41,6 +41,17 @@ pub enum ProjectError {
         /// What to do next.
         hint: String,
     },
+    /// A name that is none.
+    #[error("{0}")]
+    Name(crate::base::NameError),
+    /// A template that there is not.
+    #[error("no template `{name}`")]
+    UnknownTemplate {
+        /// What was asked for.
+        name: String,
+        /// What to do next.
+        hint: String,
+    },
     /// The trust branch has no `mlp.yaml`.
     #[error("`{rev}` has no `{path}`, and gates are read from there")]
     NoTrust {
@@ -79,6 +90,8 @@ impl Diagnose for ProjectError {
             Self::Io { .. } => "project::io",
             Self::Mistake(mistake) => mistake.code,
             Self::Unknown { .. } => "project::unknown-name",
+            Self::Name(_) => "project::name",
+            Self::UnknownTemplate { .. } => "project::unknown-template",
             Self::NoTrust { .. } => "project::no-trust",
         }
     }
@@ -100,7 +113,11 @@ impl Diagnose for ProjectError {
                 Some("see to the file's permissions and the disk, then run the command again".to_owned())
             }
             Self::Mistake(mistake) => mistake.hint.clone(),
-            Self::Unknown { hint, .. } => Some(hint.clone()),
+            Self::Unknown { hint, .. } | Self::UnknownTemplate { hint, .. } => Some(hint.clone()),
+            Self::Name(_) => Some(
+                "`mlp init digits` makes a project in the folder `digits`, `mlp init .` in this one"
+                    .to_owned(),
+            ),
             Self::NoTrust { rev, .. } => Some(format!(
                 "commit `mlp.yaml` and bring it to `{}`, then run the command again",
                 rev.strip_prefix("origin/").unwrap_or(rev)
@@ -199,8 +216,43 @@ pub const EXPLAIN: &[Explain] = &[
         text: "`mlp:` is the version of the file's format. This version of mlp knows version 1.",
     },
     Explain {
+        code: "project::loosened",
+        text: "A gate has the name of one of the profile's gates but asks for less: a lower bound, another metric or \
+               dataset, fewer people, another kind of gate. Until a waiver (gate, stage, reason, signer, until) covers \
+               that, the profile's gate stays in force.",
+    },
+    Explain {
+        code: "project::waiver-expired",
+        text: "A waiver held until the day it names. After that the gate it suspended fails until the waiver is removed or \
+               renewed.",
+    },
+    Explain {
+        code: "project::missing-file",
+        text: "`mlp.yaml` names a file that is not there, such as a data card or model card, or a gate asks for a card that \
+               the model does not name.",
+    },
+    Explain {
+        code: "project::old-schema",
+        text: "`.mlp/mlp.schema.json` is what an editor completes and checks `mlp.yaml` with. It was written by another \
+               version of mlp; `mlp schema > .mlp/mlp.schema.json` writes that of this one.",
+    },
+    Explain {
+        code: "project::nobody-to-sign",
+        text: "A gate asks for approvals by a role, and too few people have it and a key: `project.roles` names principals by \
+               role, and the file that `trust.signers` names holds their keys. Until then the gate cannot be passed.",
+    },
+    Explain {
         code: "project::unknown-name",
         text: "The command line names a model, dataset, step or stage that `mlp.yaml` does not have.",
+    },
+    Explain {
+        code: "project::name",
+        text: "`mlp init NAME` makes a folder of that name and writes the name into `mlp.yaml`, so it has to be one: 1 to 63 \
+               letters, digits, `_` or `-`, beginning with a letter or digit. `-C DIR` says where the folder is made.",
+    },
+    Explain {
+        code: "project::unknown-template",
+        text: "`--template` names a template that this version of mlp does not have. `mlp init --list` shows those it has.",
     },
     Explain {
         code: "project::no-trust",

@@ -78,3 +78,18 @@ pub enum Profile {
     /// As `research`, with a complete card.
     Student,
 }
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Research, Self::Product, Self::Regulated, Self::Student];
+
+    /// As written in `mlp.yaml`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Research => "research",
+            Self::Product => "product",
+            Self::Regulated => "regulated",
+            Self::Student => "student",
+        }
+    }
+}

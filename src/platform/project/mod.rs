@@ -1,14 +1,22 @@
 //! The front door of the platform: `mlp.yaml`, templates, schemas.
 
+mod check;
 mod error;
 mod manifest;
 mod open;
 mod outline;
 mod profile;
 mod resolve;
+mod scaffold;
+pub mod schema;
 mod source;
+mod template;
 mod yaml;
 
+pub use check::Findings;
 pub use error::{EXPLAIN, Mistake, ProjectError};
 pub use manifest::{Manifest, Profile, ProjectSpec};
 pub use open::{FILE, Project};
+pub use profile::Loosening;
+pub use scaffold::Scaffold;
+pub use template::{TEMPLATES, Template};

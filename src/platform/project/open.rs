@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 
 use super::source::Source;
-use super::{Manifest, ProjectError, profile};
+use super::{Loosening, Manifest, ProjectError, profile};
 use crate::base::{Failure, Id, Name, nearest};
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::keys::Signers;
@@ -33,7 +33,7 @@ pub struct Project {
 
 /// Finds the project file in `dir` or above it, not above the root of the git repository.
 /// Returns its folder (absolute) and the file as the user would name it.
-fn find(dir: &Path) -> Result<(PathBuf, PathBuf), ProjectError> {
+pub(super) fn find(dir: &Path) -> Result<(PathBuf, PathBuf), ProjectError> {
     let start = dir.canonicalize().map_err(|source| ProjectError::Folder { path: dir.to_owned(), source })?;
     if !start.is_dir() {
         let source = std::io::Error::from(std::io::ErrorKind::NotADirectory);
@@ -110,6 +110,11 @@ impl Project {
     /// Judgements use [`Project::trusted`]'s, never the work tree's.
     pub fn stages(manifest: &Manifest) -> IndexMap<Name, StageSpec> {
         profile::merged(manifest)
+    }
+
+    /// Gates of the manifest that ask for less than the profile's of the same name, without a waiver. They do not count.
+    pub fn loosened(manifest: &Manifest) -> Vec<Loosening> {
+        profile::loosened(manifest)
     }
 
     /// `mlp.yaml` and the signers as they stand on the trust branch.

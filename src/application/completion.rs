@@ -1,0 +1,133 @@
+//! What the shell offers while a command line is typed. Quick, and silent about whatever goes wrong.
+//!
+//! Commands attach these to their arguments: `#[arg(add = ArgValueCandidates::new(completion::models))]`.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use clap_complete::CompletionCandidate;
+
+use crate::base::Id;
+use crate::infrastructure::git::Repo;
+use crate::platform::project::{Manifest, Profile, Project, TEMPLATES};
+
+/// How many runs are offered, the newest first.
+const RUNS: usize = 50;
+
+/// Names of templates, with what they are.
+pub(crate) fn templates() -> Vec<CompletionCandidate> {
+    TEMPLATES
+        .iter()
+        .map(|template| CompletionCandidate::new(template.name).help(Some(template.about.into())))
+        .collect()
+}
+
+/// Names of profiles.
+pub(crate) fn profiles() -> Vec<CompletionCandidate> {
+    Profile::ALL.into_iter().map(|profile| CompletionCandidate::new(profile.as_str())).collect()
+}
+
+/// Names of models.
+pub(crate) fn models() -> Vec<CompletionCandidate> {
+    names(|manifest| {
+        manifest
+            .models
+            .keys()
+            .map(|name| (name.to_string(), format!("of {}", manifest.models[name].data)))
+            .collect()
+    })
+}
+
+/// Names of datasets.
+pub(crate) fn datasets() -> Vec<CompletionCandidate> {
+    names(|manifest| manifest.data.iter().map(|(name, data)| (name.to_string(), data.path.clone())).collect())
+}
+
+/// Names of steps.
+pub(crate) fn steps() -> Vec<CompletionCandidate> {
+    names(|manifest| manifest.steps.iter().map(|(name, step)| (name.to_string(), step.run.clone())).collect())
+}
+
+/// Names of models and steps.
+pub(crate) fn tasks() -> Vec<CompletionCandidate> {
+    models().into_iter().chain(steps()).collect()
+}
+
+/// Names of stages.
+pub(crate) fn stages() -> Vec<CompletionCandidate> {
+    names(|manifest| {
+        let count = |gates: usize| format!("{gates} gate{}", if gates == 1 { "" } else { "s" });
+        Project::stages(manifest)
+            .iter()
+            .map(|(name, stage)| (name.to_string(), count(stage.gates.len())))
+            .collect()
+    })
+}
+
+/// Names of stores.
+pub(crate) fn stores() -> Vec<CompletionCandidate> {
+    names(|manifest| {
+        manifest.stores.iter().map(|(name, store)| (name.to_string(), store.url.clone())).collect()
+    })
+}
+
+/// References to model versions: a model, and behind its `@` the stages. For `ArgValueCompleter`.
+pub(crate) fn references(current: &OsStr) -> Vec<CompletionCandidate> {
+    let current = current.to_string_lossy();
+    let Some((model, stage)) = current.split_once('@') else {
+        return models().into_iter().filter(|candidate| starts(candidate, &current)).collect();
+    };
+    stages()
+        .into_iter()
+        .filter(|candidate| starts(candidate, stage))
+        .map(|candidate| {
+            CompletionCandidate::new(format!("{model}@{}", candidate.get_value().to_string_lossy()))
+        })
+        .collect()
+}
+
+/// Identifiers of runs, the newest first.
+pub(crate) fn runs() -> Vec<CompletionCandidate> {
+    let jobs = Repo::discover(&directory()).map(|repo| repo.state_dir().join("jobs"));
+    let Some(entries) = jobs.ok().and_then(|jobs| std::fs::read_dir(jobs).ok()) else { return Vec::new() };
+    let mut ids: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    ids.retain(|id| id.parse::<Id>().is_ok());
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    ids.truncate(RUNS);
+    ids.into_iter().enumerate().map(|(i, id)| CompletionCandidate::new(id).display_order(Some(i))).collect()
+}
+
+/// Error codes.
+pub(crate) fn codes() -> Vec<CompletionCandidate> {
+    super::explanations().map(|explain| CompletionCandidate::new(explain.code)).collect()
+}
+
+fn starts(candidate: &CompletionCandidate, prefix: &str) -> bool {
+    candidate.get_value().to_string_lossy().starts_with(prefix)
+}
+
+fn names(list: impl Fn(&Manifest) -> Vec<(String, String)>) -> Vec<CompletionCandidate> {
+    let Ok((_, manifest)) = Project::read(&directory()) else { return Vec::new() };
+    let mut candidates = Vec::new();
+    for (i, (name, help)) in list(&manifest).into_iter().enumerate() {
+        // One line, however the project file says it.
+        let help: String = help.chars().filter(|c| !c.is_control()).take(60).collect();
+        candidates.push(CompletionCandidate::new(name).help(Some(help.into())).display_order(Some(i)));
+    }
+    candidates
+}
+
+/// The folder that the command line under completion works in: its `-C DIR`, or this one.
+fn directory() -> PathBuf {
+    let mut words = std::env::args_os().skip_while(|word| word != "--").skip(1);
+    while let Some(word) = words.next() {
+        if word == "-C" || word == "--directory" {
+            return words.next().map(PathBuf::from).unwrap_or_default();
+        }
+        if let Some(folder) = word.to_str().and_then(|word| word.strip_prefix("--directory=")) {
+            return PathBuf::from(folder);
+        }
+    }
+    PathBuf::from(".")
+}

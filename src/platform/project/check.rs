@@ -1,0 +1,211 @@
+//! What `mlp check` finds beyond reading: networks that do not fit, loosened gates, files that are not there.
+
+use std::path::Path;
+
+use super::source::Source;
+use super::{FILE, Manifest, Project, ProjectError, schema};
+use crate::base::{Diagnose, Failure, Time};
+use crate::infrastructure::keys::Signers;
+use crate::platform::data::{DataSpec, Expectation, Format};
+use crate::platform::model::{Approvals, GateSpec};
+use crate::platform::train::{self, Layer, Loss, ModelSpec, TrainError};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What has to be changed.
+    pub errors: Vec<ProjectError>,
+    /// What should be looked at.
+    pub warnings: Vec<ProjectError>,
+}
+
+/// A finding and the keys that lead to its place.
+struct Found<'a> {
+    source: &'a Source,
+    findings: Findings,
+}
+
+impl Found<'_> {
+    fn mistake(&self, code: &'static str, path: &[&str], message: String, hint: &str) -> ProjectError {
+        let place = super::outline::Outline::of(self.source.text()).value(path);
+        self.source.mistake(code, message, Some(hint.to_owned()), place).into()
+    }
+
+    fn error(&mut self, code: &'static str, path: &[&str], message: String, hint: &str) {
+        let mistake = self.mistake(code, path, message, hint);
+        self.findings.errors.push(mistake);
+    }
+
+    fn warn(&mut self, code: &'static str, path: &[&str], message: String, hint: &str) {
+        let mistake = self.mistake(code, path, message, hint);
+        self.findings.warnings.push(mistake);
+    }
+}
+
+impl Project {
+    /// Checks the project that `dir` lies in. A file that cannot be read is an error of its own.
+    pub fn check(dir: &Path) -> Result<(Manifest, Findings), Failure> {
+        let (root, shown) = super::open::find(dir)?;
+        let source = Source::open(&root.join(FILE), &shown)?;
+        let manifest = source.manifest()?;
+        let mut found = Found { source: &source, findings: Findings::default() };
+        networks(&manifest, &mut found);
+        loosened(&manifest, &mut found);
+        waivers(&manifest, &mut found);
+        files(&manifest, &root, &mut found);
+        people(&manifest, &root, &mut found);
+        Ok((manifest, found.findings))
+    }
+}
+
+/// Networks are checked where the shape of their input is known without reading data.
+fn networks(manifest: &Manifest, found: &mut Found<'_>) {
+    for (name, model) in &manifest.models {
+        let data = manifest.data.get(&model.data);
+        let (Some(shape), Some(outputs)) = (&model.input.shape, outputs(model, data)) else { continue };
+        let Err(error) = train::check(model, shape, outputs) else { continue };
+        let mut path = vec!["models".to_owned(), name.to_string()];
+        if let TrainError::Layer { index, .. } = &error {
+            path.push("network".to_owned());
+            // `3.2` is the second layer within the third, which can only be a residual one.
+            for (depth, number) in
+                index.split('.').filter_map(|number| number.parse::<usize>().ok()).enumerate()
+            {
+                if depth > 0 {
+                    path.push("residual".to_owned());
+                }
+                path.push(format!("[{}]", number.saturating_sub(1)));
+            }
+        }
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let hint = error.hint().unwrap_or_else(|| format!("input {shape:?}, {outputs} outputs"));
+        found.error(error.code(), &path, format!("`models.{name}`: {error}"), &hint);
+    }
+}
+
+/// How many outputs the network must have: the labels that the data may have, one for a number, else what its last layer gives.
+fn outputs(model: &ModelSpec, data: Option<&DataSpec>) -> Option<usize> {
+    if model.train.loss == Loss::Mse {
+        return Some(1);
+    }
+    let label = data.map(|data| match data.format {
+        Format::Csv => data.target.as_deref().unwrap_or_default(),
+        Format::Idx | Format::Images => "label",
+    });
+    let classes = data.into_iter().flat_map(|data| &data.expect).find_map(|expectation| match expectation {
+        Expectation::Column(column) if Some(column.name.as_str()) == label => {
+            column.one_of.as_ref().map(Vec::len)
+        }
+        _ => None,
+    });
+    let last = model.network.iter().rev().find_map(|layer| match layer {
+        Layer::Linear(outputs) => Some(*outputs),
+        _ => None,
+    });
+    classes.or(last)
+}
+
+fn loosened(manifest: &Manifest, found: &mut Found<'_>) {
+    for loose in Project::loosened(manifest) {
+        let path = ["stages", loose.stage.as_str(), "gates", loose.gate.as_str()];
+        let message = format!(
+            "the gate `{}` of the stage `{}` asks for less than that of the profile `{}`: {}",
+            loose.gate,
+            loose.stage,
+            manifest.project.profile.as_str(),
+            loose.why
+        );
+        let hint = "tighten it, give it another name, or add an entry under `waivers:` with reason, signer and expiry";
+        found.error("project::loosened", &path, message, hint);
+    }
+}
+
+fn waivers(manifest: &Manifest, found: &mut Found<'_>) {
+    // The last day counts in full, wherever it ends last.
+    let today = Time::now().to_string();
+    for (i, waiver) in manifest.waivers.iter().enumerate() {
+        if today.get(..10).is_some_and(|today| waiver.until.as_str() < today) {
+            let message = format!(
+                "the waiver of the gate `{}` ended on {}, and the gate fails now",
+                waiver.gate, waiver.until
+            );
+            let hint = "remove it and meet the gate, or have it signed again with a later date";
+            found.error("project::waiver-expired", &["waivers", &format!("[{i}]"), "until"], message, hint);
+        }
+    }
+}
+
+fn files(manifest: &Manifest, root: &Path, found: &mut Found<'_>) {
+    let cards = manifest.data.iter().map(|(name, data)| ("data", name, &data.card));
+    let cards = cards.chain(manifest.models.iter().map(|(name, model)| ("models", name, &model.card)));
+    for (section, name, card) in cards {
+        if let Some(card) = card
+            && !root.join(card).is_file()
+        {
+            let message = format!("the card `{}` is not there", card.escape_debug());
+            found.error(
+                "project::missing-file",
+                &[section, name.as_str(), "card"],
+                message,
+                "write it, or correct the path",
+            );
+        }
+    }
+    let wants_card = Project::stages(manifest)
+        .values()
+        .any(|stage| stage.gates.values().any(|gate| matches!(gate, GateSpec::ModelCard(_))));
+    for (name, _) in manifest.models.iter().filter(|(_, model)| wants_card && model.card.is_none()) {
+        let message = format!("a gate asks for the card of the model `{name}`, which names none");
+        let hint = format!("add `card: docs/{name}.modelcard.md` to the model");
+        found.warn("project::missing-file", &["models", name.as_str()], message, &hint);
+    }
+    let copy = root.join(".mlp/mlp.schema.json");
+    if std::fs::read_to_string(&copy).is_ok_and(|text| text != schema::text(schema::Kind::Manifest)) {
+        let message =
+            "`.mlp/mlp.schema.json` is not that of this version of mlp; editors will offer other keys"
+                .to_owned();
+        found.warn(
+            "project::old-schema",
+            &[],
+            message,
+            "`mlp schema > .mlp/mlp.schema.json` brings it up to date",
+        );
+    }
+}
+
+/// Whether there are people who can give the approvals that gates ask for.
+fn people(manifest: &Manifest, root: &Path, found: &mut Found<'_>) {
+    let stages = Project::stages(manifest);
+    let signers = std::fs::read_to_string(root.join(&manifest.trust.signers)).unwrap_or_default();
+    let known = Signers(signers).principals();
+    for (stage, spec) in &stages {
+        for (gate, spec) in &spec.gates {
+            let mut asked: Option<&Approvals> = match spec {
+                GateSpec::Approvals(approvals) => Some(approvals),
+                _ => None,
+            };
+            while let Some(approvals) = asked {
+                let role = manifest.project.roles.get(&approvals.role);
+                let able =
+                    role.map_or(0, |people| people.iter().filter(|person| known.contains(person)).count());
+                if able < approvals.count as usize {
+                    let message = format!(
+                        "the gate `{gate}` of the stage `{stage}` asks for {} of the role `{}`, and {able} can sign",
+                        approvals.count, approvals.role
+                    );
+                    let hint = format!(
+                        "name them under `project.roles.{}` and give their keys in `{}`",
+                        approvals.role, manifest.trust.signers
+                    );
+                    found.warn(
+                        "project::nobody-to-sign",
+                        &["project", "roles", approvals.role.as_str()],
+                        message,
+                        &hint,
+                    );
+                }
+                asked = approvals.also.as_deref();
+            }
+        }
+    }
+}
