@@ -4,7 +4,7 @@
 //! packs/ab/<pack id>   index/<index id>   records/ab/<record id>   pins/   bad/   tmp files begin with `.tmp-`
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -77,9 +77,7 @@ impl Local {
 
     /// A verified directory.
     pub fn tree(&self, id: &Digest) -> Result<Tree, StoreError> {
-        let mut nodes = Vec::new();
-        self.expand(id, None, &mut nodes)?;
-        Ok(Tree { nodes })
+        Ok(Tree { nodes: self.joined(self.tree_node(id)?)? })
     }
 
     /// The node at `path` (`a/b/c`) below the tree `root`; none if there is no such entry.
@@ -167,6 +165,30 @@ impl Local {
         }
     }
 
+    /// The entries of two directories in which they may differ: ranges with the same id are left out.
+    pub(super) fn differing(
+        &self,
+        old: Option<&Digest>,
+        new: Option<&Digest>,
+    ) -> Result<(Vec<Node>, Vec<Node>), StoreError> {
+        let top = |id: Option<&Digest>| id.map(|id| self.tree_node(id)).transpose();
+        let (Some(old_top), Some(new_top)) = (top(old)?, top(new)?) else {
+            let all =
+                |id: Option<&Digest>| Ok(id.map(|id| self.tree(id)).transpose()?.unwrap_or_default().nodes);
+            return Ok((all(old)?, all(new)?));
+        };
+        if old_top.level == 0 || new_top.level == 0 {
+            return Ok((self.joined(old_top)?, self.joined(new_top)?));
+        }
+        let ids = |node: &tree::Stored| node.nodes.iter().map(|range| range.id).collect::<HashSet<_>>();
+        let (old_ids, new_ids) = (ids(&old_top), ids(&new_top));
+        let rest = |node: tree::Stored, other: &HashSet<Digest>| {
+            let nodes = node.nodes.into_iter().filter(|range| !other.contains(&range.id)).collect();
+            self.joined(tree::Stored { level: node.level, nodes })
+        };
+        Ok((rest(old_top, &new_ids)?, rest(new_top, &old_ids)?))
+    }
+
     /// The path of a pack.
     pub(super) fn pack_path(&self, pack: &Digest) -> PathBuf {
         files::fanned(&self.root.join("packs"), &pack.hex())
@@ -200,11 +222,25 @@ impl Local {
         }
     }
 
-    /// Collects the entries of a directory from its stored nodes; `wanted` limits it to the range that may hold that name.
-    fn expand(&self, id: &Digest, wanted: Option<&[u8]>, out: &mut Vec<Node>) -> Result<(), StoreError> {
-        let top = self.tree_node(id)?;
+    /// The entries below a stored node.
+    fn joined(&self, top: tree::Stored) -> Result<Vec<Node>, StoreError> {
+        if top.level == 0 {
+            return Ok(top.nodes);
+        }
+        let mut nodes = Vec::new();
+        self.expand(top, None, &mut nodes)?;
+        Ok(nodes)
+    }
+
+    /// Collects the entries below a stored node; `wanted` limits it to the range that may hold that name.
+    fn expand(
+        &self,
+        top: tree::Stored,
+        wanted: Option<&[u8]>,
+        out: &mut Vec<Node>,
+    ) -> Result<(), StoreError> {
         let mut stack = vec![(top.level, top.nodes.into_iter())];
-        let misplaced = || StoreError::damaged(format!("tree `{id}`"), "its ranges are not in order");
+        let misplaced = || StoreError::damaged("a large directory", "its ranges are not in order");
         while let Some((level, nodes)) = stack.last_mut() {
             let level = *level;
             if level == 0 {
@@ -235,7 +271,7 @@ impl Local {
 
     fn lookup(&self, directory: &Digest, name: &[u8]) -> Result<Option<Node>, StoreError> {
         let mut nodes = Vec::new();
-        self.expand(directory, Some(name), &mut nodes)?;
+        self.expand(self.tree_node(directory)?, Some(name), &mut nodes)?;
         Ok(nodes.into_iter().find(|node| node.name == name))
     }
 

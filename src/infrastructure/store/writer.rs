@@ -59,7 +59,7 @@ impl<'a> Writer<'a> {
     pub fn blob(&mut self, bytes: &[u8]) -> Result<Digest, StoreError> {
         if bytes.len() as u64 > WHOLE_FILE_LIMIT {
             let id = Digest::of(bytes);
-            if !self.has(&id) {
+            if !self.is_complete(&id)? {
                 let class = Class::choose(bytes.len() as u64, None);
                 let plan = Plan::choose(b"", bytes);
                 let chunks = self.chunks(class, plan, bytes, true)?.1;
@@ -104,7 +104,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Makes everything added visible and durable: packs, then their index.
-    pub fn finish(mut self) -> Result<(), StoreError> {
+    pub fn finish(self) -> Result<(), StoreError> {
+        self.publish().map(drop)
+    }
+
+    /// As [`Writer::finish`]; returns the stored bytes added.
+    pub(super) fn publish(mut self) -> Result<u64, StoreError> {
         for builder in [&mut self.data, &mut self.metadata] {
             let builder = std::mem::replace(builder, PackBuilder::new());
             if !builder.is_empty() {
@@ -114,7 +119,7 @@ impl<'a> Writer<'a> {
             }
         }
         if self.packs.is_empty() {
-            return Ok(());
+            return Ok(self.stored);
         }
         let dirs = self.packs.iter().map(|(id, _)| files::parent(&self.store.pack_path(id)));
         let mut dirs = dirs.collect::<Vec<PathBuf>>();
@@ -123,7 +128,26 @@ impl<'a> Writer<'a> {
         dirs.push(self.store.root().join("packs"));
         dirs.iter().try_for_each(|dir| files::sync_dir(dir))?;
         publish_index(self.store.root(), &self.packs)?;
-        self.store.merge_indexes()
+        self.store.merge_indexes()?;
+        Ok(self.stored)
+    }
+
+    /// Whether the file `id` is here with all its chunks.
+    pub(super) fn is_complete(&self, id: &Digest) -> Result<bool, StoreError> {
+        if self.added.contains(id) {
+            return Ok(true);
+        }
+        match self.catalog.find(id) {
+            None => Ok(false),
+            Some(location) if location.entry.kind == ObjectKind::Recipe => {
+                let recipe = match self.store.recipe(id) {
+                    Err(StoreError::Damaged { .. }) => return Ok(false),
+                    recipe => recipe?,
+                };
+                Ok(recipe.is_some_and(|recipe| recipe.chunks.iter().all(|(chunk, _)| self.has(chunk))))
+            }
+            Some(_) => Ok(true),
+        }
     }
 
     /// Whether `id` was here or has been added.
