@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DataError, DataSpec, Format, Parts, idx_folder};
+use super::{DataError, DataSpec, Format, Parts, idx_folder, image_folder, table};
 use crate::base::{Digest, Name, Sink};
 use crate::infrastructure::store::worktree::StatCache;
 use crate::infrastructure::store::{Local, Node};
@@ -67,8 +67,8 @@ impl Dataset {
         self.spec.split.check(self.name.as_str())?;
         match self.spec.format {
             Format::Idx => idx_folder::load(self, shape, sink),
-            Format::Images => todo!(),
-            Format::Csv => todo!(),
+            Format::Images => image_folder::load(self, shape, sink),
+            Format::Csv => table::load(self, sink),
         }
     }
 

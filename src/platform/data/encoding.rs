@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::DataError;
+use crate::base::nearest;
 
 /// The encoding of all input columns of a table, in the order of the header, without the target.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -75,9 +76,41 @@ impl TableEncoding {
     /// Encodes one row given as a JSON object of column names to numbers, texts, booleans or null (missing), as a request
     /// to a server brings it. A column that is absent is missing; an unknown one is an error.
     pub fn encode_object(&self, row: &Map<String, Value>) -> Result<Vec<f32>, DataError> {
-        let _ = row;
-        todo!()
+        let known = |name: &str| self.columns.iter().any(|column| column.name == name);
+        if let Some(name) = row.keys().find(|name| !known(name)) {
+            let names = self.columns.iter().map(|column| column.name.as_str());
+            return Err(DataError::Row {
+                detail: format!("unknown column `{}`", name.escape_debug()),
+                nearest: nearest(name, names).map(str::to_owned),
+            });
+        }
+        let mut out = Vec::with_capacity(self.width());
+        for column in &self.columns {
+            match row.get(&column.name) {
+                None | Some(Value::Null) => column.encode("", &mut out)?,
+                Some(Value::String(text)) => column.encode(text.trim(), &mut out)?,
+                Some(Value::Number(number)) => column.encode(&number.to_string(), &mut out)?,
+                Some(Value::Bool(truth)) => column.encode(column.spelling(*truth), &mut out)?,
+                Some(Value::Array(_) | Value::Object(_)) => {
+                    return Err(DataError::Row {
+                        detail: format!("column `{}` is neither number, text, boolean nor null", column.name),
+                        nearest: None,
+                    });
+                }
+            }
+        }
+        Ok(out)
     }
+}
+
+/// Whether a cell of a table says that there is no value.
+pub(super) fn is_missing(cell: &str) -> bool {
+    matches!(cell, "" | "NA" | "N/A" | "NaN" | "nan" | "null" | "NULL" | "None" | "?")
+}
+
+/// The finite number that a cell holds.
+pub(super) fn number(cell: &str) -> Option<f32> {
+    cell.parse::<f32>().ok().filter(|number| number.is_finite())
 }
 
 impl Column {
@@ -89,7 +122,102 @@ impl Column {
     }
 
     fn encode(&self, cell: &str, out: &mut Vec<f32>) -> Result<(), DataError> {
-        let _ = (cell, out);
-        todo!()
+        match &self.kind {
+            ColumnKind::Number { mean } if is_missing(cell) => out.push(*mean),
+            ColumnKind::Number { .. } => out.push(number(cell).ok_or_else(|| DataError::Cell {
+                place: "the row".into(),
+                column: self.name.clone(),
+                value: cell.chars().take(40).collect::<String>().escape_debug().to_string(),
+            })?),
+            ColumnKind::Category { values } => {
+                let start = out.len();
+                out.resize(start + values.len(), 0.0);
+                if let Ok(index) = values.binary_search_by(|value| value.as_str().cmp(cell)) {
+                    out[start + index] = 1.0;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How the table writes a truth value: `true`, `True`, `TRUE`; else 1 and 0.
+    fn spelling(&self, truth: bool) -> &str {
+        let word = if truth { "true" } else { "false" };
+        match &self.kind {
+            ColumnKind::Number { .. } => {
+                if truth {
+                    "1"
+                } else {
+                    "0"
+                }
+            }
+            ColumnKind::Category { values } => values
+                .iter()
+                .map(String::as_str)
+                .find(|value| value.eq_ignore_ascii_case(word))
+                .unwrap_or(word),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn encoding() -> TableEncoding {
+        let category = |values: &[&str]| ColumnKind::Category {
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+        };
+        TableEncoding {
+            columns: vec![
+                Column { name: "age".into(), kind: ColumnKind::Number { mean: 40.0 } },
+                Column { name: "city".into(), kind: category(&["Bonn", "Rome"]) },
+                Column { name: "member".into(), kind: category(&["False", "True"]) },
+            ],
+        }
+    }
+
+    fn object(value: Value) -> Result<Vec<f32>, DataError> {
+        encoding().encode_object(value.as_object().expect("object"))
+    }
+
+    #[test]
+    fn cells_and_objects_are_encoded_alike() {
+        let mut cells = Vec::new();
+        encoding().encode(["31.5", "Rome", "True"], &mut cells).expect("encodes");
+        assert_eq!(cells, [31.5, 0.0, 1.0, 0.0, 1.0]);
+        assert_eq!(object(json!({"age": 31.5, "city": "Rome", "member": true})).expect("encodes"), cells);
+        assert_eq!(encoding().inputs(), ["age", "city=Bonn", "city=Rome", "member=False", "member=True"]);
+    }
+
+    #[test]
+    fn what_is_missing_or_unknown_becomes_the_mean_or_no_category() {
+        assert_eq!(
+            object(json!({"age": null, "city": "Oslo"})).expect("encodes"),
+            [40.0, 0.0, 0.0, 0.0, 0.0]
+        );
+        assert_eq!(object(json!({"age": "NA"})).expect("encodes")[0], 40.0);
+    }
+
+    #[test]
+    fn an_unknown_column_suggests_the_one_that_was_meant() {
+        let error = object(json!({"agee": 3})).expect_err("unknown");
+        assert_eq!(error.to_string(), "unknown column `agee`");
+        assert_eq!(crate::base::Diagnose::hint(&error).as_deref(), Some("did you mean `age`?"));
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_in_a_column_of_numbers() {
+        for value in [json!("old"), json!([1]), json!("inf"), json!(1e300)] {
+            assert!(object(json!({"age": value.clone()})).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn the_encoding_survives_its_json_form() {
+        let text = serde_json::to_string(&encoding()).expect("writes");
+        assert_eq!(serde_json::from_str::<TableEncoding>(&text).expect("reads"), encoding());
     }
 }

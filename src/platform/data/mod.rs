@@ -10,6 +10,7 @@ mod examples;
 mod expectations;
 mod idx;
 mod idx_folder;
+mod image_folder;
 pub mod images;
 mod inputs;
 mod leakage;
@@ -17,6 +18,9 @@ mod pointer;
 mod spec;
 mod split;
 mod stored;
+mod table;
+#[cfg(test)]
+mod tests;
 
 pub use dataset::{Dataset, TargetKind};
 pub use download::{Download, DownloadOptions, Outcome, download};

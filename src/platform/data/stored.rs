@@ -35,7 +35,8 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    fn divide(self, parts: &[Part]) -> [Stored; 3] {
+    /// Divides the examples into train, validation and test.
+    pub(super) fn divide(self, parts: &[Part]) -> [Stored; 3] {
         let width = self.width;
         let values = match self.values {
             Values::U8(values) => split::divide(values, width, parts).map(Values::U8),

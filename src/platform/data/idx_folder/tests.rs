@@ -1,20 +1,11 @@
 use super::*;
-use crate::base::{Name, Null};
-use crate::platform::data::{DataSpec, Digits, Format, Inputs, Split, Targets, digits};
+use crate::base::Null;
+use crate::platform::data::{Digits, Format, Inputs, Split, Targets, digits};
 
 fn dataset(folder: &Path, split: Split) -> Dataset {
-    let spec = DataSpec {
-        path: ".".into(),
-        format: Format::Idx,
-        target: None,
-        source: Vec::new(),
-        expect: Vec::new(),
-        split,
-        guard: Default::default(),
-        card: None,
-    };
-    let name: Name = "digits".parse().expect("name");
-    Dataset::new(&name, &spec, folder)
+    let mut dataset = crate::platform::data::tests::dataset(Format::Idx, folder);
+    dataset.spec.split = split;
+    dataset
 }
 
 fn file(folder: &Path, name: &str, code: u8, dimensions: &[u32], data: &[u8]) {

@@ -1,0 +1,83 @@
+use image::{GrayImage, Luma};
+
+use super::*;
+use crate::base::Null;
+use crate::platform::data::{Format, Inputs, Split, Targets, tests::dataset};
+
+fn write(folder: &Path, name: &str, shade: u8) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().expect("parent")).expect("folder");
+    GrayImage::from_pixel(6, 4, Luma([shade])).save(path).expect("writes");
+}
+
+#[test]
+fn classes_are_folders_and_the_parts_are_divided_by_content() {
+    let folder = tempfile::tempdir().expect("folder");
+    for shade in 0..100 {
+        write(folder.path(), &format!("{}/{shade}.png", if shade < 50 { "dark" } else { "light" }), shade);
+    }
+    std::fs::write(folder.path().join("dark/notes.txt"), "x").expect("writes");
+    std::fs::write(folder.path().join("README.md"), "x").expect("writes");
+    let parts = dataset(Format::Images, folder.path()).load(Some(&[1, 2, 2]), &Null).expect("loads");
+    assert_eq!(parts.classes, ["dark", "light"]);
+    assert_eq!(parts.train.len() + parts.val.len() + parts.test.len(), 100);
+    assert!(!parts.val.is_empty() && !parts.test.is_empty());
+    for part in [&parts.train, &parts.val, &parts.test] {
+        let (Inputs::U8(pixels), Targets::Class(targets)) = (&part.inputs, &part.targets) else {
+            panic!("types")
+        };
+        for (index, (pixels, target)) in pixels.chunks(4).zip(targets.iter()).enumerate() {
+            assert_eq!(pixels, [pixels[0]; 4]);
+            assert_eq!(*target, u32::from(pixels[0] >= 50));
+            let name = part.origins.name(index).expect("origin");
+            assert!(name.ends_with(&format!("/{}.png", pixels[0])), "{name}");
+        }
+    }
+}
+
+#[test]
+fn own_parts_are_used_and_the_shape_is_that_of_the_first_image() {
+    let folder = tempfile::tempdir().expect("folder");
+    for (name, shade) in [("train/a/1.png", 1), ("train/b/2.png", 2), ("val/a/3.png", 3), ("test/b/4.png", 4)]
+    {
+        write(folder.path(), name, shade);
+    }
+    let mut dataset = dataset(Format::Images, folder.path());
+    dataset.spec.split = Split { val: 0.9, test: 0.0, ..Split::default() };
+    let parts = dataset.load(None, &Null).expect("loads");
+    assert_eq!((parts.train.len(), parts.val.len(), parts.test.len()), (2, 1, 1));
+    assert_eq!(parts.train.shape, [1, 4, 6]);
+    assert_eq!(parts.test.origins.name(0).as_deref(), Some("test/b/4.png"));
+}
+
+#[test]
+fn the_first_truncated_image_is_named_whatever_the_threads() {
+    let folder = tempfile::tempdir().expect("folder");
+    for index in 0..20 {
+        write(folder.path(), &format!("a/{index:02}.png"), index);
+    }
+    for name in ["a/07.png", "a/15.png"] {
+        let path = folder.path().join(name);
+        let bytes = std::fs::read(&path).expect("reads");
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("writes");
+    }
+    let error = dataset(Format::Images, folder.path()).load(None, &Null).expect_err("truncated");
+    assert!(error.to_string().contains("`a/07.png` is not valid PNG"), "{error}");
+}
+
+#[test]
+fn a_folder_without_images_is_refused() {
+    let folder = tempfile::tempdir().expect("folder");
+    let dataset = dataset(Format::Images, folder.path());
+    assert!(dataset.load(None, &Null).expect_err("empty").to_string().contains("no folder with PNG or JPEG"));
+    std::fs::create_dir(folder.path().join("empty")).expect("folder");
+    assert!(dataset.load(None, &Null).is_err());
+}
+
+#[test]
+fn a_shape_that_images_cannot_have_is_refused() {
+    let folder = tempfile::tempdir().expect("folder");
+    write(folder.path(), "a/1.png", 1);
+    let error = dataset(Format::Images, folder.path()).load(Some(&[784]), &Null).expect_err("no image");
+    assert!(matches!(error, DataError::Shape { .. }), "{error}");
+}

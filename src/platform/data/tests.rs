@@ -1,0 +1,20 @@
+//! What the tests of the loaders share.
+
+use std::path::Path;
+
+use super::{DataSpec, Dataset, Format, Guard, Split};
+
+/// A dataset called `it` in `path`.
+pub(super) fn dataset(format: Format, path: &Path) -> Dataset {
+    let spec = DataSpec {
+        path: ".".into(),
+        format,
+        target: None,
+        source: Vec::new(),
+        expect: Vec::new(),
+        split: Split::default(),
+        guard: Guard::default(),
+        card: None,
+    };
+    Dataset { path: path.to_owned(), ..Dataset::new(&"it".parse().expect("name"), &spec, path) }
+}
