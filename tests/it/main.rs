@@ -1,4 +1,6 @@
 //! The one integration binary: a file per command or subject, real servers under `support`.
 
+mod predict;
+mod serve;
 #[allow(dead_code)]
 mod support;

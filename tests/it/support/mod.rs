@@ -1,5 +1,8 @@
 //! What the tests share: the program under test, throw-away projects, real servers.
 
+pub(crate) mod http;
+pub(crate) mod serving;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
