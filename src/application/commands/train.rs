@@ -1,12 +1,244 @@
 //! `mlp train`.
 
+use serde::Serialize;
+
 use super::{Answer, Context};
+use crate::application::following::{
+    OnInterrupt, RunReport, exit_of, follow, learning_curve, workspace, worse,
+};
+use crate::application::ui::{Align, Report, Table, count};
+use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
+use crate::infrastructure::compute::{Executor, Interrupts};
+use crate::platform::data::Dataset;
+use crate::platform::project::Project;
+use crate::platform::run::{self, LayerLine, Listed, Planned, RunError, Workspace};
+use crate::platform::train::ModelSpec;
 
 /// Trains models.
+///
+/// A plan (model, data, seed, executable) that was already done is not done again; --force does it anyway. Ctrl-C stops
+/// with a checkpoint, from which `mlp runs resume` goes on.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Models of mlp.yaml; all of them if none is named.
+    models: Vec<String>,
+    /// Changes a setting of the model: train.epochs=3.
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// The same as --set train.seed=N.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Says what would be done, and whether it was done before.
+    #[arg(long)]
+    dry_run: bool,
+    /// Leaves it running in the background.
+    #[arg(short, long)]
+    detach: bool,
+    /// Trains although the plan was already done.
+    #[arg(long)]
+    force: bool,
+    /// Threads that computations use; the result does not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+}
+
+/// What was trained.
+#[derive(Serialize)]
+struct Trained {
+    schema: &'static str,
+    runs: Vec<RunReport>,
+}
+
+impl Report for Trained {
+    fn schema(&self) -> &'static str {
+        "mlp/train/1"
+    }
+
+    fn human(&self) -> String {
+        self.runs.iter().map(RunReport::human).collect()
+    }
+
+    fn quiet(&self) -> String {
+        String::new()
+    }
+}
+
+/// What would be trained.
+#[derive(Serialize)]
+struct DryRun {
+    schema: &'static str,
+    plans: Vec<PlanReport>,
+}
+
+#[derive(Serialize)]
+struct PlanReport {
+    model: Name,
+    plan: Digest,
+    data: String,
+    version: Digest,
+    seed: u64,
+    epochs: u32,
+    layers: Vec<LayerLine>,
+    parameters: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    done: Option<RunReport>,
+}
+
+impl Report for DryRun {
+    fn schema(&self) -> &'static str {
+        "mlp/train-plan/1"
+    }
+
+    fn human(&self) -> String {
+        self.plans.iter().map(PlanReport::human).collect()
+    }
+}
+
+impl PlanReport {
+    fn human(&self) -> String {
+        let mut text = format!(
+            "{}  plan b3:{}\n  data {} b3:{}  seed {}  epochs {}\n",
+            self.model,
+            self.plan.short(),
+            self.data,
+            self.version.short(),
+            self.seed,
+            self.epochs
+        );
+        let mut table = Table::new(["LAYER", "OUTPUT", "PARAMETERS"]).align(2, Align::Right).indent(2);
+        for line in &self.layers {
+            table.row([line.layer.clone(), format!("{:?}", line.shape), count(line.parameters as u64)]);
+        }
+        table.row(["total".to_owned(), String::new(), count(self.parameters as u64)]);
+        text += &table.render();
+        if let Some(done) = &self.done {
+            text += &format!("  {}", done.human());
+        }
+        text
+    }
+}
+
+/// One model, ready to be trained.
+struct Ready {
+    name: Name,
+    model: ModelSpec,
+    dataset: Dataset,
+    planned: Planned,
+}
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
-    let _ = (args, context);
-    todo!()
+    let project = context.project()?;
+    let workspace = workspace(&project);
+    let names = names(&args, &project)?;
+    let ready = names
+        .iter()
+        .map(|name| prepare(&args, name, &project, &workspace, &context.ui))
+        .collect::<Result<Vec<_>, _>>()?;
+    let listed = run::list(&workspace)?;
+    if args.dry_run {
+        let plans = ready.iter().map(|ready| plan_report(ready, &listed, &context.ui));
+        let plans = plans.collect::<Result<_, _>>()?;
+        context.ui.report(&DryRun { schema: "mlp/train-plan/1", plans });
+        return Ok(Exit::Ok);
+    }
+    context.ui.stream();
+    let mut runs = Vec::new();
+    let mut exit = Exit::Ok;
+    let interrupts = (!args.detach).then(Interrupts::watch);
+    for ready in &ready {
+        let report = train(&args, ready, &workspace, &listed, interrupts.as_ref(), context)?;
+        if report.state.ended() {
+            exit = worse(exit, exit_of(report.state));
+        }
+        runs.push(report);
+        if exit == Exit::Interrupted {
+            break;
+        }
+    }
+    context.ui.report(&Trained { schema: "mlp/train/1", runs });
+    Ok(exit)
+}
+
+fn names(args: &Args, project: &Project) -> Result<Vec<Name>, Failure> {
+    if args.models.is_empty() {
+        return Ok(project.manifest.models.keys().cloned().collect());
+    }
+    let mut names = Vec::new();
+    for text in &args.models {
+        project.model(text)?;
+        let name: Name = text.parse().map_err(|_| RunError::NoStep { name: text.clone(), nearest: None })?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn prepare(
+    args: &Args,
+    name: &Name,
+    project: &Project,
+    workspace: &Workspace<'_>,
+    sink: &dyn Sink,
+) -> Result<Ready, Failure> {
+    let mut model = project.model(name.as_str())?.clone();
+    for setting in &args.set {
+        model = run::set(&model, setting)?;
+    }
+    if let Some(seed) = args.seed {
+        model.train.seed = seed;
+    }
+    let dataset = project.dataset(model.data.as_str())?;
+    let planned = run::plan_training(workspace, name, &model, dataset.clone(), sink)?;
+    Ok(Ready { name: name.clone(), model, dataset, planned })
+}
+
+fn plan_report(ready: &Ready, listed: &[Listed], sink: &dyn Sink) -> Result<PlanReport, Failure> {
+    let layers = run::describe_network(&ready.model, &ready.dataset, true, sink)?;
+    let plan = &ready.planned.plan;
+    Ok(PlanReport {
+        model: ready.name.clone(),
+        plan: ready.planned.digest,
+        data: ready.dataset.name.to_string(),
+        version: plan.inputs.values().next().copied().unwrap_or(ready.planned.digest),
+        seed: ready.model.train.seed,
+        epochs: ready.model.train.epochs,
+        parameters: layers.iter().map(|layer| layer.parameters).sum(),
+        layers,
+        done: run::done(listed, &ready.planned.digest).map(|(id, record)| RunReport::of(id, &record, true)),
+    })
+}
+
+fn train(
+    args: &Args,
+    ready: &Ready,
+    workspace: &Workspace<'_>,
+    listed: &[Listed],
+    interrupts: Option<&Interrupts>,
+    context: &Context,
+) -> Result<RunReport, Failure> {
+    let digest = ready.planned.digest;
+    if !args.force {
+        if let Some((id, record)) = run::done(listed, &digest) {
+            return Ok(RunReport::of(id, &record, true));
+        }
+        if let Some(active) = run::active(listed, &digest) {
+            return Err(RunError::Active { run: active.short(), state: active.state.to_string() }.into());
+        }
+    }
+    run::describe_network(&ready.model, &ready.dataset, false, &context.ui)?;
+    let job = ready.planned.job(args.threads.map(usize::from));
+    let executor = workspace.executor();
+    executor.submit(&job)?;
+    let active = RunReport::active(job.id, ready.name.as_str(), "model", digest);
+    let Some(interrupts) = interrupts else { return Ok(active) };
+    context.ui.log(Level::Info, &format!("training {} as run {}", ready.name, run::short(job.id)));
+    let ended = follow(&context.ui, workspace, job.id, None, interrupts, OnInterrupt::Cancel)?;
+    Ok(match ended {
+        Some((id, record)) => {
+            let events = std::fs::read(executor.folder(job.id).events()).unwrap_or_default();
+            RunReport { curve: learning_curve(&events), ..RunReport::of(id, &record, false) }
+        }
+        None => active,
+    })
 }

@@ -4,6 +4,7 @@ mod error;
 mod failure;
 mod format;
 mod output;
+mod plot;
 mod progress;
 mod table;
 
@@ -11,4 +12,5 @@ pub use error::{EXPLAIN, UiError};
 pub(crate) use failure::{Severity, event, install_panic_hook, render};
 pub use format::{bytes, clean, count, duration, percent, plural, wrap};
 pub use output::{ErasedReport, Mode, Report, Ui};
+pub use plot::{Curve, plot};
 pub use table::{Align, Table};

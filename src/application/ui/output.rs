@@ -73,6 +73,11 @@ impl Ui {
         self.answer(text);
     }
 
+    /// Writes bytes as they are to stdout, whatever the mode: for what is not a report but the output of another program.
+    pub fn raw_bytes(&self, bytes: &[u8]) {
+        self.answer_bytes(bytes);
+    }
+
     /// Writes the failure to stderr (and as a JSON line to stdout with `--json`).
     pub fn failure(&self, failure: &Failure) {
         self.bars.clear();
@@ -88,8 +93,12 @@ impl Ui {
     }
 
     fn answer(&self, text: &str) {
+        self.answer_bytes(text.as_bytes());
+    }
+
+    fn answer_bytes(&self, bytes: &[u8]) {
         let mut out = std::io::stdout().lock();
-        if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        if let Err(error) = out.write_all(bytes).and_then(|()| out.flush())
             && error.kind() != std::io::ErrorKind::BrokenPipe
             && let Ok(mut lost) = self.lost.lock()
         {

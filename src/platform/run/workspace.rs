@@ -35,7 +35,7 @@ impl Workspace<'_> {
     }
 
     /// Digest of this executable, kept in the state folder between commands.
-    pub(super) fn binary(&self) -> Result<Digest, RunError> {
+    pub fn binary(&self) -> Result<Digest, RunError> {
         facts::binary(&self.repo.state_dir().join("binary"))
             .map_err(RunError::io("read", "the mlp executable"))
     }

@@ -1,0 +1,367 @@
+//! Watching a job from the terminal: what `train`, `run` and `runs` share.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use serde::Serialize;
+
+use super::ui::{Curve, Mode, Ui, duration, plot};
+use crate::base::{
+    Digest, Event, Exit, Failure, Id, JobState, Level, Log, Metric, Progress, Record, Run, Sink, Time, What,
+};
+use crate::infrastructure::compute::{Cursor, Ended, Executor, Interrupts, JobFolder, Ticket, event};
+use crate::platform::project::Project;
+use crate::platform::run::{self, Workspace};
+
+/// Where the runs of a project happen.
+pub(super) fn workspace(project: &Project) -> Workspace<'_> {
+    Workspace { repo: &project.repo, store: &project.store, root: &project.root }
+}
+
+/// What Ctrl-C means for a job in the foreground.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnInterrupt {
+    /// It stops, with a checkpoint; a second Ctrl-C kills it.
+    Cancel,
+    /// It runs on; only the watching ends.
+    Detach,
+}
+
+/// Follows a job to its end and publishes its record; none if the watching was ended before.
+pub(super) fn follow(
+    ui: &Ui,
+    workspace: &Workspace<'_>,
+    id: Id,
+    prefix: Option<&str>,
+    interrupts: &Interrupts,
+    on_interrupt: OnInterrupt,
+) -> Result<Option<(Digest, Record<Run>)>, Failure> {
+    let executor = workspace.executor();
+    let ticket = Ticket { id, host: "local".into() };
+    let show = Show { ui, prefix, epoch: Mutex::default() };
+    let obeyed = Cell::new(0);
+    let detach = || {
+        let count = interrupts.count_so_far();
+        if count == obeyed.get() {
+            return false;
+        }
+        let first = obeyed.replace(count) == 0;
+        if on_interrupt == OnInterrupt::Detach {
+            return true;
+        }
+        let asked = if first && count == 1 { executor.cancel(&ticket) } else { executor.kill(&ticket) };
+        match asked {
+            Ok(()) if first => show.note("stopping; Ctrl-C again ends it at once"),
+            Ok(()) => show.note("ending it at once"),
+            Err(error) => show.note(&format!("it cannot be stopped: {error}")),
+        }
+        false
+    };
+    let ended = executor.follow(&ticket, Cursor::default(), &show, &detach);
+    show.flush();
+    match ended? {
+        Ended::Detached(_) => Ok(None),
+        Ended::Job(_) => Ok(run::finish(workspace.store, &executor.folder(id))?),
+    }
+}
+
+/// The exit status that the end of a watched job means.
+pub(super) fn exit_of(state: JobState) -> Exit {
+    match state {
+        JobState::Succeeded => Exit::Ok,
+        JobState::Cancelled => Exit::Interrupted,
+        JobState::Lost | JobState::Unknown | JobState::Orphaned => Exit::World,
+        _ => Exit::No,
+    }
+}
+
+/// The worse of two exit statuses, for several jobs.
+pub(super) fn worse(one: Exit, other: Exit) -> Exit {
+    if one as u8 >= other as u8 { one } else { other }
+}
+
+/// Passes events on to the terminal, with one line per epoch, and the job's name before each line where several run.
+struct Show<'a> {
+    ui: &'a Ui,
+    prefix: Option<&'a str>,
+    epoch: Mutex<Epoch>,
+}
+
+impl Show<'_> {
+    fn note(&self, text: &str) {
+        self.ui.log(Level::Info, &self.named(text));
+    }
+
+    fn named(&self, text: &str) -> String {
+        self.prefix.map_or_else(|| text.to_owned(), |prefix| format!("[{prefix}] {text}"))
+    }
+
+    /// Says the epoch that is complete.
+    fn flush(&self) {
+        let line = self.epoch.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).line();
+        if let Some(line) = line
+            && self.ui.mode == Mode::Human
+        {
+            self.ui.log(Level::Info, &self.named(&line));
+        }
+    }
+}
+
+impl Sink for Show<'_> {
+    fn emit(&self, event: &Event) {
+        let what = match &event.what {
+            What::Metric(metric) => {
+                let next = self.epoch.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).begins(metric);
+                if next {
+                    self.flush();
+                }
+                self.epoch.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take(metric);
+                event.what.clone()
+            }
+            What::Progress(progress) => {
+                self.flush();
+                What::Progress(Progress { task: self.named(&progress.task), ..progress.clone() })
+            }
+            What::Log(log) => What::Log(Log { text: self.named(&log.text), ..log.clone() }),
+            other => other.clone(),
+        };
+        if self.ui.mode != Mode::Quiet {
+            self.ui.emit(&Event { what, ..event.clone() });
+        }
+    }
+}
+
+/// The metrics of one epoch as they come in.
+#[derive(Default)]
+pub(super) struct Epoch {
+    number: Option<u64>,
+    values: Vec<(String, f64)>,
+}
+
+impl Epoch {
+    /// Whether this metric is the first of another epoch.
+    fn begins(&self, metric: &Metric) -> bool {
+        metric.epoch.is_some() && self.number.is_some() && metric.epoch != self.number
+    }
+
+    fn take(&mut self, metric: &Metric) {
+        if metric.epoch.is_some() {
+            self.number = metric.epoch;
+            self.values.push((metric.name.clone(), metric.value));
+        }
+    }
+
+    /// `epoch 3  train.loss 0.2131  val.accuracy 0.9410`, once.
+    fn line(&mut self) -> Option<String> {
+        let number = self.number.take()?;
+        let values: Vec<String> =
+            self.values.drain(..).map(|(name, value)| format!("{name} {}", shown(&name, value))).collect();
+        Some(format!("epoch {number:>2}  {}", values.join("  ")))
+    }
+}
+
+/// A metric's value as people read it.
+pub(super) fn shown(name: &str, value: f64) -> String {
+    match value.abs() {
+        _ if name.ends_with("_per_second") => format!("{value:.0}"),
+        0.0 => "0".to_owned(),
+        size if !(0.001..1e6).contains(&size) => format!("{value:.3e}"),
+        _ => format!("{value:.4}"),
+    }
+}
+
+/// The lines of a training that is over, one per epoch, and the other things it said.
+pub(super) fn replay(events: &[u8]) -> String {
+    let mut epoch = Epoch::default();
+    let mut text = String::new();
+    let mut say = |line: Option<String>| {
+        if let Some(line) = line {
+            text.push_str(&super::ui::clean(&line));
+            text.push('\n');
+        }
+    };
+    for line in events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        match event(line).what {
+            What::Metric(metric) => {
+                if epoch.begins(&metric) {
+                    say(epoch.line());
+                }
+                epoch.take(&metric);
+            }
+            What::Log(log) => {
+                say(epoch.line());
+                say(Some(log.text));
+            }
+            What::Error(error) => {
+                say(epoch.line());
+                say(Some(format!("error[{}]: {}", error.code, error.message)));
+            }
+            _ => {}
+        }
+    }
+    say(epoch.line());
+    text
+}
+
+/// What is said about one run.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct RunReport {
+    /// Identifier of the run.
+    pub(super) run: Id,
+    /// The model or step.
+    pub(super) name: String,
+    /// `model` or `step`.
+    pub(super) task: String,
+    /// How it stands.
+    pub(super) state: JobState,
+    /// Whether an earlier run was found instead of starting one.
+    pub(super) cached: bool,
+    /// Digest of the plan.
+    pub(super) plan: Digest,
+    /// Digest of the record, once it has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) record: Option<Digest>,
+    /// Why it did not succeed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    /// Seconds from its first start to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seconds: Option<f64>,
+    /// Metrics by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) metrics: BTreeMap<String, f64>,
+    /// Tree of everything it left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) output: Option<Digest>,
+    /// Trees of what it was to make.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) outputs: BTreeMap<String, Digest>,
+    /// When an earlier run that was found had ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ended: Option<Time>,
+    /// The learning curve, for people.
+    #[serde(skip)]
+    pub(super) curve: String,
+}
+
+impl RunReport {
+    /// Of a run that has ended.
+    pub(super) fn of(digest: Digest, record: &Record<Run>, cached: bool) -> Self {
+        let run = &record.body;
+        Self {
+            run: run.run,
+            name: run.name.to_string(),
+            task: run.task.clone(),
+            state: run.end.state,
+            cached,
+            plan: run.plan,
+            record: Some(digest),
+            reason: run.end.reason.clone(),
+            seconds: Some(run.end.ended.seconds_since(run.end.started)),
+            metrics: run.metrics.clone(),
+            output: run.output,
+            outputs: run.outputs.clone(),
+            ended: Some(run.end.ended),
+            curve: String::new(),
+        }
+    }
+
+    /// Of a run under way.
+    pub(super) fn active(run: Id, name: &str, task: &str, plan: Digest) -> Self {
+        Self {
+            run,
+            name: name.to_owned(),
+            task: task.to_owned(),
+            state: JobState::Running,
+            cached: false,
+            plan,
+            record: None,
+            reason: None,
+            seconds: None,
+            metrics: BTreeMap::new(),
+            output: None,
+            outputs: BTreeMap::new(),
+            ended: None,
+            curve: String::new(),
+        }
+    }
+
+    /// With the learning curve of the job in `folder`.
+    pub(super) fn with_curve(self, folder: &JobFolder) -> Self {
+        let events = std::fs::read(folder.events()).unwrap_or_default();
+        Self { curve: learning_curve(&events), ..self }
+    }
+
+    pub(super) fn human(&self) -> String {
+        let short = run::short(self.run);
+        let mut text = match (self.cached, self.state) {
+            (true, _) => {
+                let ago = self.ended.map_or_else(String::new, |ended| format!(", {}", ended.ago(Time::now())));
+                let metrics = self.line_of_metrics();
+                let metrics = if metrics.is_empty() { metrics } else { format!(", {metrics}") };
+                format!("{} already done as run {short}{ago}{metrics}; --force runs it again\n", self.name)
+            }
+            (_, state) => {
+                let time = self.seconds.map_or_else(String::new, |seconds| match state.ended() {
+                    true => format!(" in {}", duration(seconds)),
+                    false => String::new(),
+                });
+                format!("{} run {short} {state}{time}\n", self.name)
+            }
+        };
+        if self.cached {
+            return text;
+        }
+        if let Some(reason) = &self.reason {
+            text += &format!("  {}\n", super::ui::clean(reason));
+        }
+        let metrics = self.line_of_metrics();
+        if !metrics.is_empty() {
+            text += &format!("  {metrics}\n");
+        }
+        for (name, id) in &self.outputs {
+            text += &format!("  {name}  b3:{}\n", id.short());
+        }
+        text += &self.curve;
+        text += &match self.state {
+            JobState::Running | JobState::Queued | JobState::Preparing => {
+                format!("  mlp runs attach {short}   follow it\n  mlp runs cancel {short}   stop it\n")
+            }
+            JobState::Cancelled | JobState::Lost => format!("  mlp runs resume {short}   go on with it\n"),
+            JobState::Failed => format!("  mlp runs logs {short}     what it said\n"),
+            _ => String::new(),
+        };
+        text
+    }
+
+    fn line_of_metrics(&self) -> String {
+        let metrics: Vec<String> =
+            self.metrics.iter().map(|(name, value)| format!("{name} {}", shown(name, *value))).collect();
+        metrics.join("  ")
+    }
+}
+
+/// Loss and one more metric of a training over its epochs; empty with fewer than two epochs.
+pub(super) fn learning_curve(events: &[u8]) -> String {
+    let mut series: BTreeMap<String, BTreeMap<u64, f64>> = BTreeMap::new();
+    for line in events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        if let What::Metric(Metric { name, value, epoch: Some(epoch), .. }) = event(line).what {
+            // An epoch that was begun twice, after a resume, counts as it was the second time.
+            series.entry(name).or_default().insert(epoch, value);
+        }
+    }
+    let curve = |part: &str, metric: &str| Curve {
+        name: part.to_owned(),
+        points: series
+            .get(&format!("{part}.{metric}"))
+            .into_iter()
+            .flatten()
+            .map(|(epoch, value)| (*epoch as f64, *value))
+            .collect(),
+    };
+    ["loss", "accuracy"]
+        .iter()
+        .map(|metric| plot(metric, "epoch", &[curve("train", metric), curve("val", metric)]))
+        .collect()
+}

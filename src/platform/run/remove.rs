@@ -1,0 +1,27 @@
+//! Removing runs.
+
+use super::{Listed, RunError, Workspace};
+use crate::base::RecordKind;
+use crate::infrastructure::store::PinKind;
+
+/// Forgets a run that has ended: its job folder with all checkpoints, and the pin that keeps its record and outputs.
+/// What other pins or a ledger name stays in the store.
+pub fn remove(workspace: &Workspace<'_>, run: &Listed) -> Result<(), RunError> {
+    if !run.state.ended() {
+        return Err(RunError::Active { run: run.short(), state: run.state.to_string() });
+    }
+    if let Some((id, _)) = &run.record {
+        for pin in workspace.store.pins()? {
+            if pin.kind == PinKind::Record(RecordKind::Run) && pin.records.contains(id) {
+                workspace.store.remove_pin(pin.id)?;
+            }
+        }
+    }
+    if let Some(folder) = &run.folder {
+        // Renamed first: a half removed folder must not be taken for a job.
+        let doomed = folder.0.with_file_name(format!(".removed-{}", run.id));
+        std::fs::rename(&folder.0, &doomed).map_err(RunError::io("remove", &folder.0))?;
+        std::fs::remove_dir_all(&doomed).map_err(RunError::io("remove", &doomed))?;
+    }
+    Ok(())
+}
