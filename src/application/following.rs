@@ -297,7 +297,8 @@ impl RunReport {
         let short = run::short(self.run);
         let mut text = match (self.cached, self.state) {
             (true, _) => {
-                let ago = self.ended.map_or_else(String::new, |ended| format!(", {}", ended.ago(Time::now())));
+                let ago =
+                    self.ended.map_or_else(String::new, |ended| format!(", {}", ended.ago(Time::now())));
                 let metrics = self.line_of_metrics();
                 let metrics = if metrics.is_empty() { metrics } else { format!(", {metrics}") };
                 format!("{} already done as run {short}{ago}{metrics}; --force runs it again\n", self.name)

@@ -45,7 +45,6 @@ pub(crate) struct Args {
 /// What was trained.
 #[derive(Serialize)]
 struct Trained {
-    schema: &'static str,
     runs: Vec<RunReport>,
 }
 
@@ -66,7 +65,6 @@ impl Report for Trained {
 /// What would be trained.
 #[derive(Serialize)]
 struct DryRun {
-    schema: &'static str,
     plans: Vec<PlanReport>,
 }
 
@@ -138,7 +136,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     if args.dry_run {
         let plans = ready.iter().map(|ready| plan_report(ready, &listed, &context.ui));
         let plans = plans.collect::<Result<_, _>>()?;
-        context.ui.report(&DryRun { schema: "mlp/train-plan/1", plans });
+        context.ui.report(&DryRun { plans });
         return Ok(Exit::Ok);
     }
     context.ui.stream();
@@ -155,7 +153,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             break;
         }
     }
-    context.ui.report(&Trained { schema: "mlp/train/1", runs });
+    context.ui.report(&Trained { runs });
     Ok(exit)
 }
 

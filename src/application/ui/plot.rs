@@ -128,13 +128,20 @@ mod tests {
 
     #[test]
     fn a_falling_loss_goes_from_upper_left_to_lower_right() {
-        let text = plot("loss", "epoch", &[curve("train", &[2.3, 1.0, 0.5, 0.25]), curve("val", &[2.0, 0.9, 0.7, 0.6])]);
+        let text = plot(
+            "loss",
+            "epoch",
+            &[curve("train", &[2.3, 1.0, 0.5, 0.25]), curve("val", &[2.0, 0.9, 0.7, 0.6])],
+        );
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), HEIGHT + 3);
         assert!(lines[0].contains("train") && lines[0].contains("o val"), "{text}");
         assert!(lines[1].starts_with("    2.300 ┤") && lines[1].chars().count() < 20, "{text}");
         assert!(lines[HEIGHT].starts_with("   0.2500 ┤"), "{text}");
-        assert!(lines[HEIGHT + 2].trim_start().starts_with('1') && text.trim_end().ends_with("epoch 4"), "{text}");
+        assert!(
+            lines[HEIGHT + 2].trim_start().starts_with('1') && text.trim_end().ends_with("epoch 4"),
+            "{text}"
+        );
         let circles: usize = lines[1..=HEIGHT].iter().map(|line| line.matches('o').count()).sum();
         assert_eq!(circles, 4, "{text}");
     }

@@ -86,3 +86,34 @@ fn flatten(path: &str, value: &Value, leaves: &mut BTreeMap<String, Value>) {
         }
     }
 }
+
+/// Which parts of a plan are not those of an earlier run: `input data/raw, code changed`.
+pub fn changes(earlier: &Run, plan: &super::Plan) -> String {
+    let old = &earlier.config;
+    let new = serde_json::to_value(plan).unwrap_or_default();
+    let mut changed: Vec<String> = Vec::new();
+    for (what, key) in [("input", "inputs"), ("variable", "env"), ("settings of", "settings")] {
+        let names = |value: &Value| -> BTreeMap<String, Value> {
+            value[key].as_object().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
+        };
+        let (before, after) = (names(old), names(&new));
+        let all: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        changed.extend(
+            all.iter()
+                .filter(|name| before.get(**name) != after.get(**name))
+                .map(|name| format!("{what} {name}")),
+        );
+    }
+    for (what, key) in [("command", "run"), ("parameters", "params"), ("outputs", "out"), ("model", "model")]
+    {
+        if old["config"][key] != new["config"][key] {
+            changed.push(what.to_owned());
+        }
+    }
+    for what in ["code", "seed", "binary", "device"] {
+        if old[what] != new[what] {
+            changed.push(what.to_owned());
+        }
+    }
+    format!("{} changed", changed.join(", "))
+}

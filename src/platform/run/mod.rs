@@ -17,7 +17,7 @@ mod training;
 mod work;
 mod workspace;
 
-pub use compare::{Difference, compare};
+pub use compare::{Difference, changes, compare};
 pub use error::{EXPLAIN as RUN_EXPLAIN, RunError};
 pub use evaluation::{evaluate, find_evaluation};
 pub use finish::{finish, settle};

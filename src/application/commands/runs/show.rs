@@ -1,0 +1,99 @@
+//! `mlp runs show`.
+
+use serde::Serialize;
+
+use super::super::{Answer, Context};
+use crate::application::following::{RunReport, learning_curve, shown, workspace};
+use crate::application::ui::{Report, Table, duration};
+use crate::base::{Digest, Exit, Record, Run, Time};
+use crate::platform::run;
+
+/// Shows what a run depended on and what came of it.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The run.
+    #[arg(default_value = "latest")]
+    run: String,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    run: RunReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<Record<Run>>,
+    #[serde(skip)]
+    curve: String,
+}
+
+impl Report for Shown {
+    fn schema(&self) -> &'static str {
+        "mlp/run/1"
+    }
+
+    fn human(&self) -> String {
+        let Some(record) = &self.record else { return self.run.human() };
+        let body = &record.body;
+        let mut table = Table::plain();
+        let short = |digest: &Digest| format!("b3:{}", digest.short());
+        table.row(["run", &body.run.to_string()]);
+        table.row([body.task.as_str(), body.name.as_str()]);
+        let reason = body.end.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+        table.row(["state", &format!("{}{reason}", body.end.state)]);
+        table.row(["started", &format!("{} ({})", body.end.started, body.end.started.ago(Time::now()))]);
+        table.row(["time", &duration(body.end.ended.seconds_since(body.end.started))]);
+        if let Some(seconds) = body.end.cpu_seconds {
+            table.row(["processor time", &duration(seconds)]);
+        }
+        table.row(["attempts", &body.end.attempts.to_string()]);
+        if let Some(code) = body.end.code {
+            table.row(["exit code", &code.to_string()]);
+        }
+        if let Some(signal) = body.end.signal {
+            table.row(["signal", &signal.to_string()]);
+        }
+        table.row(["author", record.author.as_deref().unwrap_or_default()]);
+        table.row(["host", &format!("{}, {}", body.host, body.device)]);
+        table.row(["plan", &short(&body.plan)]);
+        let dirty = if body.git.dirty.is_some() { ", with uncommitted changes" } else { "" };
+        let commit = body.git.commit.as_deref().map_or("none", |commit| &commit[..commit.len().min(12)]);
+        table.row(["commit", &format!("{commit}{dirty}")]);
+        for (name, id) in &body.data {
+            table.row(["input".to_owned(), format!("{name} {}", short(id))]);
+        }
+        if let Some(seed) = body.seed {
+            table.row(["seed", &seed.to_string()]);
+        }
+        for (name, value) in &body.metrics {
+            table.row(["metric".to_owned(), format!("{name} {}", shown(name, *value))]);
+        }
+        for (name, id) in &body.outputs {
+            table.row(["output".to_owned(), format!("{name} {}", short(id))]);
+        }
+        if let Some(output) = &body.output {
+            table.row(["everything", &short(output)]);
+        }
+        table.render() + &self.curve
+    }
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Answer {
+    let project = context.project()?;
+    let workspace = workspace(&project);
+    let found = run::find(&run::list(&workspace)?, &args.run)?;
+    let shown = match &found.record {
+        Some((id, record)) => {
+            let events = super::logs::events(&workspace, &found)?;
+            Shown {
+                run: RunReport::of(*id, record, false),
+                record: Some(record.clone()),
+                curve: learning_curve(&events),
+            }
+        }
+        None => {
+            let active = RunReport::active(found.id, found.name.as_str(), &found.task, found.plan);
+            Shown { run: RunReport { state: found.state, ..active }, record: None, curve: String::new() }
+        }
+    };
+    context.ui.report(&shown);
+    Ok(Exit::Ok)
+}
