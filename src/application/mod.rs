@@ -1,4 +1,31 @@
 //! Layer 4: what the user meets.
 
 mod commands;
+mod completion;
 mod following;
+mod judgement;
+pub mod ui;
+
+pub use commands::{command, main};
+
+use crate::base::Explain;
+use crate::infrastructure::{compute, git, keys, store};
+use crate::platform::{data, model, project, run, serve, train};
+
+/// The explanations of all error codes, module by module from the highest down.
+pub fn explanations() -> impl Iterator<Item = &'static Explain> {
+    let modules: [&'static [Explain]; 11] = [
+        ui::EXPLAIN,
+        project::EXPLAIN,
+        serve::EXPLAIN,
+        model::MODEL_EXPLAIN,
+        run::RUN_EXPLAIN,
+        train::TRAIN_EXPLAIN,
+        data::EXPLAIN,
+        compute::JOB_EXPLAIN,
+        store::STORE_EXPLAIN,
+        keys::KEYS_EXPLAIN,
+        git::GIT_EXPLAIN,
+    ];
+    modules.into_iter().flatten()
+}
