@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DataError, DataSpec, Format, Parts, idx_folder, image_folder, table};
+use super::{DataError, DataSpec, Format, Parts, TableEncoding, idx_folder, image_folder, table};
 use crate::base::{Digest, Name, Sink};
 use crate::infrastructure::store::worktree::StatCache;
 use crate::infrastructure::store::{Local, Node};
@@ -31,6 +31,8 @@ pub struct Dataset {
     pub spec: DataSpec,
     /// What is to be predicted.
     pub target: TargetKind,
+    /// How rows become inputs (CSV), where that was learnt before; else it is learnt from the training part.
+    pub encoding: Option<TableEncoding>,
 }
 
 impl Dataset {
@@ -41,12 +43,19 @@ impl Dataset {
             path: project_root.join(&spec.path),
             spec: spec.clone(),
             target: TargetKind::Auto,
+            encoding: None,
         }
     }
 
     /// The same dataset with the kind of target that the loss of a model asks for: `Value` for MSE.
     pub fn predicting(mut self, target: TargetKind) -> Self {
         self.target = target;
+        self
+    }
+
+    /// The same dataset, its rows encoded as when a model was trained: what another version of a table means to that model.
+    pub fn encoded(mut self, encoding: TableEncoding) -> Self {
+        self.encoding = Some(encoding);
         self
     }
 

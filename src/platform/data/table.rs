@@ -43,7 +43,10 @@ pub(super) fn load(dataset: &Dataset, sink: &dyn Sink) -> Result<Parts, DataErro
             detail: "it has no row to train on".into(),
         });
     }
-    let encoding = table.learn(dataset)?;
+    let encoding = match &dataset.encoding {
+        Some(encoding) => table.known(encoding)?,
+        None => table.learn(dataset)?,
+    };
     let (classes, answers) = table.answers(dataset)?;
     let mut values = Vec::new();
     for row in &table.rows {
@@ -149,6 +152,16 @@ impl Table {
 
     fn inputs<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = &'a str> {
         row.cells.iter().enumerate().filter(|(column, _)| *column != self.target).map(|(_, cell)| cell)
+    }
+
+    /// An encoding learnt before, if it is one of these columns.
+    fn known(&self, encoding: &TableEncoding) -> Result<TableEncoding, DataError> {
+        let header = self.header.iter().enumerate().filter(|(index, _)| *index != self.target);
+        if header.map(|(_, name)| name).eq(encoding.columns.iter().map(|column| column.name.as_str())) {
+            return Ok(encoding.clone());
+        }
+        let detail = "its columns are not those that the model was trained on, in their order";
+        Err(malformed(&self.files[0], detail))
     }
 
     /// Learns the encoding of each column from the training rows.

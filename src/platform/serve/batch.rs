@@ -116,11 +116,12 @@ impl Batch<'_> {
             return Err(wrong(name, "is a table, and the model takes none"));
         };
         let malformed = |error: csv::Error| wrong(name, error.to_string());
-        let mut reader = csv::Reader::from_reader(BufReader::new(file));
+        // As the data loader reads tables: blanks around cells do not count, nor does a byte order mark.
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(BufReader::new(file));
         let header = reader.headers().map_err(malformed)?.clone();
         let mut positions = Vec::with_capacity(encoding.columns.len());
         for column in &encoding.columns {
-            let position = header.iter().position(|name| name.trim() == column.name);
+            let position = header.iter().position(|name| name.trim_start_matches('\u{feff}') == column.name);
             positions.push(position.ok_or_else(|| wrong(name, format!("has no column `{}`", column.name)))?);
         }
         let mut record = csv::StringRecord::new();
