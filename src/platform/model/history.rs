@@ -265,3 +265,6 @@ impl History {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -226,3 +226,6 @@ impl History {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,16 +43,18 @@ pub(super) fn find(gate: &MetricGate, case: &Case<'_>) -> Finding {
         Bound::Lower95 => estimate.lower,
         Bound::Upper95 => estimate.upper,
     };
-    // A value that is not a number meets no bound.
-    let meets =
-        gate.min.is_none_or(|min| held >= min) && gate.max.is_none_or(|max| held <= max) && !held.is_nan();
     let observed = format!(
         "{:.4} ({:.4} to {:.4}, {} examples)",
         estimate.value, estimate.lower, estimate.upper, record.body.examples
     );
-    Finding::decided(meets, observed)
+    Finding::decided(meets(gate, held), observed)
         .resting_on([*id])
         .next(format!("mlp train {}", case.candidate.history.model()))
+}
+
+/// Whether a value is within the bounds; one that is not a number never is.
+pub(super) fn meets(gate: &MetricGate, held: f64) -> bool {
+    !held.is_nan() && gate.min.is_none_or(|min| held >= min) && gate.max.is_none_or(|max| held <= max)
 }
 
 /// The evaluation of the model `tree` on `part` of what the candidate's run was trained with, or what is missing.
