@@ -88,7 +88,8 @@ fn walk(
                 false => data.push(there),
             }
         }
-        get(remote, absent, transfer, &mut |location, stored, bytes| {
+        get(remote, absent, transfer, &mut |location, stored, place| {
+            let bytes = decode_object(&location.entry, stored, place)?;
             keep(&location.entry, stored)?;
             below.extend(ids(location.entry.kind, &bytes)?);
             trees += 1;
@@ -128,43 +129,38 @@ fn fetch_data(
     writer.map_or(Ok(()), |writer| writer.finish())
 }
 
-/// Gets objects in few requests and gives each, stored and decoded, to `take`.
+/// Gets objects in few requests and gives each, as it is stored, to `take`, which verifies it; the last argument names
+/// the pack. What `take` finds damaged is asked for once more.
 fn get(
     remote: &Remote,
     objects: Vec<Location>,
     transfer: &mut Transfer,
-    take: &mut dyn FnMut(&Location, &[u8], Vec<u8>) -> Result<(), StoreError>,
+    take: &mut dyn FnMut(&Location, &[u8], &str) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let spans = spans(objects).into_iter().map(Ok);
-    let read = |span: Span| {
-        let bytes = remote.range(&span.key(), span.range.clone());
-        match bytes {
-            // An index that lies about one object must not stand in the way of the others.
-            Err(StoreError::Damaged { .. }) if span.objects.len() > 1 => Ok((span, None)),
-            Err(error) => Err(error),
-            Ok(bytes) => Ok((span, Some(bytes))),
-        }
+    let read = |span: Span| match remote.range(&span.key(), span.range.clone()) {
+        // An index that lies about one object must not stand in the way of the others.
+        Err(StoreError::Damaged { .. }) if span.objects.len() > 1 => Ok((span, Vec::new())),
+        Err(error) => Err(error),
+        Ok(bytes) => Ok((span, bytes)),
     };
     parallel(DOWNLOADS, spans, read, |(span, bytes)| {
-        if let Some(bytes) = &bytes {
-            transfer.moved(bytes.len());
-        }
+        transfer.moved(bytes.len());
+        let place = remote.place(&span.key());
         for location in &span.objects {
-            let stored = bytes.as_ref().map(|bytes| {
-                let start = (u64::from(location.entry.offset) - span.range.start) as usize;
-                &bytes[start..start + location.entry.stored as usize]
-            });
-            let place = remote.place(&span.key());
-            let decoded = stored.map(|stored| decode_object(&location.entry, stored, &place));
-            match (stored, decoded) {
-                (Some(stored), Some(Ok(decoded))) => take(location, stored, decoded)?,
-                // Once more, for the bytes may have been damaged on the way.
-                _ => {
+            let start = (u64::from(location.entry.offset) - span.range.start) as usize;
+            let taken = match bytes.get(start..start + location.entry.stored as usize) {
+                Some(stored) => take(location, stored, &place),
+                None => Err(StoreError::damaged(&place, "shorter than its index says")),
+            };
+            match taken {
+                Err(StoreError::Damaged { .. }) => {
                     let stored = remote.range(&span.key(), range(&location.entry))?;
                     transfer.moved(stored.len());
-                    let decoded = decode_object(&location.entry, &stored, &place)?;
-                    take(location, &stored, decoded)?;
+                    decode_object(&location.entry, &stored, &place)?;
+                    take(location, &stored, &place)?;
                 }
+                other => other?,
             }
         }
         Ok(())

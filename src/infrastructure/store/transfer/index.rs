@@ -6,7 +6,6 @@ use std::path::Path;
 use super::parallel::parallel;
 use crate::base::{Digest, Id};
 use crate::infrastructure::store::durable;
-use crate::infrastructure::store::object::index_id;
 use crate::infrastructure::store::pack::PACK_LIMIT;
 use crate::infrastructure::store::pack_index::PackIndex;
 use crate::infrastructure::store::{Local, Location, Remote, StoreError};
@@ -23,7 +22,6 @@ pub(super) struct RemoteIndex {
 impl RemoteIndex {
     /// Reads what the copy does not have. One listing, and one request for each index object that is new here.
     pub(super) fn read(local: &Local, remote: &Remote) -> Result<Self, StoreError> {
-        remote.ensure(local.root())?;
         let folder = remote.cache(local.root()).join("index");
         let names = remote.list("index/")?;
         let named = names.iter().filter_map(|name| Some((name.clone(), parse_name(name)?)));
@@ -38,15 +36,15 @@ impl RemoteIndex {
         let get = |(name, id): (String, Digest)| {
             let key = format!("index/{name}");
             // Damage on the way is mended by asking once more; damage in the store is not.
-            let bytes = match whole(remote, &key, id) {
+            let (bytes, index) = match whole(remote, &key, id) {
                 Err(StoreError::Damaged { .. }) => whole(remote, &key, id)?,
                 other => other?,
             };
-            Ok((name, key, bytes))
+            Ok((name, bytes, index))
         };
-        parallel(8, absent.into_iter(), get, |(name, key, bytes)| {
+        parallel(8, absent.into_iter(), get, |(name, bytes, index)| {
             keep(local, remote, &name, &bytes)?;
-            indexes.push(PackIndex::parse(bytes, &remote.place(&key))?);
+            indexes.push(index);
             Ok(())
         })?;
         Ok(Self { indexes, place: remote.name.to_string() })
@@ -73,7 +71,7 @@ impl RemoteIndex {
 
 /// A new name for an index object.
 pub(super) fn new_name(bytes: &[u8]) -> String {
-    format!("{}-{}", Id::new(), index_id(bytes).hex())
+    format!("{}-{}", Id::new(), PackIndex::id_of(bytes).hex())
 }
 
 /// Keeps a copy of the index object `name`.
@@ -91,22 +89,20 @@ fn parse_name(name: &str) -> Option<Digest> {
 /// The copy of an index object; a damaged one counts as absent, for it can be read again.
 fn copy(path: &Path, id: Digest) -> Result<Option<PackIndex>, StoreError> {
     match std::fs::read(path) {
-        Ok(bytes) if index_id(&bytes) == id => PackIndex::parse(bytes, &path.display().to_string()).map(Some),
-        Ok(_) => Ok(None),
+        Ok(bytes) => {
+            let index = PackIndex::parse(bytes, &path.display().to_string());
+            Ok(index.ok().filter(|index| index.id() == id))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(StoreError::io("read", path)(error)),
     }
 }
 
-fn whole(remote: &Remote, key: &str, id: Digest) -> Result<Vec<u8>, StoreError> {
-    let damaged = |detail: &str| StoreError::Damaged {
-        what: format!("index `{}`", remote.place(key)),
-        detail: detail.to_owned(),
-    };
+fn whole(remote: &Remote, key: &str, id: Digest) -> Result<(Vec<u8>, PackIndex), StoreError> {
+    let place = remote.place(key);
+    let damaged =
+        |detail: &str| StoreError::Damaged { what: format!("index `{place}`"), detail: detail.to_owned() };
     let bytes = remote.get(key, LIMIT)?.ok_or_else(|| damaged("it is listed and cannot be read"))?;
-    if index_id(&bytes) == id {
-        Ok(bytes)
-    } else {
-        Err(damaged("its bytes do not have the digest in its name"))
-    }
+    let index = PackIndex::parse(bytes.clone(), &place)?;
+    if index.id() == id { Ok((bytes, index)) } else { Err(damaged("it is not the index of its name")) }
 }

@@ -64,7 +64,7 @@ pub fn push(
         8,
         records,
         |id| {
-            let bytes = records::stored_bytes(local, &id)?;
+            let bytes = local.record_bytes(&id)?;
             let length = bytes.len();
             remote.put(&records::key(&id), bytes)?;
             Ok(length)

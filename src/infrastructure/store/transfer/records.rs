@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::parallel::parallel;
 use super::{Transfer, fanned};
 use crate::base::{AnyRecord, Digest, Id, Level, Sink};
-use crate::infrastructure::store::durable;
 use crate::infrastructure::store::pin;
 use crate::infrastructure::store::{Local, Pin, Remote, StoreError};
 
@@ -141,7 +140,7 @@ pub(super) fn fetch_records(
             match bytes {
                 Some(bytes) => {
                     let record = parse(remote, id, &bytes)?;
-                    store_bytes(local, &id, &bytes)?;
+                    local.put_record_bytes(&bytes)?;
                     transfer.moved(bytes.len());
                     next.extend(record.inputs);
                 }
@@ -167,26 +166,6 @@ fn verified(remote: &Remote, id: Digest) -> Result<Option<Vec<u8>>, StoreError> 
         }
     }
     Err(damaged(remote, id, "its bytes do not have the digest in its name".to_owned()))
-}
-
-/// The bytes of a record as they were stored, verified.
-pub(super) fn stored_bytes(local: &Local, id: &Digest) -> Result<Vec<u8>, StoreError> {
-    let path = local.root().join(key(id));
-    let bytes = match std::fs::read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(StoreError::Missing(*id)),
-        other => other.map_err(StoreError::io("read", &path))?,
-    };
-    if Digest::of(&bytes) == *id {
-        return Ok(bytes);
-    }
-    let detail = "its bytes do not have the digest in its name".to_owned();
-    Err(StoreError::Damaged { what: format!("record `{}`", path.display()), detail })
-}
-
-/// Stores a record as it came from elsewhere, in place of a damaged one if there is one.
-fn store_bytes(local: &Local, id: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
-    let path = local.root().join(key(id));
-    durable::replace(&local.root().join("tmp"), &path, bytes).map_err(StoreError::io("write", path))
 }
 
 fn parse(remote: &Remote, id: Digest, bytes: &[u8]) -> Result<AnyRecord, StoreError> {
