@@ -1,11 +1,14 @@
 //! A few requests at once, on plain threads.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 
 use crate::infrastructure::store::StoreError;
 
 /// Works on `items` with `workers` threads, in order of arrival, and gives the results to `done` on the calling thread.
-/// At most `workers` results wait. The first error ends it; items not yet begun are dropped.
+///
+/// After the first error no further item is begun; those under way are ended and given to `done`, so that work that was
+/// done is not forgotten. The first error is returned.
 pub(super) fn parallel<T: Send, R: Send>(
     workers: usize,
     items: impl Iterator<Item = Result<T, StoreError>> + Send,
@@ -13,16 +16,18 @@ pub(super) fn parallel<T: Send, R: Send>(
     mut done: impl FnMut(R) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let items = Mutex::new(items.fuse());
+    let stop = AtomicBool::new(false);
+    let next = || {
+        let mut items = items.lock().unwrap_or_else(PoisonError::into_inner);
+        if stop.load(Ordering::Relaxed) { None } else { items.next() }
+    };
     let (sender, receiver) = mpsc::sync_channel(workers);
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            let (items, work, sender) = (&items, &work, sender.clone());
+            let (next, work, sender) = (&next, &work, sender.clone());
             scope.spawn(move || {
-                loop {
-                    let Some(item) = items.lock().unwrap_or_else(PoisonError::into_inner).next() else {
-                        return;
-                    };
-                    // Nobody listens any more after an error.
+                // The receiver lives until all senders are gone, unless `done` panicked.
+                while let Some(item) = next() {
                     if sender.send(item.and_then(work)).is_err() {
                         return;
                     }
@@ -30,9 +35,14 @@ pub(super) fn parallel<T: Send, R: Send>(
             });
         }
         drop(sender);
-        // Dropped at the end of this block, so that workers that wait to send end.
-        let receiver = receiver;
-        receiver.iter().try_for_each(|result| done(result?))
+        let mut first = Ok(());
+        for result in receiver {
+            if let Err(error) = result.and_then(&mut done) {
+                stop.store(true, Ordering::Relaxed);
+                first = first.and(Err(error));
+            }
+        }
+        first
     })
 }
 
