@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DataError, DataSpec, Format, Parts, TableEncoding, idx_folder, image_folder, table};
+use super::{DataError, DataSpec, Format, Parts, Pointer, TableEncoding, idx_folder, image_folder, table};
 use crate::base::{Digest, Name, Sink};
-use crate::infrastructure::store::worktree::StatCache;
-use crate::infrastructure::store::{Local, Node};
+use crate::infrastructure::store::worktree::{StatCache, identify};
+use crate::infrastructure::store::{Local, Node, StoreError};
 
 /// What is to be predicted of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Dataset {
 
     /// The pointer beside the data: `data/mnist.mlp`.
     pub fn pointer(&self) -> PathBuf {
-        super::Pointer::beside(&self.path)
+        Pointer::beside(&self.path)
     }
 
     /// Loads and divides the dataset. Images are resized to `shape` (`[channels, height, width]`).
@@ -86,7 +86,19 @@ impl Dataset {
     /// Fails with `data::not-added` without a pointer, `data::missing` where nothing is checked out and `data::modified`
     /// where the data on disk differ.
     pub fn version(&self, cache: &StatCache, store: &Local, sink: &dyn Sink) -> Result<Node, DataError> {
-        let _ = (cache, store, sink);
-        todo!()
+        let name = || self.name.to_string();
+        let pointer = self.pointer();
+        if !pointer.exists() {
+            return Err(DataError::NotAdded(name()));
+        }
+        let root = Pointer::read(&pointer)?.root(store)?;
+        let now = match identify(&self.path, cache, sink) {
+            Err(StoreError::Absent(_)) => return Err(DataError::Missing(name())),
+            now => now?.root,
+        };
+        if (now.kind, now.id) != (root.kind, root.id) {
+            return Err(DataError::Modified(name()));
+        }
+        Ok(root)
     }
 }

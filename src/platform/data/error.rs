@@ -302,7 +302,7 @@ pub const EXPLAIN: &[Explain] = &[
     Explain {
         code: "data::pointer",
         text: "A `.mlp` file is not a pointer that this version can use: broken YAML, a newer format, an entry whose name could leave \
-               the folder, or entries out of order. Pointers are written by `mlp data add`; git holds earlier versions.",
+               the folder, or an entry twice. Pointers are written by `mlp data add`; git holds earlier versions.",
     },
     Explain {
         code: "data::conflict",

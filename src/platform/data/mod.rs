@@ -4,6 +4,7 @@
 mod dataset;
 pub mod digits;
 mod download;
+mod durable;
 mod encoding;
 mod error;
 mod examples;

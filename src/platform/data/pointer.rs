@@ -1,57 +1,201 @@
 //! What git holds of a dataset: `data/mnist.mlp`, a small YAML file beside the data.
+//!
+//! ```yaml
+//! mlp: 1
+//! kind: tree
+//! children:
+//! - dir: test/
+//!   id: b3:9f2c…
+//!   size: 1648877
+//! - file: README.md
+//!   id: b3:51aa…
+//!   size: 512
+//! ```
+//!
+//! The first line of a child is its name and never changes while the child lives, so that changes of two neighbours do not
+//! touch and git merges them; nothing is written that all children together decide (a root id, a total), because two
+//! changes of it always conflict. A directory of more than 256 entries, or with a name that YAML cannot show, is one `id`.
 
+mod text;
+
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::DataError;
+use serde_json::{Map, Value};
+
+use super::{DataError, durable};
 use crate::base::Digest;
-use crate::infrastructure::store::{Local, Node, Tree};
+use crate::infrastructure::store::{Local, Node, NodeKind, StoreError, Tree};
+
+/// Most children that are listed.
+const MOST_CHILDREN: usize = 256;
+/// No pointer is longer, in bytes.
+const LONGEST: u64 = 1 << 20;
 
 /// The pointer of one tracked folder or file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pointer {}
+pub struct Pointer {
+    target: Target,
+    /// Keys that a later version wrote: kept as they are.
+    extra: Map<String, Value>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Target {
+    /// A directory by its entries.
+    Children(Vec<Child>),
+    /// A file, or a directory that is not listed.
+    Whole { kind: NodeKind, size: u64, id: Digest },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Child {
+    name: String,
+    kind: NodeKind,
+    size: u64,
+    id: Digest,
+    extra: Map<String, Value>,
+}
 
 impl Pointer {
     /// Where the pointer of `path` lies: `data/mnist` -> `data/mnist.mlp`.
     pub fn beside(path: &Path) -> PathBuf {
-        let mut name = path.as_os_str().to_owned();
+        // Through the components, so that a slash at the end of `path` does not count.
+        let mut name = path.components().as_path().as_os_str().to_owned();
         name.push(".mlp");
         PathBuf::from(name)
     }
 
     /// The pointer of `root`; `tree` is the root directory (none for a file).
     pub fn new(root: &Node, tree: Option<&Tree>) -> Self {
-        let _ = (root, tree);
-        todo!()
+        let whole = || Target::Whole { kind: root.kind, size: root.size, id: root.id };
+        let target = match tree {
+            Some(tree) if tree.nodes.len() <= MOST_CHILDREN => {
+                let children: Option<Vec<Child>> = tree.nodes.iter().map(Child::of).collect();
+                children.map_or_else(whole, Target::Children)
+            }
+            _ => whole(),
+        };
+        Self { target, extra: Map::new() }
+    }
+
+    /// The pointer of a root in the store: reads the root directory.
+    pub fn of(root: &Node, store: &Local) -> Result<Self, StoreError> {
+        let tree = match root.kind {
+            NodeKind::Directory => Some(store.tree(&root.id)?),
+            _ => None,
+        };
+        Ok(Self::new(root, tree.as_ref()))
     }
 
     /// Reads the pointer file at `path`.
     pub fn read(path: &Path) -> Result<Self, DataError> {
-        let _ = path;
-        todo!()
+        let length = fs::metadata(path).map_err(DataError::io("read", path))?.len();
+        if length > LONGEST {
+            return Err(refuse(path, format!("it has {length} bytes, more than a pointer can have")));
+        }
+        let bytes = fs::read(path).map_err(DataError::io("read", path))?;
+        let text = String::from_utf8(bytes).map_err(|_| refuse(path, "it is not UTF-8"))?;
+        Self::parse(&text, path)
     }
 
     /// Reads a pointer from its text; `path` is for messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self, DataError> {
-        let _ = (text, path);
-        todo!()
+        text::parse(text, path)
     }
 
-    /// Writes the pointer file at `path`, atomically.
+    /// Writes the pointer file at `path`, atomically. Keys that a later version wrote into the pointer that is there stay.
     pub fn write(&self, path: &Path) -> Result<(), DataError> {
-        let _ = path;
-        todo!()
+        let mut pointer = self.clone();
+        if let Ok(old) = Self::read(path) {
+            pointer.keep(old);
+        }
+        let text = pointer.text();
+        if fs::read(path).is_ok_and(|old| old == text.as_bytes()) {
+            return Ok(());
+        }
+        durable::replace(path, |out| out.write_all(text.as_bytes()))
+    }
+
+    /// The pointer as text: the same for the same content.
+    pub fn text(&self) -> String {
+        text::write(self)
     }
 
     /// The root that the pointer names. After a merge of two pointers no directory with just these children may be in the
     /// store yet: then it is put there.
     pub fn root(&self, store: &Local) -> Result<Node, DataError> {
-        let _ = store;
-        todo!()
+        let root = self.node();
+        if let Target::Children(_) = &self.target
+            && !store.has(&root.id)?
+        {
+            let mut writer = store.writer()?;
+            writer.tree(&self.tree())?;
+            writer.finish()?;
+        }
+        Ok(root)
+    }
+
+    /// The root that the pointer names, by computing alone: nothing of it need be in any store.
+    pub fn node(&self) -> Node {
+        let name = Vec::new();
+        match &self.target {
+            Target::Whole { kind, size, id } => Node { name, kind: *kind, size: *size, id: *id },
+            Target::Children(_) => {
+                let tree = self.tree();
+                Node { name, kind: NodeKind::Directory, size: tree.size(), id: tree.id() }
+            }
+        }
     }
 
     /// The ids that the pointer's lines name (of its children, or its one id): what a clone without the data asks a remote
     /// for; with these in the store [`Pointer::root`] works.
     pub fn ids(&self) -> Vec<Digest> {
-        todo!()
+        match &self.target {
+            Target::Whole { id, .. } => vec![*id],
+            Target::Children(children) => children.iter().map(|child| child.id).collect(),
+        }
+    }
+
+    /// The root directory, from the listed children.
+    fn tree(&self) -> Tree {
+        let Target::Children(children) = &self.target else { return Tree::default() };
+        let node = |child: &Child| Node {
+            name: child.name.as_bytes().to_vec(),
+            kind: child.kind,
+            size: child.size,
+            id: child.id,
+        };
+        Tree { nodes: children.iter().map(node).collect() }
+    }
+
+    /// Takes over what an older pointer says beyond this version's keys.
+    fn keep(&mut self, old: Pointer) {
+        self.extra = old.extra;
+        let (Target::Children(children), Target::Children(old)) = (&mut self.target, old.target) else {
+            return;
+        };
+        for old in old.into_iter().filter(|old| !old.extra.is_empty()) {
+            if let Some(child) = children.iter_mut().find(|child| child.name == old.name) {
+                child.extra = old.extra;
+            }
+        }
     }
 }
+
+impl Child {
+    /// None if the name could not be read back.
+    fn of(node: &Node) -> Option<Self> {
+        let name = std::str::from_utf8(&node.name).ok().filter(|name| text::check_name(name).is_ok())?;
+        let Node { kind, size, id, .. } = *node;
+        Some(Self { name: name.to_owned(), kind, size, id, extra: Map::new() })
+    }
+}
+
+fn refuse(path: &Path, detail: impl Into<String>) -> DataError {
+    DataError::Pointer { path: path.display().to_string(), detail: detail.into(), label: None }
+}
+
+#[cfg(test)]
+mod tests;

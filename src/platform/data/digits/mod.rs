@@ -8,15 +8,13 @@ mod glyphs;
 mod random;
 mod render;
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
 use self::random::Random;
-use super::{DataError, Digits, idx};
+use super::{DataError, Digits, durable, idx};
 use crate::base::{Sink, Unit};
 
 /// Side of an image in pixels.
@@ -37,12 +35,13 @@ pub fn write(digits: &Digits, folder: &Path, sink: &dyn Sink) -> Result<(), Data
             sink.progress("rendering", done, Some(total), Unit::Samples);
         });
         let side = SIDE as u32;
-        let write =
-            |name: String, dimensions: &[u32], bytes: &[u8]| write_file(folder, &name, dimensions, bytes);
+        let write = |name: String, dimensions: &[u32], bytes: &[u8]| {
+            durable::replace(&folder.join(name), |out| idx::write(out, dimensions, bytes))
+        };
         write(format!("{name}-images-idx3-ubyte.gz"), &[count, side, side], &images)?;
         write(format!("{name}-labels-idx1-ubyte.gz"), &[count], &labels)?;
     }
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(DataError::io("write", folder))
+    Ok(())
 }
 
 /// Images and labels of one part.
@@ -61,21 +60,6 @@ fn render_part(seed: u64, part: u64, count: u32, progress: &(dyn Fn(u64) + Sync)
         },
     );
     (images, labels)
-}
-
-fn write_file(folder: &Path, name: &str, dimensions: &[u32], bytes: &[u8]) -> Result<(), DataError> {
-    let path = folder.join(name);
-    let written = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".mlp-").tempfile_in(folder)?;
-        let mut out = BufWriter::new(file.as_file_mut());
-        idx::write(&mut out, dimensions, bytes)?;
-        out.flush()?;
-        drop(out);
-        file.as_file().sync_all()?;
-        file.persist(&path)?;
-        Ok(())
-    };
-    written().map_err(DataError::io("write", &path))
 }
 
 #[cfg(test)]
