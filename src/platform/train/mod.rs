@@ -1,21 +1,31 @@
 //! Training and evaluating with candle: networks, optimisers, loops, checkpoints.
 
+mod augment;
+mod checkpoint;
+mod device;
 mod error;
+mod evaluate;
 mod forward;
 mod kernels;
+mod metrics;
 mod model;
 mod network;
+mod optimizer;
+mod plan;
+mod preprocess;
 mod random;
+mod schedule;
 mod settings;
 mod spec;
 mod stock;
 mod trainer;
 
 pub use error::{EXPLAIN as TRAIN_EXPLAIN, TrainError};
+pub use evaluate::{Evaluated, evaluate};
 pub use model::{Model, Prediction};
 pub use network::check;
 pub use spec::{
     AdamW, Augment, Conv2d, EarlyStop, EvaluateSpec, InputSpec, Layer, Loss, ModelSpec, Normalize, OneCycle,
     Optimizer, Schedule, Sgd, Slices, StepDecay, TrainSpec,
 };
-pub use trainer::{Control, Evaluated, Outcome, Stopped, evaluate, train};
+pub use trainer::{Control, Outcome, Stopped, train};

@@ -126,6 +126,20 @@ impl Network {
         Ok(Self { layers: resolved, tensors: resolver.tensors, input: input.to_owned(), outputs })
     }
 
+    /// Values per example that the batch normalisation with this weight averages over.
+    pub(crate) fn positions(&self, weight: usize) -> Option<usize> {
+        fn search(layers: &[Resolved], wanted: usize) -> Option<usize> {
+            layers.iter().find_map(|layer| match &layer.operation {
+                Operation::BatchNorm { weight } if *weight == wanted => {
+                    Some(layer.output[1..].iter().product())
+                }
+                Operation::Residual(inner) => search(inner, wanted),
+                _ => None,
+            })
+        }
+        search(&self.layers, weight)
+    }
+
     /// Number of trained parameters.
     pub(crate) fn parameters(&self) -> usize {
         self.layers.iter().map(|layer| layer.parameters).sum()

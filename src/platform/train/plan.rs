@@ -1,0 +1,119 @@
+//! What decides the result of a training, checked before anything begins, and its digest.
+
+use super::network::Network;
+use super::spec::Augment;
+use super::trainer::fits;
+use super::{ModelSpec, TrainError, settings};
+use crate::base::{Digest, Hasher};
+use crate::platform::data::{Examples, Inputs, Parts, Targets};
+
+/// A training that can begin.
+pub(super) struct Plan {
+    /// The network for these examples.
+    pub(super) network: Network,
+    /// Of settings and examples: a checkpoint is of the same training if it has the same.
+    pub(super) digest: Digest,
+}
+
+impl Plan {
+    /// Checks settings and examples against each other.
+    pub(super) fn of(spec: &ModelSpec, data: &Parts) -> Result<Self, TrainError> {
+        settings::check(spec)?;
+        check_examples(data)?;
+        if !fits(spec.train.loss, &data.train.targets) {
+            let detail = match data.train.targets {
+                Targets::Class(_) => "is `mse`, but what is predicted is a class: use `cross_entropy`",
+                Targets::Value(_) => "is `cross_entropy`, but what is predicted is a number: use `mse`",
+            };
+            return Err(TrainError::setting("train.loss", detail));
+        }
+        let moved = |augment: &Augment| !matches!(augment, Augment::Noise(_));
+        if data.train.shape.len() != 3 && spec.train.augment.iter().any(moved) {
+            return Err(TrainError::setting("train.augment", "can shift and rotate images only"));
+        }
+        if let Some(early) = &spec.train.early_stop {
+            let classes = !data.classes.is_empty();
+            let needs_val = early.metric.starts_with("val.");
+            if needs_val && data.val.is_empty() {
+                let detail = format!("is `{}`, but there are no validation examples", early.metric);
+                return Err(TrainError::setting("train.early_stop.metric", detail));
+            }
+            if (early.metric == "val.accuracy" && !classes) || (early.metric == "val.rmse" && classes) {
+                let detail = format!("is `{}`, which this model does not have; use `val.loss`", early.metric);
+                return Err(TrainError::setting("train.early_stop.metric", detail));
+            }
+        }
+        let outputs = data.classes.len().max(1);
+        let network = Network::resolve(&spec.network, &data.train.shape, outputs)?;
+        Ok(Self { network, digest: digest(spec, data)? })
+    }
+}
+
+fn check_examples(data: &Parts) -> Result<(), TrainError> {
+    let fail = |detail: String| Err(TrainError::Data(detail));
+    if data.train.is_empty() {
+        return fail("the training part is empty".to_owned());
+    }
+    for (name, part) in [("train", &data.train), ("val", &data.val)] {
+        if part.is_empty() {
+            continue;
+        }
+        if part.shape != data.train.shape {
+            return fail(format!("`{name}` has the shape {:?}, `train` {:?}", part.shape, data.train.shape));
+        }
+        let length = part.shape.iter().product::<usize>();
+        let (values, finite) = match &part.inputs {
+            Inputs::U8(values) => (values.len(), true),
+            Inputs::F32(values) => (values.len(), values.iter().all(|value| value.is_finite())),
+        };
+        if !finite {
+            return fail(format!("an input in `{name}` is not a finite number"));
+        }
+        let (targets, good) = match &part.targets {
+            Targets::Class(classes) => {
+                (classes.len(), classes.iter().all(|&class| (class as usize) < data.classes.len()))
+            }
+            Targets::Value(numbers) => {
+                let classless = data.classes.is_empty();
+                (numbers.len(), classless && numbers.iter().all(|number| number.is_finite()))
+            }
+        };
+        if !good {
+            return fail(format!("a target in `{name}` is no known class or no finite number"));
+        }
+        if values != part.len() * length || targets != part.len() || part.len() > u32::MAX as usize {
+            return fail(format!("`{name}` does not hold as many inputs and targets as it says"));
+        }
+        let kinds = |part: &Examples| {
+            (matches!(part.inputs, Inputs::U8(_)), matches!(part.targets, Targets::Class(_)))
+        };
+        if kinds(part) != kinds(&data.train) {
+            return fail(format!("`{name}` holds another kind of values than `train`"));
+        }
+    }
+    Ok(())
+}
+
+/// What decides the weights: the settings of input, network and training, and the examples in their order.
+fn digest(spec: &ModelSpec, data: &Parts) -> Result<Digest, TrainError> {
+    let settings = (&spec.input, &spec.network, &spec.train, &data.classes, &data.train.shape);
+    let settings = serde_json::to_vec(&settings).map_err(|error| TrainError::Data(error.to_string()))?;
+    let mut hasher = Hasher::new();
+    hasher.update(b"mlp training 1\0").update(&(settings.len() as u64).to_le_bytes()).update(&settings);
+    for part in [&data.train, &data.val] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        // Keys are digests of the inputs.
+        part.keys.iter().for_each(|key| {
+            hasher.update(&key.to_le_bytes());
+        });
+        match &part.targets {
+            Targets::Class(classes) => classes.iter().for_each(|class| {
+                hasher.update(&class.to_le_bytes());
+            }),
+            Targets::Value(numbers) => numbers.iter().for_each(|number| {
+                hasher.update(&number.to_le_bytes());
+            }),
+        }
+    }
+    Ok(hasher.finish())
+}

@@ -1,0 +1,212 @@
+//! From stored examples to the tensors a network eats: the same code for training, evaluation and serving.
+
+use candle_core::{Device, Result, Tensor};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use super::augment::{ImageShape, augment};
+use super::random::{Purpose, Stream};
+use super::spec::{Augment, InputSpec};
+use crate::platform::data::{Examples, Inputs, Targets};
+
+/// `(x / 255 - mean) / std` for pixels, `(x - mean) / std` for other numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Normalization {
+    /// Whether inputs are pixels from 0 to 255.
+    pub(super) pixels: bool,
+    /// One mean for all values, or one per column.
+    pub(super) mean: Vec<f32>,
+    /// One deviation for all values, or one per column; over 0.
+    pub(super) std: Vec<f32>,
+}
+
+impl Normalization {
+    /// What the settings say or, if they say nothing, mean and deviation of the training examples: by column for tables,
+    /// over all values for everything else.
+    pub(super) fn fit(spec: &InputSpec, examples: &Examples) -> std::result::Result<Self, TrainError> {
+        let pixels = matches!(examples.inputs, Inputs::U8(_));
+        if let Some(normalize) = spec.normalize {
+            return Ok(Self { pixels, mean: vec![normalize.mean], std: vec![normalize.std] });
+        }
+        let columns = if examples.shape.len() == 1 && !pixels { examples.shape[0] } else { 1 };
+        let (mean, std) = match &examples.inputs {
+            Inputs::U8(values) => moments(values, columns, |&value| f64::from(value) / 255.0),
+            Inputs::F32(values) => moments(values, columns, |&value| f64::from(value)),
+        };
+        if mean.iter().chain(&std).any(|value| !value.is_finite()) {
+            return Err(TrainError::Data("an input is not a finite number".to_owned()));
+        }
+        Ok(Self { pixels, mean, std })
+    }
+
+    /// Whether it can be applied to inputs of this shape.
+    pub(super) fn fits(&self, shape: &[usize]) -> bool {
+        let length = self.mean.len();
+        let finite = self.mean.iter().chain(&self.std).all(|value| value.is_finite());
+        finite
+            && length == self.std.len()
+            && self.std.iter().all(|&std| std > 0.0)
+            && (length == 1 || length == shape.iter().product::<usize>())
+    }
+
+    /// Example `index` of `inputs`, normalised, into `out`.
+    pub(super) fn apply(&self, inputs: &Inputs, index: usize, out: &mut [f32]) {
+        let at = index * out.len()..(index + 1) * out.len();
+        let scale = if self.pixels { 1.0 / 255.0 } else { 1.0 };
+        match inputs {
+            Inputs::U8(values) => self.values(values[at].iter().map(|&value| f32::from(value) * scale), out),
+            Inputs::F32(values) => self.values(values[at].iter().map(|&value| value * scale), out),
+        }
+    }
+
+    fn values(&self, values: impl Iterator<Item = f32>, out: &mut [f32]) {
+        if let ([mean], [std]) = (&self.mean[..], &self.std[..]) {
+            let factor = 1.0 / std;
+            out.iter_mut().zip(values).for_each(|(out, value)| *out = (value - mean) * factor);
+        } else {
+            let columns = self.mean.iter().zip(&self.std);
+            for ((out, value), (mean, std)) in out.iter_mut().zip(values).zip(columns) {
+                *out = (value - mean) / std;
+            }
+        }
+    }
+
+    /// What a black pixel becomes.
+    fn background(&self) -> f32 {
+        -self.mean[0] / self.std[0]
+    }
+}
+
+/// Mean and deviation of each column; a column without deviation gets 1.
+fn moments<T>(values: &[T], columns: usize, number: impl Fn(&T) -> f64) -> (Vec<f32>, Vec<f32>) {
+    let rows = (values.len() / columns.max(1)).max(1) as f64;
+    let mut mean = vec![0_f64; columns];
+    for row in values.chunks(columns) {
+        mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += number(value));
+    }
+    mean.iter_mut().for_each(|mean| *mean /= rows);
+    let mut variance = vec![0_f64; columns];
+    for row in values.chunks(columns) {
+        for ((variance, mean), value) in variance.iter_mut().zip(&mean).zip(row) {
+            *variance += (number(value) - mean).powi(2);
+        }
+    }
+    let deviation = variance.iter().map(|variance| match (variance / rows).sqrt() as f32 {
+        std if std < 1e-6 => 1.0,
+        std => std,
+    });
+    let deviation = deviation.collect();
+    (mean.into_iter().map(|mean| mean as f32).collect(), deviation)
+}
+
+/// Mean and deviation of the numbers to be predicted: networks learn them standardised, whatever their unit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct TargetScale {
+    pub(super) mean: f32,
+    pub(super) std: f32,
+}
+
+impl TargetScale {
+    /// Of these numbers.
+    pub(super) fn fit(values: &[f32]) -> Self {
+        let (mean, std) = moments(values, 1, |&value| f64::from(value));
+        Self { mean: mean[0], std: std[0] }
+    }
+}
+
+/// The targets of some examples, as a loss takes them.
+#[derive(Clone, Debug)]
+pub(super) enum BatchTargets {
+    /// Class indices.
+    Classes(Vec<u32>),
+    /// Standardised numbers.
+    Numbers(Vec<f32>),
+}
+
+/// How training batches are changed.
+#[derive(Clone, Copy)]
+pub(super) struct Augmentation<'a> {
+    pub(super) changes: &'a [Augment],
+    pub(super) seed: u64,
+    pub(super) epoch: u64,
+}
+
+/// The examples at `order` as one tensor `[order.len(), ...shape]`, normalised and, if wanted, augmented.
+pub(super) fn inputs(
+    normalization: &Normalization,
+    shape: &[usize],
+    source: &Inputs,
+    order: &[u32],
+    augmentation: Option<Augmentation<'_>>,
+    device: &Device,
+) -> Result<Tensor> {
+    let length: usize = shape.iter().product();
+    let image = match *shape {
+        [channels, height, width] => ImageShape { channels, height, width },
+        _ => ImageShape { channels: 1, height: 1, width: length },
+    };
+    let background = [normalization.background()];
+    let fill = |(out, &index): (&mut [f32], &u32)| {
+        normalization.apply(source, index as usize, out);
+        if let Some(Augmentation { changes, seed, epoch }) = augmentation {
+            let mut random = Stream::new(seed, Purpose::Augment, &[epoch, u64::from(index)]);
+            augment(changes, &mut random, image, &background, out);
+        }
+    };
+    let mut values = vec![0_f32; order.len() * length];
+    // Copying is not worth waking threads for; augmentation is.
+    if augmentation.is_some_and(|augmentation| !augmentation.changes.is_empty()) {
+        values.par_chunks_mut(length).zip(order).for_each(fill);
+    } else {
+        values.chunks_mut(length).zip(order).for_each(fill);
+    }
+    let mut dimensions = vec![order.len()];
+    dimensions.extend_from_slice(shape);
+    Tensor::from_vec(values, dimensions, device)
+}
+
+/// The targets at `order`.
+pub(super) fn targets(source: &Targets, order: &[u32], scale: Option<TargetScale>) -> BatchTargets {
+    match source {
+        Targets::Class(classes) => {
+            BatchTargets::Classes(order.iter().map(|&index| classes[index as usize]).collect())
+        }
+        Targets::Value(values) => {
+            let TargetScale { mean, std } = scale.unwrap_or(TargetScale { mean: 0.0, std: 1.0 });
+            BatchTargets::Numbers(order.iter().map(|&index| (values[index as usize] - mean) / std).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn tables_are_standardised_by_column_and_a_constant_column_becomes_zero() {
+        let values = vec![1.0, 10.0, 7.0, 3.0, 30.0, 7.0];
+        let examples = Examples {
+            shape: vec![3],
+            inputs: Inputs::F32(Arc::new(values)),
+            keys: Arc::new(vec![0, 1]),
+            ..Examples::default()
+        };
+        let normalization = Normalization::fit(&InputSpec::default(), &examples).expect("fits");
+        assert_eq!(normalization.mean, [2.0, 20.0, 7.0]);
+        let x = inputs(&normalization, &[3], &examples.inputs, &[1, 0], None, &Device::Cpu).expect("a batch");
+        assert_eq!(x.to_vec2::<f32>().expect("values"), [[1.0, 1.0, 0.0], [-1.0, -1.0, 0.0]]);
+    }
+
+    #[test]
+    fn pixels_given_as_bytes_and_as_numbers_are_the_same() {
+        let normalization = Normalization { pixels: true, mean: vec![0.5], std: vec![0.25] };
+        let (mut bytes, mut numbers) = ([0_f32; 2], [0_f32; 2]);
+        normalization.apply(&Inputs::U8(Arc::new(vec![0, 255])), 0, &mut bytes);
+        normalization.apply(&Inputs::F32(Arc::new(vec![0.0, 255.0])), 0, &mut numbers);
+        assert_eq!(bytes, [-2.0, 2.0]);
+        assert_eq!(bytes, numbers);
+    }
+}

@@ -1,0 +1,370 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::base::Null;
+use crate::platform::data::Inputs;
+use crate::platform::train::{Model, evaluate};
+
+/// Two kinds of 8x8 images: a bright square in the upper left or in the lower right, with noise.
+fn images(count: usize) -> Parts {
+    let examples = |first: u64, count: usize| {
+        let mut random = Stream::new(first, Purpose::Weights, &[]);
+        let (mut pixels, mut classes) = (Vec::new(), Vec::new());
+        for index in 0..count {
+            let class = index % 2;
+            for pixel in 0..64 {
+                let inside = (pixel / 8 / 4 == class) && (pixel % 8 / 4 == class);
+                pixels.push((random.below(150) + if inside { 70 } else { 0 }) as u8);
+            }
+            classes.push(class as u32);
+        }
+        Examples {
+            shape: vec![1, 8, 8],
+            inputs: Inputs::U8(Arc::new(pixels)),
+            targets: Targets::Class(Arc::new(classes)),
+            keys: Arc::new((first..first + count as u64).collect()),
+            ..Examples::default()
+        }
+    };
+    Parts {
+        classes: vec!["left".to_owned(), "right".to_owned()],
+        train: examples(0, count),
+        val: examples(1_000_000, count / 4),
+        test: examples(2_000_000, count / 4),
+        ..Parts::default()
+    }
+}
+
+/// `y = 3 a - 2 b + 500` from columns of very different scales.
+fn table() -> Parts {
+    let mut random = Stream::new(3, Purpose::Weights, &[]);
+    let (mut values, mut numbers) = (Vec::new(), Vec::new());
+    for _ in 0..400 {
+        let (a, b) = (1000.0 * random.uniform(), 0.01 * random.uniform());
+        values.extend([a, b]);
+        numbers.push(3.0 * a - 20_000.0 * b + 500.0);
+    }
+    let examples = Examples {
+        shape: vec![2],
+        inputs: Inputs::F32(Arc::new(values)),
+        targets: Targets::Value(Arc::new(numbers)),
+        keys: Arc::new((0..400).collect()),
+        ..Examples::default()
+    };
+    Parts {
+        columns: vec!["a".to_owned(), "b".to_owned()],
+        train: examples.clone(),
+        val: examples.clone(),
+        test: examples,
+        ..Parts::default()
+    }
+}
+
+fn spec(train: &str) -> ModelSpec {
+    let yaml = format!(
+        "
+data: images
+network:
+  - conv2d: {{out: 4, kernel: 3, padding: 1}}
+  - relu
+  - max_pool2d: 2
+  - dropout: 0.2
+  - residual: [batch_norm, {{conv2d: {{out: 4, kernel: 3, padding: 1}}}}, gelu]
+  - flatten
+  - linear: 16
+  - relu
+  - dropout: 0.3
+  - linear: 2
+train: {train}
+"
+    );
+    serde_yaml::from_str(&yaml).expect("a model")
+}
+
+const TRAIN: &str = "{epochs: 3, batch_size: 24, seed: 7, optimizer: {adamw: {lr: 0.01}}, schedule: {one_cycle: {max_lr: 0.02}}, \
+                     augment: [{shift: 1}, {rotate: 5}, {noise: 0.05}]}";
+
+struct Run {
+    folder: tempfile::TempDir,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    fn checkpoints(&self) -> PathBuf {
+        self.folder.path().join("checkpoints")
+    }
+
+    fn train(&self, spec: &ModelSpec, data: &Parts, stop_after: usize) -> Result<Outcome, TrainError> {
+        self.train_into(spec, data, stop_after, &Null)
+    }
+
+    /// Stops when `Control::stop` has been asked `stop_after` times.
+    fn train_into(
+        &self,
+        spec: &ModelSpec,
+        data: &Parts,
+        stop_after: usize,
+        sink: &dyn Sink,
+    ) -> Result<Outcome, TrainError> {
+        let asked = AtomicUsize::new(0);
+        let stop = || asked.fetch_add(1, Ordering::Relaxed) >= stop_after;
+        let control = Control { stop: &stop, fence: &|| true };
+        train(spec, data, &self.checkpoints(), &self.folder.path().join("out"), &control, sink)
+    }
+
+    fn model(&self) -> Model {
+        Model::load(&self.folder.path().join("out/model")).expect("a model")
+    }
+}
+
+/// The weights after an unbroken run.
+fn unbroken(spec: &ModelSpec, data: &Parts) -> Digest {
+    let run = Run::new();
+    assert_eq!(run.train(spec, data, usize::MAX).expect("trains").stopped, Stopped::Finished);
+    run.model().digest
+}
+
+#[test]
+fn the_weights_are_the_same_with_one_two_and_four_threads() {
+    let (spec, data) = (spec(TRAIN), images(200));
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(|| unbroken(&spec, &data))
+    };
+    let one = with(1);
+    assert_eq!(one, with(2));
+    assert_eq!(one, with(4));
+    let mut other = spec.clone();
+    other.train.seed += 1;
+    assert_ne!(one, unbroken(&other, &data), "the seed decides nothing");
+}
+
+#[test]
+fn large_layers_are_the_same_with_one_two_and_four_threads() {
+    let yaml = "{data: d, network: [flatten, {linear: 1100}, relu, {linear: 70}, tanh, batch_norm, {linear: 2}], \
+                train: {epochs: 1, batch_size: 130, optimizer: {sgd: {lr: 0.1, momentum: 0.9, weight_decay: 0.001}}}}";
+    let spec: ModelSpec = serde_yaml::from_str(yaml).expect("a model");
+    let data = images(300);
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(|| unbroken(&spec, &data))
+    };
+    assert_eq!(with(1), with(2));
+    assert_eq!(with(1), with(4));
+}
+
+#[test]
+fn a_training_interrupted_anywhere_ends_with_the_weights_of_an_unbroken_one() {
+    let (spec, data) = (spec(TRAIN), images(200));
+    let wanted = unbroken(&spec, &data);
+    let per_epoch = 200_usize.div_ceil(24);
+    for pieces in [&[1][..], &[per_epoch - 1], &[per_epoch], &[per_epoch + 1], &[2, 3, 0, 7, 1]] {
+        let run = Run::new();
+        for &piece in pieces {
+            let outcome = run.train(&spec, &data, piece).expect("trains");
+            assert_eq!(outcome.stopped, Stopped::Interrupted);
+            assert!(outcome.model.is_none());
+        }
+        assert_eq!(run.train(&spec, &data, usize::MAX).expect("trains").stopped, Stopped::Finished);
+        assert_eq!(run.model().digest, wanted, "interrupted after {pieces:?}");
+    }
+}
+
+#[test]
+fn sgd_with_momentum_resumes_exactly_too() {
+    let spec = spec(
+        "{epochs: 2, batch_size: 30, optimizer: {sgd: {lr: 0.02, momentum: 0.9, weight_decay: 0.01}}, schedule: cosine}",
+    );
+    let data = images(120);
+    let run = Run::new();
+    run.train(&spec, &data, 5).expect("trains");
+    run.train(&spec, &data, usize::MAX).expect("trains");
+    assert_eq!(run.model().digest, unbroken(&spec, &data));
+}
+
+#[test]
+fn a_resume_after_a_damaged_checkpoint_still_ends_with_the_same_weights() {
+    let (spec, data) = (spec(TRAIN), images(200));
+    let run = Run::new();
+    run.train(&spec, &data, 20).expect("trains");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(run.checkpoints())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    files.sort();
+    std::fs::write(files.last().expect("a checkpoint"), b"not a checkpoint").expect("writes");
+    run.train(&spec, &data, usize::MAX).expect("trains");
+    assert_eq!(run.model().digest, unbroken(&spec, &data));
+}
+
+#[test]
+fn a_changed_setting_starts_anew() {
+    let data = images(100);
+    let run = Run::new();
+    run.train(&spec(TRAIN), &data, 3).expect("trains");
+    let other = spec("{epochs: 1, batch_size: 24, seed: 8}");
+    run.train(&other, &data, usize::MAX).expect("trains");
+    assert_eq!(run.model().digest, unbroken(&other, &data));
+}
+
+#[test]
+fn a_network_learns_and_its_model_says_the_same_as_the_training() {
+    let data = images(400);
+    let run = Run::new();
+    let outcome =
+        run.train(&spec(&TRAIN.replace("epochs: 3", "epochs: 8")), &data, usize::MAX).expect("trains");
+    let accuracy = outcome.metrics["val.accuracy"];
+    assert!(accuracy > 0.9, "{accuracy}");
+    let evaluated = evaluate(&run.model(), &spec(TRAIN), &data.val, &Null).expect("evaluates");
+    assert!((evaluated.metrics["accuracy"].value - accuracy).abs() < 1e-12);
+    assert!((evaluated.metrics["log_loss"].value - outcome.metrics["val.loss"]).abs() < 1e-5);
+    assert_eq!(evaluated.predictions.len(), data.val.len());
+    assert_eq!(evaluated.predictions[1].truth.as_deref(), Some("right"));
+    let confusion = evaluated.confusion.expect("a classifier");
+    let right = confusion.counts[0][0] + confusion.counts[1][1];
+    assert_eq!(right as f64 / data.val.len() as f64, evaluated.metrics["accuracy"].value);
+}
+
+#[test]
+fn slices_by_label_are_the_rows_of_the_confusion_matrix() {
+    let data = images(100);
+    let run = Run::new();
+    let mut spec = spec("{epochs: 1}");
+    spec.evaluate.slices = Some(crate::platform::train::Slices { by: "label".to_owned() });
+    run.train(&spec, &data, usize::MAX).expect("trains");
+    let evaluated = evaluate(&run.model(), &spec, &data.test, &Null).expect("evaluates");
+    let confusion = evaluated.confusion.expect("a classifier");
+    assert_eq!(evaluated.slices.len(), 2);
+    for (index, slice) in evaluated.slices.iter().enumerate() {
+        assert_eq!((slice.by.as_str(), &slice.value), ("label", &confusion.labels[index]));
+        let row = &confusion.counts[index];
+        assert_eq!(slice.examples, row.iter().sum::<u64>());
+        assert_eq!(slice.metrics["accuracy"].value, row[index] as f64 / slice.examples as f64);
+    }
+    spec.evaluate.slices = Some(crate::platform::train::Slices { by: "colour".to_owned() });
+    let error = evaluate(&run.model(), &spec, &data.test, &Null).expect_err("no such column");
+    assert!(error.to_string().contains("`evaluate.slices.by`"), "{error}");
+}
+
+#[test]
+fn a_regression_learns_numbers_of_any_scale() {
+    let yaml = "{data: t, network: [{linear: 16}, tanh, {linear: 1}], evaluate: {metrics: [rmse], slices: {by: a}}, \
+                train: {loss: mse, epochs: 60, batch_size: 20, optimizer: {adamw: {lr: 0.01}}, schedule: cosine}}";
+    let spec: ModelSpec = serde_yaml::from_str(yaml).expect("a model");
+    let data = table();
+    let run = Run::new();
+    let outcome = run.train(&spec, &data, usize::MAX).expect("trains");
+    let model = run.model();
+    let evaluated = evaluate(&model, &spec, &data.test, &Null).expect("evaluates");
+    assert!(evaluated.metrics["r2"].value > 0.99, "{:?}", evaluated.metrics);
+    let rmse = evaluated.metrics["rmse"];
+    assert!((rmse.value - outcome.metrics["val.rmse"]).abs() < 1e-3 * rmse.value);
+    assert!(rmse.lower < rmse.value && rmse.value < rmse.upper);
+    assert_eq!(evaluated.slices.len(), 4);
+    assert!(evaluated.confusion.is_none() && evaluated.predictions[0].label.is_none());
+}
+
+#[test]
+fn a_training_that_diverges_says_where_and_keeps_the_last_checkpoint() {
+    let data = images(200);
+    let run = Run::new();
+    let diverging = spec("{epochs: 3, batch_size: 50, optimizer: {sgd: {lr: 1.0e30}}}");
+    let error = run.train(&diverging, &data, usize::MAX).expect_err("diverges").to_string();
+    assert!(error.contains("at step 2 of epoch 1"), "{error}");
+    assert!(!run.folder.path().join("out/model").exists());
+}
+
+#[test]
+fn early_stopping_keeps_the_best_weights() {
+    let data = images(60);
+    let run = Run::new();
+    // Labels that say nothing about the images: validation soon gets worse.
+    let mut data = data;
+    let mut random = Stream::new(1, Purpose::Weights, &[1]);
+    data.train.targets = Targets::Class(Arc::new((0..60).map(|_| random.below(2) as u32).collect()));
+    let spec = spec(
+        "{epochs: 200, batch_size: 20, optimizer: {adamw: {lr: 0.01}}, early_stop: {metric: val.loss, patience: 4}}",
+    );
+    let outcome = run.train(&spec, &data, usize::MAX).expect("trains");
+    assert_eq!(outcome.stopped, Stopped::Finished);
+    let evaluated = evaluate(&run.model(), &spec, &data.val, &Null).expect("evaluates");
+    assert!((evaluated.metrics["log_loss"].value - outcome.metrics["val.loss"]).abs() < 1e-5);
+    // And it did stop early, with the best four epochs before the end.
+    let (checkpoints, newest) =
+        Checkpoints::open(&run.checkpoints(), plan::Plan::of(&spec, &data).expect("a plan").digest, &Null)
+            .expect("opens");
+    let (position, _) = newest.expect("a checkpoint");
+    let best = position.best.expect("a best");
+    assert!(position.stopped && position.epoch < 200);
+    assert_eq!(best.epoch + 4, position.epoch);
+    assert!(checkpoints.at(best.step).is_some());
+}
+
+#[test]
+fn a_fenced_training_writes_nothing() {
+    let run = Run::new();
+    let control = Control { stop: &|| false, fence: &|| false };
+    let out = run.folder.path().join("out");
+    let outcome = train(&spec(TRAIN), &images(50), &run.checkpoints(), &out, &control, &Null).expect("runs");
+    assert_eq!(outcome.stopped, Stopped::Fenced);
+    assert!(!out.exists());
+    assert_eq!(std::fs::read_dir(run.checkpoints()).expect("a folder").count(), 0);
+}
+
+#[test]
+fn settings_and_examples_that_do_not_go_together_are_refused() {
+    let data = images(50);
+    let refusal = |spec: &ModelSpec, data: &Parts| {
+        let run = Run::new();
+        run.train(spec, data, usize::MAX).expect_err("does not go").to_string()
+    };
+    assert!(refusal(&spec("{loss: mse}"), &data).contains("use `cross_entropy`"));
+    assert!(refusal(&spec("{loss: cross_entropy}"), &table()).contains("use `mse`"));
+    let mut empty = data.clone();
+    empty.train = Examples { shape: data.train.shape.clone(), ..Examples::default() };
+    assert!(refusal(&spec("{}"), &empty).contains("training part is empty"));
+    let mut wild = data.clone();
+    wild.train.targets = Targets::Class(Arc::new(vec![9; 50]));
+    assert!(refusal(&spec("{}"), &wild).contains("no known class"));
+    let mut without = data;
+    without.val = Examples::default();
+    let text = refusal(&spec("{early_stop: {metric: val.loss, patience: 1}}"), &without);
+    assert!(text.contains("no validation examples"), "{text}");
+}
+
+#[test]
+fn the_events_tell_progress_and_metrics_of_every_epoch() {
+    struct Keep(Mutex<Vec<Event>>);
+    impl Sink for Keep {
+        fn emit(&self, event: &Event) {
+            self.0.lock().expect("a lock").push(event.clone());
+        }
+    }
+    let keep = Keep(Mutex::default());
+    Run::new().train_into(&spec(TRAIN), &images(100), usize::MAX, &keep).expect("trains");
+    let events = keep.0.into_inner().expect("a lock");
+    let metrics: Vec<(String, Option<u64>)> = events
+        .iter()
+        .filter_map(|event| match &event.what {
+            What::Metric(metric) => Some((metric.name.clone(), metric.epoch)),
+            _ => None,
+        })
+        .collect();
+    for name in ["train.loss", "train.accuracy", "val.loss", "val.accuracy", "samples_per_second", "lr"] {
+        for epoch in 1..=3 {
+            assert!(metrics.contains(&(name.to_owned(), Some(epoch))), "{name} of epoch {epoch}");
+        }
+    }
+    let ends = events.iter().filter(|event| match &event.what {
+        What::Progress(progress) => {
+            progress.done == 100 && progress.total == Some(100) && progress.unit == Unit::Samples
+        }
+        _ => false,
+    });
+    assert_eq!(ends.count(), 3);
+    assert!(events.iter().any(|event| matches!(&event.what, What::Progress(p) if p.task == "epoch 3/3")));
+}
