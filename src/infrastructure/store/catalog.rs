@@ -82,6 +82,11 @@ impl Catalog {
         packs
     }
 
+    /// Whether anything of a pack was set aside.
+    pub(super) fn is_damaged(&self, pack: &Digest) -> bool {
+        self.set_aside.iter().any(|(damaged, _)| damaged == pack)
+    }
+
     fn is_set_aside(&self, location: &Location) -> bool {
         self.set_aside.contains(&(location.pack, None))
             || self.set_aside.contains(&(location.pack, Some(location.entry.offset)))

@@ -5,7 +5,7 @@
 //! ```
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -341,6 +341,22 @@ impl Local {
         let bad = self.root.join("bad");
         files::make_dir(&bad)?;
         files::replace(&bad.join(bad_name(pack, offset)), bytes)?;
+        self.reload().map(drop)
+    }
+
+    /// A pack was written anew under the name of one that was damaged: what was set aside of it counts again.
+    pub(super) fn forget_damage(&self, pack: &Digest) -> Result<(), StoreError> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(pack);
+        if !self.catalog()?.is_damaged(pack) {
+            return Ok(());
+        }
+        let bad = self.root.join("bad");
+        for name in super::catalog::names(&bad)? {
+            if name.split_once('.').is_some_and(|(hex, place)| hex == pack.hex() && place != "record") {
+                let path = bad.join(name);
+                fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+            }
+        }
         self.reload().map(drop)
     }
 

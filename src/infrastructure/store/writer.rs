@@ -274,7 +274,8 @@ impl Local {
 
 /// Writes a pack under its name and makes its bytes durable; the name is durable when its folder was synced.
 fn save_pack(store: &Local, pack: &Pack) -> Result<(), StoreError> {
-    files::replace(&store.pack_path(&pack.id), &pack.bytes)
+    files::replace(&store.pack_path(&pack.id), &pack.bytes)?;
+    store.forget_damage(&pack.id)
 }
 
 /// Writes an index of `packs` (more than one if there are very many) durably; returns the ids.

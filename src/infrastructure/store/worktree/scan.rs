@@ -15,6 +15,9 @@ use super::names;
 use super::stat::Stat;
 use crate::base::{Digest, Level, Sink};
 
+/// Folders nest at most this deep below a root: a checkout keeps one folder open per level.
+pub(super) const DEEPEST: usize = 128;
+
 /// One folder as found on disk, entries sorted by name.
 pub(super) struct Folder {
     /// Absolute path.
@@ -89,6 +92,12 @@ impl Folder {
         &mut self.entries[at]
     }
 
+    /// Drops the entries for which `keep` says no.
+    pub(super) fn retain(&mut self, keep: impl Fn(&[u8], &Entry) -> bool) {
+        let names = &self.names;
+        self.entries.retain(|entry| keep(&names[entry.start as usize..][..usize::from(entry.length)], entry));
+    }
+
     /// Fills in what the cache knows.
     pub(super) fn recall(&mut self, cache: &Contents) {
         let group = cache.group(&self.path);
@@ -102,7 +111,8 @@ impl Folder {
             {
                 entry.tracked = tracked.then_some(*id);
                 if !racy && *stat == entry.stat && entry.kind != NodeKind::Directory {
-                    entry.id = Some(*id);
+                    // Links are read again, which costs as little: what is allowed depends on the root.
+                    entry.id = (entry.kind != NodeKind::Link).then_some(*id);
                     entry.cached = true;
                 }
             }
@@ -134,6 +144,12 @@ impl Scan {
                     Ok((folder, ignore))
                 })
                 .collect::<Result<Vec<_>, StoreError>>()?;
+            if let Some((folder, _)) = listed.first()
+                && folder.depth > DEEPEST
+            {
+                let path = names::shown(&folder.path);
+                return Err(StoreError::Name { path, reason: "its folders nest too deep" });
+            }
             // Children get the positions after all folders of this level.
             let first_child = scan.folders.len() + listed.len();
             level = Vec::new();

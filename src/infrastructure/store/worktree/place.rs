@@ -1,0 +1,119 @@
+//! Writing one file or link of a checkout: under a temporary name, then renamed over what is there.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::super::{Local, Node, NodeKind, ObjectKind, StoreError, WHOLE_FILE_LIMIT};
+use super::names;
+use super::scan::path_buf;
+use super::stat::Stat;
+use crate::base::Id;
+
+/// An open folder that files are written into.
+pub(super) struct Place<'a> {
+    pub(super) store: &'a Local,
+    pub(super) dir: &'a OwnedFd,
+    /// Its path, for messages.
+    pub(super) path: &'a [u8],
+    /// Folders between it and the root.
+    pub(super) depth: usize,
+}
+
+impl Place<'_> {
+    /// Writes a file or link; returns its stat under its final name.
+    pub(super) fn put(&self, node: &Node) -> Result<Stat, StoreError> {
+        let temporary = [names::TEMPORARY, Id::new().to_string().as_bytes()].concat();
+        let result = self.write(node, &temporary).and_then(|()| {
+            let failed = |error: Errno| StoreError::io("write", self.path_of(node))(error.into());
+            rustix::fs::renameat(self.dir, temporary.as_slice(), self.dir, node.name.as_slice())
+                .map_err(failed)?;
+            // Renaming changes the time of the last status change: look only now.
+            rustix::fs::statat(self.dir, node.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)
+        });
+        if result.is_err() {
+            let _ = rustix::fs::unlinkat(self.dir, temporary.as_slice(), AtFlags::empty());
+        }
+        result.map(|stat| Stat::of(&stat))
+    }
+
+    fn write(&self, node: &Node, temporary: &[u8]) -> Result<(), StoreError> {
+        let io = |error: std::io::Error| StoreError::io("write", self.path_of(node))(error);
+        if node.kind == NodeKind::Link {
+            let (_, target) = self.store.object(&node.id).map_err(|error| self.needed_for(node, error))?;
+            if !names::link_stays_inside(&target, self.depth) {
+                let path = names::join(self.path, &node.name);
+                return Err(StoreError::Link { path: names::shown(&path), target: names::shown(&target) });
+            }
+            return rustix::fs::symlinkat(target.as_slice(), self.dir, temporary)
+                .map_err(|error| io(error.into()));
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = if node.kind == NodeKind::Executable { 0o777 } else { 0o666 };
+        let file = rustix::fs::openat(self.dir, temporary, flags, Mode::from_raw_mode(mode));
+        let mut file = File::from(file.map_err(|error| io(error.into()))?);
+        let lying = || {
+            let tree = names::shown(self.path);
+            StoreError::damaged(format!("the tree of `{tree}`"), "it says another size than the file has")
+        };
+        if node.size <= WHOLE_FILE_LIMIT {
+            let (kind, bytes) = self.store.object(&node.id).map_err(|error| self.needed_for(node, error))?;
+            if kind != ObjectKind::Blob || bytes.len() as u64 != node.size {
+                return Err(lying());
+            }
+            return file.write_all(&bytes).map_err(io);
+        }
+        let recipe = self.store.recipe(&node.id).map_err(|error| self.needed_for(node, error))?;
+        if recipe.is_none_or(|recipe| recipe.size() != node.size) {
+            return Err(lying());
+        }
+        // An error of the output names no file: put the right one in.
+        match self.store.copy(&node.id, &mut file) {
+            Ok(_) => Ok(()),
+            Err(StoreError::Io { action: "write", source, .. }) => Err(io(source)),
+            Err(error) => Err(self.needed_for(node, error)),
+        }
+    }
+
+    /// Says which file a damaged object was needed for.
+    fn needed_for(&self, node: &Node, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Damaged { what, detail } => {
+                let path = names::shown(&names::join(self.path, &node.name));
+                StoreError::Damaged { what, detail: format!("{detail} (needed for `{path}`)") }
+            }
+            error => error,
+        }
+    }
+
+    fn path_of(&self, node: &Node) -> PathBuf {
+        path_buf(&names::join(self.path, &node.name))
+    }
+}
+
+/// Gives a file with the right content the right executable bit; returns its new stat.
+pub(super) fn set_executable(dir: &OwnedFd, node: &Node, path: &[u8]) -> Result<Stat, StoreError> {
+    let failed = |error: Errno| StoreError::io("change the mode of", path_buf(path))(error.into());
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(dir.as_fd(), node.name.as_slice(), flags, Mode::empty()).map_err(failed)?;
+    let mode = Stat::of(&rustix::fs::fstat(&file).map_err(failed)?).mode & 0o777;
+    // Whoever may read may execute.
+    let mode =
+        if node.kind == NodeKind::Executable { mode | (mode & 0o444) >> 2 | 0o100 } else { mode & !0o111 };
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode as rustix::fs::RawMode)).map_err(failed)?;
+    rustix::fs::fstat(&file).map_err(failed).map(|stat| Stat::of(&stat))
+}
+
+/// The kind of node that a stat is about; what is neither file nor folder passes for a link, which is never followed.
+pub(super) fn kind_of(stat: &Stat) -> NodeKind {
+    match stat.file_type() {
+        FileType::Directory => NodeKind::Directory,
+        FileType::RegularFile if stat.is_executable() => NodeKind::Executable,
+        FileType::RegularFile => NodeKind::File,
+        _ => NodeKind::Link,
+    }
+}
