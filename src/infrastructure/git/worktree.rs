@@ -51,6 +51,11 @@ impl Repo {
         Ok(files)
     }
 
+    /// Whether git ignores `path` (relative to the root).
+    pub fn ignores(&self, path: &Path) -> Result<bool, GitError> {
+        Ok(self.open()?.is_path_ignored(path)?)
+    }
+
     fn digest(&self, paths: &[Vec<u8>]) -> Result<Digest, GitError> {
         let mut hasher = Hasher::new();
         for path in paths {

@@ -93,6 +93,38 @@ pub enum DataError {
     /// A pointer is there, the data are not.
     #[error("the data of `{0}` are not here")]
     Missing(String),
+    /// There is nothing to make a version of.
+    #[error("there is nothing at `{path}`")]
+    Absent {
+        /// The dataset or path, as the user named it.
+        name: String,
+        /// Where it should be.
+        path: String,
+    },
+    /// A path that cannot be a dataset of this project.
+    #[error("`{path}` cannot be a dataset: {detail}")]
+    Place {
+        /// The path.
+        path: String,
+        /// Why not.
+        detail: String,
+    },
+    /// A revision has no version of the dataset.
+    #[error("`{rev}` has no pointer `{path}`")]
+    NoPointer {
+        /// The git revision.
+        rev: String,
+        /// The pointer, relative to the root of the repository.
+        path: String,
+    },
+    /// A dataset has no such entry.
+    #[error("`{path}` is not in dataset `{name}`")]
+    NoEntry {
+        /// The dataset.
+        name: String,
+        /// The path in it.
+        path: String,
+    },
     /// A pointer file cannot be used.
     #[error("`{path}` is not a valid pointer: {detail}")]
     Pointer {
@@ -171,6 +203,10 @@ impl Diagnose for DataError {
             Self::NotAdded(_) => "data::not-added",
             Self::Modified(_) => "data::modified",
             Self::Missing(_) => "data::missing",
+            Self::Absent { .. } => "data::absent",
+            Self::Place { .. } => "data::place",
+            Self::NoPointer { .. } => "data::no-pointer",
+            Self::NoEntry { .. } => "data::no-entry",
             Self::Pointer { .. } => "data::pointer",
             Self::Conflict(_) => "data::conflict",
             Self::Source { .. } => "data::source",
@@ -217,6 +253,12 @@ impl Diagnose for DataError {
             }
             Self::NotAdded(name) | Self::Modified(name) => format!("run `mlp data add {name}`"),
             Self::Missing(name) => format!("run `mlp data checkout {name}` or `mlp data pull {name}`"),
+            Self::Absent { name, .. } => {
+                format!("check the path, or get the data: `mlp data download {name}`")
+            }
+            Self::Place { .. } => "name a file or folder inside the project, none that holds mlp.yaml".into(),
+            Self::NoPointer { .. } => "`git log -- POINTER` lists the commits that have it".into(),
+            Self::NoEntry { name, .. } => format!("`mlp data ls {name}` lists what is in it"),
             Self::Pointer { .. } => "restore it from git, or make it anew with `mlp data add`".into(),
             Self::Conflict(_) => {
                 "take one side (`git checkout --ours` or `--theirs`), `mlp data checkout`, redo the other's change, `mlp data add`".into()
@@ -298,6 +340,24 @@ pub const EXPLAIN: &[Explain] = &[
         code: "data::missing",
         text: "A pointer names a version of the dataset, but the data are not on disk. `mlp data checkout NAME` takes them from the \
                local store, `mlp data pull NAME` gets them from the remote first.",
+    },
+    Explain {
+        code: "data::absent",
+        text: "`mlp data add` found nothing at the dataset's path. Put the data there, correct `path` in mlp.yaml, or let \
+               `mlp data download NAME` get what `source:` names.",
+    },
+    Explain {
+        code: "data::place",
+        text: "Only files and folders inside the repository can be added, and none that holds the repository itself or mlp.yaml: \
+               the pointer must lie beside the data, where git sees it.",
+    },
+    Explain {
+        code: "data::no-pointer",
+        text: "The git revision is there, but the dataset's pointer is not in it: the dataset was added later, or lay elsewhere.",
+    },
+    Explain {
+        code: "data::no-entry",
+        text: "The version of the dataset has no file or folder of that name.",
     },
     Explain {
         code: "data::pointer",

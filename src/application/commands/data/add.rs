@@ -1,12 +1,162 @@
 //! `mlp data add`.
 
-use super::super::{Answer, Context};
+use clap_complete::ArgValueCandidates;
+use serde::Serialize;
 
-/// TODO
+use super::super::{Answer, Context};
+use super::subject::{Subject, relative, root, shown, subjects};
+use crate::application::completion;
+use crate::application::ui::{Align, Report, Table, bytes, count};
+use crate::base::{Digest, Exit, Failure, Level, Sink};
+use crate::infrastructure::store::StoreError;
+use crate::infrastructure::store::worktree::{identify, snapshot};
+use crate::platform::data::{DataError, Pointer, ignore};
+use crate::platform::project::Project;
+
+/// Makes the data on disk a version: stores them and writes the pointer that git keeps.
+///
+/// Takes datasets of mlp.yaml by name and any file or folder by path; without any, every dataset that is on disk. What is
+/// stored already is not stored again.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Datasets or paths.
+    #[arg(value_name = "NAME|PATH", add = ArgValueCandidates::new(completion::datasets))]
+    names: Vec<String>,
+    /// Only say what would be stored.
+    #[arg(long)]
+    dry_run: bool,
+}
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
-    let _ = (args, context);
-    todo!()
+    let project = context.project()?;
+    let mut chosen = subjects(&args.names, &project, context)?;
+    if args.names.is_empty() {
+        chosen.retain(|subject| subject.path.exists());
+        if chosen.is_empty() {
+            let name = project.manifest.data.keys().next().map_or("NAME".to_owned(), |name| name.to_string());
+            let path = shown(&relative(&root(&project), &project.root.join("data")));
+            return Err(DataError::Absent { name, path }.into());
+        }
+    }
+    let mut added = Added { dry_run: args.dry_run, datasets: Vec::new() };
+    for subject in &chosen {
+        added.datasets.push(add(subject, &project, args.dry_run, context)?);
+    }
+    context.ui.report(&added);
+    Ok(Exit::Ok)
+}
+
+fn add(subject: &Subject, project: &Project, dry_run: bool, context: &Context) -> Result<Line, Failure> {
+    let cache = project.cache();
+    let found = match dry_run {
+        true => identify(&subject.path, &cache, &context.ui),
+        false => snapshot(&subject.path, &project.store, Some(&cache), &context.ui),
+    };
+    let found = found.map_err(|error| match error {
+        StoreError::Absent(_) => DataError::Absent {
+            name: subject.name.clone(),
+            path: shown(&relative(&project.root, &subject.path)),
+        },
+        error => error.into(),
+    })?;
+    let pointer = subject.pointer();
+    let before = Pointer::read(&pointer).ok().map(|pointer| pointer.node().id);
+    if !dry_run {
+        Pointer::of(&found.root, &project.store)?.write(&pointer)?;
+        keep_out_of_git(subject, project, context)?;
+    }
+    Ok(Line {
+        name: subject.name.clone(),
+        pointer: relative(&project.root, &pointer),
+        id: found.root.id,
+        files: found.files,
+        bytes: found.bytes,
+        stored: found.stored,
+        changed: before != Some(found.root.id),
+    })
+}
+
+/// Makes git ignore the data, unless it does already, and says so where it holds some of them.
+fn keep_out_of_git(subject: &Subject, project: &Project, context: &Context) -> Result<(), Failure> {
+    let root = root(project);
+    let mut path = relative(&root, &subject.path);
+    if subject.path.is_dir() {
+        path.push('/');
+    }
+    if !project.repo.ignores(path.as_ref())? {
+        ignore(&subject.path)?;
+    }
+    let inside = |file: &&String| match path.ends_with('/') {
+        true => file.starts_with(&path),
+        false => **file == path,
+    };
+    let tracked = project.repo.files()?.iter().filter(inside).count();
+    if tracked > 0 {
+        let path = shown(path.trim_end_matches('/'));
+        let text =
+            format!("git itself tracks {tracked} files of `{path}`; `git rm -r --cached {path}` ends that");
+        context.ui.log(Level::Warn, &text);
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Added {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
+    datasets: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    name: String,
+    pointer: String,
+    id: Digest,
+    files: u64,
+    bytes: u64,
+    /// Bytes newly written to the store.
+    stored: u64,
+    /// Whether the pointer names another version now.
+    changed: bool,
+}
+
+impl Report for Added {
+    fn schema(&self) -> &'static str {
+        "mlp/data-add/1"
+    }
+
+    fn human(&self) -> String {
+        let mut table = Table::new(["DATASET", "VERSION", "FILES", "SIZE", "STORED", ""]);
+        for column in 2..5 {
+            table = table.align(column, Align::Right);
+        }
+        for line in &self.datasets {
+            let note = match (line.changed, self.dry_run) {
+                (true, true) => "would be a new version",
+                (true, false) => "new version",
+                (false, _) => "unchanged",
+            };
+            let stored = if self.dry_run { "-".to_owned() } else { bytes(line.stored) };
+            let cells = [
+                shown(&line.name),
+                line.id.short(),
+                count(line.files),
+                bytes(line.bytes),
+                stored,
+                note.into(),
+            ];
+            table.row(cells);
+        }
+        let changed: Vec<_> =
+            self.datasets.iter().filter(|line| line.changed).map(|line| shown(&line.pointer)).collect();
+        let mut text = table.render();
+        if !changed.is_empty() && !self.dry_run {
+            text.push_str(&format!("\nnext: git add {}\n", changed.join(" ")));
+        }
+        text
+    }
+
+    fn quiet(&self) -> String {
+        String::new()
+    }
 }

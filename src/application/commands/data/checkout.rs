@@ -1,12 +1,105 @@
 //! `mlp data checkout`.
 
-use super::super::{Answer, Context};
+use clap_complete::ArgValueCandidates;
+use serde::Serialize;
 
-/// TODO
+use super::super::{Answer, Context};
+use super::subject::{shown, subjects};
+use crate::application::completion;
+use crate::application::ui::{Report, bytes, plural};
+use crate::base::{Digest, Exit};
+use crate::infrastructure::store::worktree::{CheckoutOptions, checkout};
+
+/// Makes the data on disk those that the pointers name.
+///
+/// Files that were edited since they were checked out are listed and left alone, unless `--force` is given.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Datasets or paths; all that have a pointer if none is named.
+    #[arg(value_name = "NAME|PATH", add = ArgValueCandidates::new(completion::datasets))]
+    names: Vec<String>,
+    /// Replace edited files; they go to the trash first.
+    #[arg(long)]
+    force: bool,
+    /// The version of this git revision instead of the work tree's. The pointer stays as it is.
+    #[arg(long, value_name = "REV")]
+    rev: Option<String>,
+}
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
-    let _ = (args, context);
-    todo!()
+    let project = context.project()?;
+    let rev = args.rev.as_deref();
+    let mut done = Done { datasets: Vec::new() };
+    for subject in subjects(&args.names, &project, context)? {
+        if args.names.is_empty() && rev.is_none() && !subject.pointer().exists() {
+            continue;
+        }
+        let root = subject.read(&project, rev)?.root(&project.store)?;
+        let options = CheckoutOptions { force: args.force };
+        let cache = project.cache();
+        let made = checkout(&root, &subject.path, &project.store, Some(&cache), options, &context.ui)?;
+        done.datasets.push(Line {
+            name: subject.name,
+            id: root.id,
+            written: made.written,
+            removed: made.removed,
+            kept: made.kept,
+            bytes: made.bytes,
+            dirty: made.dirty,
+        });
+    }
+    let clean = done.datasets.iter().all(|line| line.dirty.is_empty());
+    context.ui.report(&done);
+    Ok(if clean { Exit::Ok } else { Exit::No })
+}
+
+#[derive(Serialize)]
+struct Done {
+    datasets: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    name: String,
+    id: Digest,
+    written: u64,
+    removed: u64,
+    kept: u64,
+    bytes: u64,
+    /// Edited files that were left alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dirty: Vec<String>,
+}
+
+impl Report for Done {
+    fn schema(&self) -> &'static str {
+        "mlp/data-checkout/1"
+    }
+
+    fn human(&self) -> String {
+        let mut text = String::new();
+        for line in &self.datasets {
+            text.push_str(&format!(
+                "{} {}: {} written ({}), {} removed, {} kept\n",
+                shown(&line.name),
+                line.id.short(),
+                plural(line.written, "file"),
+                bytes(line.bytes),
+                line.removed,
+                line.kept
+            ));
+            for path in &line.dirty {
+                text.push_str(&format!("  left alone, edited here: {}\n", shown(path)));
+            }
+            if !line.dirty.is_empty() {
+                text.push_str("  `--force` replaces them; they go to the trash first\n");
+            }
+        }
+        if text.is_empty() { "no pointers\n".to_owned() } else { text }
+    }
+
+    fn quiet(&self) -> String {
+        let dirty = self.datasets.iter().flat_map(|line| &line.dirty);
+        dirty.map(|path| format!("{}\n", shown(path))).collect()
+    }
 }

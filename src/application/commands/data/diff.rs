@@ -1,12 +1,83 @@
 //! `mlp data diff`.
 
-use super::super::{Answer, Context};
+use clap_complete::ArgValueCandidates;
+use serde::Serialize;
 
-/// TODO
+use super::super::{Answer, Context};
+use super::subject::{Counts, Difference, shown, subject, subjects};
+use crate::application::completion;
+use crate::application::ui::Report;
+use crate::base::Exit;
+use crate::infrastructure::store::worktree::{diff, status};
+
+/// Lists the files in which two versions of a dataset differ.
+///
+/// Without a revision: the pointer against the files on disk. With one: that revision against the files on disk. With two: the
+/// one against the other.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// The dataset or path; all that have a pointer if left out.
+    #[arg(value_name = "NAME|PATH", add = ArgValueCandidates::new(completion::datasets))]
+    name: Option<String>,
+    /// A git revision: commit, branch or tag.
+    #[arg(value_name = "REV")]
+    old: Option<String>,
+    /// Another one.
+    #[arg(value_name = "REV")]
+    new: Option<String>,
+}
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
-    let _ = (args, context);
-    todo!()
+    let project = context.project()?;
+    let store = &project.store;
+    let chosen = match &args.name {
+        Some(name) => vec![subject(name, &project, context)?],
+        None => subjects(&[], &project, context)?
+            .into_iter()
+            .filter(|subject| subject.pointer().exists())
+            .collect(),
+    };
+    let mut told = Told { datasets: Vec::new() };
+    for subject in chosen {
+        let old = subject.read(&project, args.old.as_deref())?.root(store)?;
+        let changes = match &args.new {
+            Some(new) => {
+                let new = subject.read(&project, Some(new))?.root(store)?;
+                diff(store, Some(&old), Some(&new))?
+            }
+            None => status(&old, &subject.path, store, &project.cache(), &context.ui)?,
+        };
+        let changes: Vec<Difference> = changes.into_iter().map(Difference::from).collect();
+        told.datasets.push(Line { name: subject.name, counts: Counts::of(&changes), changes });
+    }
+    context.ui.report(&told);
+    Ok(Exit::Ok)
+}
+
+#[derive(Serialize)]
+struct Told {
+    datasets: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    name: String,
+    #[serde(flatten)]
+    counts: Counts,
+    changes: Vec<Difference>,
+}
+
+impl Report for Told {
+    fn schema(&self) -> &'static str {
+        "mlp/data-diff/1"
+    }
+
+    fn human(&self) -> String {
+        let mut text = String::new();
+        for line in &self.datasets {
+            text.push_str(&format!("{}: {}\n", shown(&line.name), line.counts.human()));
+            line.changes.iter().for_each(|change| text.push_str(&change.line()));
+        }
+        text
+    }
 }

@@ -11,6 +11,7 @@ mod pull;
 mod push;
 mod rm;
 mod status;
+mod subject;
 mod transfer;
 
 use super::{Answer, Context};

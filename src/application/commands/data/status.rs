@@ -1,12 +1,153 @@
 //! `mlp data status`.
 
-use super::super::{Answer, Context};
+use clap_complete::ArgValueCandidates;
+use serde::Serialize;
 
-/// TODO
+use super::super::{Answer, Context};
+use super::subject::{Counts, Difference, Subject, shown, subjects};
+use crate::application::completion;
+use crate::application::ui::{Report, Table};
+use crate::base::{Digest, Exit, Failure};
+use crate::infrastructure::store::StoreError;
+use crate::infrastructure::store::worktree::{identify, status};
+use crate::platform::project::Project;
+
+/// How many paths of a dataset are listed; `mlp data diff` lists all.
+const LISTED: usize = 10;
+
+/// Shows which datasets differ from their pointers.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Datasets or paths; all if none is named.
+    #[arg(value_name = "NAME|PATH", add = ArgValueCandidates::new(completion::datasets))]
+    names: Vec<String>,
+}
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
-    let _ = (args, context);
-    todo!()
+    let project = context.project()?;
+    let mut told = Told { datasets: Vec::new() };
+    for subject in subjects(&args.names, &project, context)? {
+        told.datasets.push(look(subject, &project, context)?);
+    }
+    context.ui.report(&told);
+    Ok(Exit::Ok)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    Clean,
+    Modified,
+    NotAdded,
+    Missing,
+    Absent,
+}
+
+impl State {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Modified => "modified",
+            Self::NotAdded => "not added",
+            Self::Missing => "missing",
+            Self::Absent => "absent",
+        }
+    }
+}
+
+fn look(subject: Subject, project: &Project, context: &Context) -> Result<Line, Failure> {
+    let is_there = subject.path.exists();
+    let mut line =
+        Line { name: subject.name.clone(), state: State::Clean, id: None, counts: None, changes: Vec::new() };
+    if !subject.pointer().exists() {
+        line.state = if is_there { State::NotAdded } else { State::Absent };
+        return Ok(line);
+    }
+    let root = subject.read(project, None)?.root(&project.store)?;
+    line.id = Some(root.id);
+    if !is_there {
+        line.state = State::Missing;
+        return Ok(line);
+    }
+    let cache = project.cache();
+    match status(&root, &subject.path, &project.store, &cache, &context.ui) {
+        Ok(changes) if changes.is_empty() => {}
+        Ok(changes) => {
+            let mut differences: Vec<Difference> = changes.into_iter().map(Difference::from).collect();
+            line.state = State::Modified;
+            line.counts = Some(Counts::of(&differences));
+            differences.truncate(LISTED);
+            line.changes = differences;
+        }
+        // Without the directories of the version there is no telling what changed, but that something did.
+        Err(StoreError::Missing(_)) => {
+            if identify(&subject.path, &cache, &context.ui)?.root.id != root.id {
+                line.state = State::Modified;
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(line)
+}
+
+#[derive(Serialize)]
+struct Told {
+    datasets: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    name: String,
+    state: State,
+    /// The version that the pointer names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<Digest>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    counts: Option<Counts>,
+    /// Some of the differences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<Difference>,
+}
+
+impl Report for Told {
+    fn schema(&self) -> &'static str {
+        "mlp/data-status/1"
+    }
+
+    fn human(&self) -> String {
+        if self.datasets.is_empty() {
+            return "no datasets\n".to_owned();
+        }
+        let mut text = String::new();
+        let mut table = Table::new(["DATASET", "VERSION", "STATE", ""]);
+        for line in &self.datasets {
+            let name = shown(&line.name);
+            let note = match line.state {
+                State::Clean => String::new(),
+                State::Modified => {
+                    let counts = line.counts.as_ref().map(|counts| counts.human()).unwrap_or_default();
+                    format!(
+                        "{counts}: `mlp data add {name}` keeps, `mlp data checkout {name} --force` undoes"
+                    )
+                }
+                State::NotAdded => format!("`mlp data add {name}`"),
+                State::Missing => format!("`mlp data checkout {name}`"),
+                State::Absent => format!("`mlp data download {name}`"),
+            };
+            let id = line.id.map_or_else(|| "-".to_owned(), |id| id.short());
+            table.row([name, id, line.state.word().to_owned(), note]);
+        }
+        text.push_str(&table.render());
+        for line in self.datasets.iter().filter(|line| !line.changes.is_empty()) {
+            text.push_str(&format!("\n{}\n", shown(&line.name)));
+            line.changes.iter().for_each(|change| text.push_str(&format!("  {}", change.line())));
+            let total =
+                line.counts.as_ref().map_or(0, |counts| counts.added + counts.modified + counts.removed);
+            let more = total.saturating_sub(line.changes.len() as u64);
+            if more > 0 {
+                text.push_str(&format!("  … and {more} more: `mlp data diff {}`\n", shown(&line.name)));
+            }
+        }
+        text
+    }
 }

@@ -1,0 +1,216 @@
+//! What the data commands work on: datasets of `mlp.yaml`, and any other path with a pointer.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::super::Context;
+use crate::base::{Digest, Failure};
+use crate::infrastructure::store::Node;
+use crate::infrastructure::store::worktree::Change;
+use crate::platform::data::{DataError, Pointer};
+use crate::platform::project::Project;
+
+/// One dataset or path.
+pub(super) struct Subject {
+    /// As the user names it: a dataset's name, or a path relative to the project.
+    pub(super) name: String,
+    /// Where the data are, absolute.
+    pub(super) path: PathBuf,
+}
+
+impl Subject {
+    /// The pointer beside the data.
+    pub(super) fn pointer(&self) -> PathBuf {
+        Pointer::beside(&self.path)
+    }
+
+    /// The pointer in the work tree, or in a revision of git.
+    pub(super) fn read(&self, project: &Project, rev: Option<&str>) -> Result<Pointer, Failure> {
+        let Some(rev) = rev else {
+            let path = self.pointer();
+            if !path.exists() {
+                return Err(DataError::NotAdded(self.name.clone()).into());
+            }
+            return Ok(Pointer::read(&path)?);
+        };
+        let path = relative(&root(project), &Pointer::beside(&self.path));
+        let shown = PathBuf::from(format!("{rev}:{path}"));
+        let Some(bytes) = project.repo.file_at(rev, &path)? else {
+            return Err(DataError::NoPointer { rev: rev.to_owned(), path }.into());
+        };
+        let text = String::from_utf8(bytes).map_err(|_| DataError::Pointer {
+            path: shown.display().to_string(),
+            detail: "it is not UTF-8".into(),
+            label: None,
+        })?;
+        Ok(Pointer::parse(&text, &shown)?)
+    }
+}
+
+/// The subjects that the arguments name; all datasets and pointers of the project if there are none.
+pub(super) fn subjects(
+    names: &[String],
+    project: &Project,
+    context: &Context,
+) -> Result<Vec<Subject>, Failure> {
+    if names.is_empty() {
+        return all(project);
+    }
+    names.iter().map(|name| subject(name, project, context)).collect()
+}
+
+/// The dataset called `name`, or the path if there is no such dataset.
+pub(super) fn subject(name: &str, project: &Project, context: &Context) -> Result<Subject, Failure> {
+    let known = project.dataset(name);
+    let error = match known {
+        Ok(dataset) => return Ok(Subject { name: dataset.name.to_string(), path: tidy(&dataset.path) }),
+        Err(error) => error,
+    };
+    let folder = context.dir.canonicalize().unwrap_or_else(|_| context.dir.clone());
+    let given = name.strip_suffix(".mlp").unwrap_or(name);
+    let path = tidy(&folder.join(given));
+    // A plain word that is no file either is a dataset's name with a mistake in it.
+    let is_path = path.symlink_metadata().is_ok() || Pointer::beside(&path).exists();
+    if !is_path && !name.contains(['/', '.']) {
+        return Err(error.into());
+    }
+    let of_dataset =
+        |dataset: &&str| project.dataset(dataset).is_ok_and(|dataset| tidy(&dataset.path) == path);
+    if let Some(dataset) = project.manifest.data.keys().map(|name| name.as_str()).find(of_dataset) {
+        return Ok(Subject { name: dataset.to_owned(), path });
+    }
+    let place = |detail: &str| {
+        Err(DataError::Place { path: name.escape_debug().to_string(), detail: detail.into() }.into())
+    };
+    if !path.starts_with(root(project)) {
+        return place("it lies outside of the repository");
+    }
+    if project.root.starts_with(&path) {
+        return place("it holds the project");
+    }
+    Ok(Subject { name: relative(&project.root, &path), path })
+}
+
+/// Datasets in the order of `mlp.yaml`, then other pointers that git sees.
+fn all(project: &Project) -> Result<Vec<Subject>, Failure> {
+    let mut subjects = Vec::new();
+    for name in project.manifest.data.keys() {
+        let dataset = project.dataset(name.as_str())?;
+        subjects.push(Subject { name: dataset.name.to_string(), path: tidy(&dataset.path) });
+    }
+    let root = root(project);
+    for file in project.repo.files()? {
+        let Some(path) = file.strip_suffix(".mlp").filter(|path| !path.is_empty() && !path.ends_with('/'))
+        else {
+            continue;
+        };
+        let path = root.join(path);
+        if path.starts_with(&project.root) && subjects.iter().all(|subject| subject.path != path) {
+            subjects.push(Subject { name: relative(&project.root, &path), path });
+        }
+    }
+    Ok(subjects)
+}
+
+/// Root of the repository, as the project's root is written.
+pub(super) fn root(project: &Project) -> PathBuf {
+    project.repo.root().canonicalize().unwrap_or_else(|_| project.repo.root().to_owned())
+}
+
+/// `path` relative to `folder`, with `/` between its parts.
+pub(super) fn relative(folder: &Path, path: &Path) -> String {
+    let path = path.strip_prefix(folder).unwrap_or(path);
+    let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    parts.join("/")
+}
+
+/// `path` without `.` and `..`.
+fn tidy(path: &Path) -> PathBuf {
+    let mut tidied = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(tidied.pop()),
+            part => tidied.push(part),
+        }
+    }
+    tidied
+}
+
+/// A name from outside on one line, without control characters.
+pub(super) fn shown(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
+}
+
+/// One difference, as reports tell it.
+#[derive(serde::Serialize)]
+pub(super) struct Difference {
+    path: String,
+    pub(super) change: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old: Option<Version>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new: Option<Version>,
+}
+
+#[derive(serde::Serialize)]
+struct Version {
+    id: Digest,
+    size: u64,
+}
+
+impl From<Change> for Difference {
+    fn from(change: Change) -> Self {
+        let version = |node: Node| Version { id: node.id, size: node.size };
+        Self {
+            path: String::from_utf8_lossy(&change.path).into_owned(),
+            change: match (&change.old, &change.new) {
+                (None, _) => "added",
+                (_, None) => "removed",
+                _ => "modified",
+            },
+            old: change.old.map(version),
+            new: change.new.map(version),
+        }
+    }
+}
+
+impl Difference {
+    /// `M train/7.png`
+    pub(super) fn line(&self) -> String {
+        let letter = match self.change {
+            "added" => 'A',
+            "removed" => 'D',
+            _ => 'M',
+        };
+        let path = if self.path.is_empty() { "(the file itself)".to_owned() } else { shown(&self.path) };
+        format!("{letter} {path}\n")
+    }
+}
+
+/// How many differences of each kind there are.
+#[derive(Default, serde::Serialize)]
+pub(super) struct Counts {
+    pub(super) added: u64,
+    pub(super) modified: u64,
+    pub(super) removed: u64,
+}
+
+impl Counts {
+    pub(super) fn of(differences: &[Difference]) -> Self {
+        let count = |kind| differences.iter().filter(|difference| difference.change == kind).count() as u64;
+        Self { added: count("added"), modified: count("modified"), removed: count("removed") }
+    }
+
+    /// `3 added, 1 removed`
+    pub(super) fn human(&self) -> String {
+        let parts = [(self.added, "added"), (self.modified, "modified"), (self.removed, "removed")];
+        let parts: Vec<_> = parts
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, word)| format!("{} {word}", crate::application::ui::count(*n)))
+            .collect();
+        if parts.is_empty() { "no differences".to_owned() } else { parts.join(", ") }
+    }
+}
