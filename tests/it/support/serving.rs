@@ -195,7 +195,7 @@ impl Project {
     }
 }
 
-fn git(folder: &Path, arguments: &[&str]) {
+pub(crate) fn git(folder: &Path, arguments: &[&str]) {
     let status = Command::new("git").current_dir(folder).args(arguments).status().expect("git starts");
     assert!(status.success(), "git {arguments:?}");
 }

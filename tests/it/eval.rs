@@ -1,0 +1,134 @@
+//! `mlp eval`: from data and a training run to evidence.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::serving::{SIDE, git, image};
+use crate::support::{mlp, ok, refused};
+
+const MANIFEST: &str = "\
+mlp: 1
+project: {name: stripes, id: 01jd3q0000000000000000000a, profile: research}
+data:
+  stripes: {path: data/stripes, format: idx}
+models:
+  stripes:
+    data: stripes
+    input: {shape: [1, 8, 8]}
+    network: [flatten, {linear: 16}, relu, {linear: 3}]
+    train: {epochs: 10, batch_size: 16, optimizer: {adamw: {lr: 0.01}}}
+    evaluate: {metrics: [accuracy, ece], slices: {by: label}}
+stages:
+  production: {}
+";
+
+/// Images and labels of `count` examples as the two IDX files of a part.
+fn part(folder: &Path, part: &str, count: usize, from: usize) {
+    let mut images = vec![0, 0, 8, 3];
+    for length in [count, SIDE, SIDE] {
+        images.extend((length as u32).to_be_bytes());
+    }
+    let mut labels = vec![0, 0, 8, 1];
+    labels.extend((count as u32).to_be_bytes());
+    for index in 0..count {
+        images.extend(image(index % 3, from + index));
+        labels.push((index % 3) as u8);
+    }
+    std::fs::write(folder.join(format!("{part}-images-idx3-ubyte")), images).expect("writes images");
+    std::fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), labels).expect("writes labels");
+}
+
+/// A project whose data are added and committed.
+fn project() -> TempDir {
+    let folder = TempDir::new().expect("makes a folder");
+    let data = folder.path().join("data/stripes");
+    std::fs::create_dir_all(&data).expect("makes the dataset's folder");
+    part(&data, "train", 240, 0);
+    part(&data, "t10k", 60, 5000);
+    std::fs::write(folder.path().join("mlp.yaml"), MANIFEST).expect("writes the project file");
+    std::fs::write(folder.path().join(".gitignore"), ".test-gitconfig\n/data/stripes/\n").expect("writes");
+    git(folder.path(), &["init", "-q", "-b", "main"]);
+    ok(folder.path(), &["data", "add", "stripes"]);
+    git(folder.path(), &["add", "-A"]);
+    git(
+        folder.path(),
+        &["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "commit", "-qm", "begin"],
+    );
+    folder
+}
+
+fn eval(folder: &Path, arguments: &[&str]) -> Value {
+    let arguments = [&["eval", "--json"], arguments].concat();
+    serde_json::from_str(&ok(folder, &arguments)).expect("is one JSON document")
+}
+
+#[test]
+fn a_run_is_evaluated_once_and_every_prediction_is_kept() {
+    let folder = project();
+    let folder = folder.path();
+    let nothing = refused(folder, &["eval"], 2);
+    assert!(nothing.contains("mlp train stripes"), "{nothing}");
+    ok(folder, &["train", "stripes"]);
+
+    let first = eval(folder, &[]);
+    assert_eq!(first["schema"], "mlp/eval/1");
+    assert_eq!(
+        (&first["part"], &first["examples"], &first["reused"]),
+        (&"test".into(), &60.into(), &false.into())
+    );
+    let accuracy = &first["metrics"]["accuracy"];
+    let number = |key: &str| accuracy[key].as_f64().expect("a number");
+    assert!(number("lower") <= number("value") && number("value") <= number("upper"), "{accuracy}");
+    assert!(number("value") > 0.9 && number("lower") < 1.0, "{accuracy}");
+    assert_eq!(first["slices"].as_array().expect("slices").len(), 3);
+    let counts = first["confusion"]["counts"].as_array().expect("a confusion matrix");
+    let sum = |row: &Value| row.as_array().expect("a row").iter().filter_map(Value::as_u64).sum::<u64>();
+    assert_eq!(counts.iter().map(sum).collect::<Vec<_>>(), [20, 20, 20]);
+
+    let store = mlp::infrastructure::store::Local::open(&folder.join(".git/mlp/store")).expect("opens");
+    let digest = first["predictions"].as_str().and_then(|text| text.parse().ok()).expect("a digest");
+    let lines = String::from_utf8(store.read(&digest).expect("the predictions are kept")).expect("is text");
+    let predictions: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    assert_eq!(predictions.len(), 60);
+    let right = predictions.iter().filter(|prediction| prediction["label"] == prediction["truth"]).count();
+    assert!((right as f64 / 60.0 - number("value")).abs() < 1e-9);
+    assert!(predictions.iter().all(|prediction| prediction["key"].is_string()));
+
+    let again = eval(folder, &["stripes"]);
+    assert_eq!((&again["reused"], &again["evaluation"]), (&true.into(), &first["evaluation"]));
+    let forced = eval(folder, &["stripes", "--force"]);
+    assert_eq!(forced["reused"], false);
+    assert_eq!(forced["predictions"], first["predictions"]);
+    let by_run = eval(folder, &["--run", "latest"]);
+    assert_eq!(by_run["evaluation"], forced["evaluation"]);
+    assert_eq!(eval(folder, &["--on", "val"])["part"], "val");
+
+    let text = ok(folder, &["eval", "stripes"]);
+    for word in ["accuracy", "95 % INTERVAL", "WORST BY LABEL", "Confusion matrix", "60 examples"] {
+        assert!(text.contains(word), "no `{word}` in:\n{text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_named() {
+    let folder = project();
+    let folder = folder.path();
+    for (arguments, word) in [
+        (["eval", "stripe"].as_slice(), "did you mean `stripes`?"),
+        (&["eval", "stripes@production"], "model::nothing-live"),
+        (&["eval", "--run", "zzz"], "run::unknown"),
+        (&["eval", "stripes", "--on", "all"], "possible values"),
+    ] {
+        let error = refused(folder, arguments, 2);
+        assert!(error.contains(word), "{arguments:?}: {error}");
+    }
+    ok(folder, &["train", "stripes"]);
+    part(&folder.join("data/stripes"), "t10k", 30, 9000);
+    let error = refused(folder, &["eval", "stripes"], 2);
+    assert!(error.contains("data::modified") && error.contains("mlp data add stripes"), "{error}");
+    let output = mlp(folder).args(["eval", "stripes", "--json"]).output().expect("starts");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("data::modified"));
+}
