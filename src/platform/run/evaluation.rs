@@ -27,7 +27,11 @@ pub fn evaluate(
     let trained = load(store, model_tree)?;
     // Images come in the shape that the model was trained on; a table has the shape that its encoding gives.
     let shape = (dataset.spec.format != Format::Csv).then_some(trained.shape.as_slice());
-    let parts = dataset_for(model, dataset.clone()).load(shape, sink)?;
+    let mut dataset = dataset_for(model, dataset.clone());
+    if let Some(encoding) = &trained.encoding {
+        dataset = dataset.encoded(encoding.clone());
+    }
+    let parts = dataset.load(shape, sink)?;
     let Some(examples) = parts.part(part).filter(|examples| !examples.is_empty()) else {
         return Err(TrainError::Data(format!("`{}` has no part `{part}`", dataset.name)).into());
     };

@@ -50,7 +50,7 @@ impl Served {
 impl Signature {
     /// What the inputs of a model look like.
     pub fn of(model: &Model) -> Self {
-        Self { shape: model.shape.clone(), pixels: model.shape.len() == 3, encoding: None }
+        Self { shape: model.shape.clone(), pixels: model.pixels, encoding: model.encoding.clone() }
     }
 }
 
