@@ -3,11 +3,13 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
 use super::Refusal;
 use super::input::{Array, Batch, MAX_INSTANCES, Signature, Values, short, skip};
+use crate::base::{Digest, Id, Name};
 use crate::platform::train::Prediction;
 
 /// Name of the one input tensor.
@@ -36,36 +38,69 @@ pub(super) fn infer(body: &[u8], signature: &Signature) -> Result<Infer, Refusal
     Ok(Infer { id: keys.id, outputs: keys.outputs, batch })
 }
 
-/// The answer to an inference request.
-pub(super) fn answer(
-    predictions: &[Prediction],
+/// One tensor of an answer.
+#[derive(Serialize)]
+pub(super) struct Tensor<'a> {
+    name: &'static str,
+    shape: Vec<usize>,
+    datatype: &'static str,
+    data: Data<'a>,
+}
+
+/// Written as they are: 32-bit numbers keep their short form.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data<'a> {
+    Texts(Vec<&'a str>),
+    Numbers(Vec<f32>),
+}
+
+/// The outputs that answer a request: those in `wanted`, or all if it is empty.
+pub(super) fn outputs<'a>(
+    predictions: &'a [Prediction],
     classes: usize,
     wanted: &[String],
-) -> Result<Vec<Value>, Refusal> {
+) -> Result<Vec<Tensor<'a>>, Refusal> {
     let count = predictions.len();
-    let mut outputs = Vec::new();
-    let names: &[&str] = if classes > 0 { &["label", "probabilities"] } else { &["value"] };
+    let names: &[&'static str] = if classes > 0 { &["label", "probabilities"] } else { &["value"] };
     if let Some(unknown) = wanted.iter().find(|name| !names.contains(&name.as_str())) {
         let message = format!("unknown output `{}`: the model has {names:?}", short(unknown));
         return Err(Refusal::input(message));
     }
-    for name in names.iter().filter(|name| wanted.is_empty() || wanted.iter().any(|word| word == **name)) {
-        outputs.push(match *name {
-            "label" => json!({
-                "name": "label", "shape": [count], "datatype": "BYTES",
-                "data": predictions.iter().map(|p| p.label.as_deref().unwrap_or_default()).collect::<Vec<_>>(),
-            }),
-            "probabilities" => json!({
-                "name": "probabilities", "shape": [count, classes], "datatype": "FP32",
-                "data": predictions.iter().flat_map(|p| p.probabilities.iter().copied()).collect::<Vec<f32>>(),
-            }),
-            _ => json!({
-                "name": "value", "shape": [count], "datatype": "FP32",
-                "data": predictions.iter().map(|p| p.value).collect::<Vec<_>>(),
-            }),
-        });
-    }
-    Ok(outputs)
+    let asked = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
+    let tensor = |name: &'static str| match name {
+        "label" => {
+            let labels = predictions.iter().map(|p| p.label.as_deref().unwrap_or_default()).collect();
+            Tensor { name, shape: vec![count], datatype: "BYTES", data: Data::Texts(labels) }
+        }
+        "probabilities" => {
+            let all = predictions.iter().flat_map(|p| p.probabilities.iter().copied()).collect();
+            Tensor { name, shape: vec![count, classes], datatype: "FP32", data: Data::Numbers(all) }
+        }
+        _ => {
+            let values = predictions.iter().map(|p| p.value.unwrap_or(f32::NAN)).collect();
+            Tensor { name, shape: vec![count], datatype: "FP32", data: Data::Numbers(values) }
+        }
+    };
+    Ok(names.iter().copied().filter(|name| asked(name)).map(tensor).collect())
+}
+
+/// What `infer` answers.
+#[derive(Serialize)]
+pub(super) struct Inferred<'a> {
+    pub(super) model_name: &'a Name,
+    pub(super) model_version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<String>,
+    pub(super) parameters: Parameters,
+    pub(super) outputs: Vec<Tensor<'a>>,
+}
+
+/// Which bytes answered, and what the answer is called.
+#[derive(Serialize)]
+pub(super) struct Parameters {
+    pub(super) digest: Digest,
+    pub(super) prediction_id: Id,
 }
 
 /// The tensors of a model, as its metadata tells.

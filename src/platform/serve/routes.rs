@@ -222,12 +222,13 @@ async fn infer(State(app): Shared, Path(named): Path<Named>, headers: HeaderMap,
     };
     let ((request, wanted), predictions) = app.engine.predict(&served, read).await?;
     let id = Id::new();
-    let mut answer = json!({"model_name": served.name, "model_version": served.version.to_string()});
-    if let Some(request) = request {
-        answer["id"] = json!(request);
-    }
-    answer["parameters"] = json!({"digest": served.tree, "prediction_id": id});
-    answer["outputs"] = protocol::answer(&predictions, served.model.classes.len(), &wanted)?.into();
+    let answer = protocol::Inferred {
+        model_name: &served.name,
+        model_version: served.version.to_string(),
+        id: request,
+        parameters: protocol::Parameters { digest: served.tree, prediction_id: id },
+        outputs: protocol::outputs(&predictions, served.model.classes.len(), &wanted)?,
+    };
     Ok(identified(&served, id, Json(answer).into_response()))
 }
 
