@@ -40,7 +40,8 @@ struct Check {
 /// Says what gates want, how they judge and where they stand.
 #[derive(clap::Args, Debug)]
 struct ExplainGates {
-    /// Only the gates of this name.
+    /// Only the gates of this name; or a model, to see all that it must pass.
+    #[arg(value_name = "GATE|MODEL")]
     gate: Option<String>,
     /// Only the gates of this stage.
     #[arg(long, value_name = "STAGE")]
@@ -166,20 +167,22 @@ fn explain(args: &ExplainGates, context: &Context) -> Answer {
     let project = context.project()?;
     let judging = Judging::open(&project, &context.ui)?;
     let stages = crate::platform::project::Project::stages(&judging.manifest);
+    // The name of a gate, unless it is a model's: all gates are for all models.
+    let named = args.gate.as_deref().filter(|name| !judging.manifest.models.contains_key(*name));
     let any = judging.manifest.models.keys().next().cloned();
     let rules = match any {
         Some(model) => judging.rules(&model)?,
         None => judging.rules(&judging.manifest.project.name)?,
     };
     let only = args.stage.as_deref().map(|stage| rules.stage(stage).cloned()).transpose()?;
-    if let Some(gate) = &args.gate {
+    if let Some(gate) = named {
         known_gate(&rules, gate)?;
     }
     let gates = stages
         .iter()
         .filter(|(stage, _)| only.as_ref().is_none_or(|only| only == *stage))
         .flat_map(|(stage, spec)| spec.gates.iter().map(move |(name, gate)| (stage, name, gate)))
-        .filter(|(_, name, _)| args.gate.as_ref().is_none_or(|gate| gate == name.as_str()))
+        .filter(|(_, name, _)| named.is_none_or(|gate| gate == name.as_str()))
         .map(|(stage, name, gate)| ExplainedGate {
             gate: name.clone(),
             stage: stage.clone(),

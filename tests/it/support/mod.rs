@@ -1,6 +1,7 @@
 //! What the tests share: the program under test, throw-away projects, real servers.
 
 pub(crate) mod http;
+pub(crate) mod lifecycle;
 pub(crate) mod serving;
 
 use std::path::{Path, PathBuf};
