@@ -1,7 +1,9 @@
 //! What the tests share: the program under test, throw-away projects, real servers.
 
 pub(crate) mod http;
+pub(crate) mod http_server;
 pub(crate) mod lifecycle;
+pub(crate) mod s3;
 pub(crate) mod serving;
 
 use std::path::{Path, PathBuf};

@@ -84,10 +84,21 @@ struct Marker {
 impl Remote {
     /// The store `name`. Nothing is sent before its first use, so that a command which does not need it works without.
     pub fn open(name: &Name, spec: &StoreSpec) -> Result<Self, StoreError> {
+        Self::open_with(name, spec, &|key| std::env::var(key).ok())
+    }
+
+    /// The store `name`, with credentials from `environment` instead of the process's environment variables.
+    pub fn open_with(
+        name: &Name,
+        spec: &StoreSpec,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, StoreError> {
         let place = match Location::parse(name, spec)? {
             Location::Folder(path) => Place::Folder(Folder(path)),
             Location::Memory(memory) => Place::Service(Service::memory(&memory)),
-            Location::S3 { bucket, prefix } => Place::Service(Service::s3(name, spec, &bucket, &prefix)?),
+            Location::S3 { bucket, prefix } => {
+                Place::Service(Service::s3(name, spec, &bucket, &prefix, environment)?)
+            }
         };
         let identity = format!("{}\n{}", spec.url, spec.endpoint.as_deref().unwrap_or_default());
         let counter = AtomicU64::default;

@@ -29,8 +29,14 @@ pub(super) struct Service {
 
 impl Service {
     /// Connects lazily: nothing is sent before the first operation.
-    pub(super) fn s3(store: &Name, spec: &StoreSpec, bucket: &str, prefix: &str) -> Result<Self, StoreError> {
-        let base = s3(store, spec, bucket, prefix)
+    pub(super) fn s3(
+        store: &Name,
+        spec: &StoreSpec,
+        bucket: &str,
+        prefix: &str,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, StoreError> {
+        let base = s3(store, spec, bucket, prefix, environment)
             .map_err(|error| StoreError::Spec { store: store.to_string(), detail: brief(&error) })?;
         let base = base.layer(ConcurrentLimitLayer::new(CONCURRENCY));
         let retry =
@@ -55,21 +61,27 @@ pub(super) fn brief(error: &opendal::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().chars().take(300).collect()
 }
 
-fn s3(store: &Name, spec: &StoreSpec, bucket: &str, prefix: &str) -> opendal::Result<Operator> {
+fn s3(
+    store: &Name,
+    spec: &StoreSpec,
+    bucket: &str,
+    prefix: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> opendal::Result<Operator> {
     opendal::install_default();
-    let environment = |key: &str| {
+    let variable = |key: &str| {
         let store = store.as_str().to_ascii_uppercase().replace('-', "_");
-        std::env::var(format!("MLP_STORE_{store}_{key}")).ok().filter(|value| !value.is_empty())
+        environment(&format!("MLP_STORE_{store}_{key}")).filter(|value| !value.is_empty())
     };
     let mut builder = services::S3::default().bucket(bucket).root(prefix);
     if let Some(endpoint) = &spec.endpoint {
         builder = builder.endpoint(endpoint);
     }
-    let region = spec.region.clone().or_else(|| std::env::var("AWS_REGION").ok());
+    let region = spec.region.clone().or_else(|| environment("AWS_REGION"));
     builder = builder.region(region.as_deref().unwrap_or("us-east-1"));
-    if let (Some(id), Some(secret)) = (environment("ACCESS_KEY_ID"), environment("SECRET_ACCESS_KEY")) {
+    if let (Some(id), Some(secret)) = (variable("ACCESS_KEY_ID"), variable("SECRET_ACCESS_KEY")) {
         builder = builder.access_key_id(&id).secret_access_key(&secret);
-        if let Some(token) = environment("SESSION_TOKEN") {
+        if let Some(token) = variable("SESSION_TOKEN") {
             builder = builder.session_token(&token);
         }
     }
