@@ -122,13 +122,9 @@ fn what_a_server_answers_is_told() {
         "/nothing" => Reply::new(200, "x".repeat(10)).cut(0),
         _ => Reply::new(404, "no"),
     });
-    for (path, word) in [
-        ("gone", "404"),
-        ("busy", "503"),
-        ("round", "redirect"),
-        ("away", "redirect"),
-        ("nothing", ""),
-    ] {
+    for (path, word) in
+        [("gone", "404"), ("busy", "503"), ("round", "redirect"), ("away", "redirect"), ("nothing", "")]
+    {
         let error = get(root.path(), &server.url(path), b"never").expect_err(path);
         assert_eq!((error.code(), error.exit()), ("data::download", Exit::World), "{error}");
         assert!(error.to_string().contains(word) && error.to_string().contains(path), "{error}");

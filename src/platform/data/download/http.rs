@@ -149,6 +149,9 @@ impl Fetcher {
             _ if status.is_server_error() => {
                 return Err(Stop::Again(format!("the server answered {status}")));
             }
+            _ if status.is_redirection() => {
+                return Err(Stop::Never(format!("the server answered {status}, a redirect to nowhere")));
+            }
             _ => return Err(Stop::Never(format!("the server answered {status}"))),
         }
         let etag = response.headers().get(ETAG).and_then(|value| value.to_str().ok());
