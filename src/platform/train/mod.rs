@@ -7,6 +7,7 @@ mod error;
 mod evaluate;
 mod forward;
 mod kernels;
+mod measure;
 mod metrics;
 mod model;
 mod network;

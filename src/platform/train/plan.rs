@@ -1,8 +1,8 @@
 //! What decides the result of a training, checked before anything begins, and its digest.
 
+use super::measure::fits;
 use super::network::Network;
 use super::spec::Augment;
-use super::trainer::fits;
 use super::{ModelSpec, TrainError, settings};
 use crate::base::{Digest, Hasher};
 use crate::platform::data::{Examples, Inputs, Parts, Targets};

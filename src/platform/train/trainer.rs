@@ -9,16 +9,15 @@ use rayon::prelude::*;
 
 use super::checkpoint::{Best, Checkpoints, Position, Sums, Tensors, publish, serialize};
 use super::forward::Pass;
-use super::kernels::{CrossEntropy, MeanSquaredError};
-use super::model::{Description, InputDescription, Task, WeightsDescription, largest, schema};
+use super::measure::{averages, correct, loss};
+use super::model::{Description, InputDescription, Task, WeightsDescription, schema};
 use super::network::{Initial, Network};
 use super::optimizer::Optimizer;
-use super::preprocess::{self, Augmentation, BatchTargets, Normalization, TargetScale};
+use super::preprocess::{self, Augmentation, Normalization, TargetScale};
 use super::random::{Purpose, Stream};
 use super::schedule::When;
 use super::settings::WATCHED;
-use super::spec::Loss;
-use super::{ModelSpec, TrainError, plan, stock};
+use super::{ModelSpec, TrainError, plan};
 use crate::base::{Artifact, Digest, Event, Level, Progress, Sink, Unit, What};
 use crate::hardware;
 use crate::platform::data::{Examples, Parts, Targets};
@@ -465,40 +464,6 @@ fn trained<'v>(network: &Network, variables: &'v [Var]) -> Vec<&'v Var> {
 /// Values per example that a batch normalisation averages over.
 fn positions(network: &Network, weight: usize) -> usize {
     network.positions(weight).unwrap_or(1)
-}
-
-/// How many rows have their largest value at the target; 0 for numbers.
-fn correct(y: &Tensor, targets: &BatchTargets) -> Result<u64, TrainError> {
-    let BatchTargets::Classes(classes) = targets else { return Ok(0) };
-    let width = y.dim(1)?;
-    let values = y.flatten_all()?.to_vec1::<f32>()?;
-    let rows = values.chunks(width).zip(classes);
-    Ok(rows.filter(|(row, class)| largest(row) == **class as usize).count() as u64)
-}
-
-fn loss(y: &Tensor, targets: BatchTargets) -> Result<Tensor, TrainError> {
-    Ok(match (targets, y.device().is_cpu()) {
-        (BatchTargets::Classes(classes), true) => y.apply_op1(CrossEntropy::new(classes))?,
-        (BatchTargets::Numbers(numbers), true) => y.apply_op1(MeanSquaredError::new(numbers))?,
-        (BatchTargets::Classes(classes), false) => stock::cross_entropy(y, &classes)?,
-        (BatchTargets::Numbers(numbers), false) => stock::mean_squared_error(y, &numbers)?,
-    })
-}
-
-/// The metrics of one part: loss, and accuracy of classes or root mean squared error of numbers in their own unit.
-fn averages(part: &str, sums: Sums, target: Option<TargetScale>) -> Vec<(String, f64)> {
-    let count = sums.examples.max(1) as f64;
-    let loss = sums.loss / count;
-    let second = match target {
-        None => (format!("{part}.accuracy"), sums.correct as f64 / count),
-        Some(scale) => (format!("{part}.rmse"), loss.sqrt() * f64::from(scale.std)),
-    };
-    vec![(format!("{part}.loss"), loss), second]
-}
-
-/// Whether the loss goes with what is to be predicted.
-pub(super) fn fits(loss: Loss, targets: &Targets) -> bool {
-    matches!((loss, targets), (Loss::CrossEntropy, Targets::Class(_)) | (Loss::Mse, Targets::Value(_)))
 }
 
 #[cfg(test)]
