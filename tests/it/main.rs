@@ -1,11 +1,16 @@
 //! The one integration binary: a file per command or subject, real servers under `support`.
 
+mod architecture;
 mod board;
+mod completion;
 mod download;
 mod eval;
 mod gates;
+mod generated;
+mod init;
 mod model;
 mod predict;
+mod project_file;
 mod promote;
 mod s3;
 mod serve;

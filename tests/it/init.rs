@@ -1,0 +1,179 @@
+//! `mlp init`: templates become projects that check; what is there stays.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{ok, refused};
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("makes a folder")
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(path.as_ref())
+        .unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
+}
+
+const TEMPLATES: [&str; 4] = ["mnist", "image-classifier", "tabular", "command"];
+
+#[test]
+fn every_template_becomes_a_git_repository_that_checks_in_every_profile() {
+    for template in TEMPLATES {
+        for profile in ["research", "product", "regulated", "student"] {
+            let dir = folder();
+            let said = ok(dir.path(), &["init", "first", "--template", template, "--profile", profile]);
+            assert!(said.contains("next:\n  cd first\n"), "{said}");
+            let project = dir.path().join("first");
+            for file in [
+                ".git/HEAD",
+                ".gitignore",
+                ".gitattributes",
+                "mlp.yaml",
+                "README.md",
+                "docs/charter.md",
+                ".mlp/allowed_signers",
+                ".mlp/mlp.schema.json",
+                ".github/workflows/mlp.yml",
+                ".gitlab-ci.yml",
+            ] {
+                assert!(project.join(file).is_file(), "{template} lacks {file}");
+            }
+            let checked: Value = serde_json::from_str(&ok(&project, &["check", "--json"])).expect("is JSON");
+            assert_eq!(
+                (checked["schema"].as_str(), checked["errors"].as_u64()),
+                (Some("mlp/check/1"), Some(0))
+            );
+            assert_eq!(checked["profile"].as_str(), Some(profile));
+        }
+    }
+}
+
+#[test]
+fn the_ci_files_are_yaml_and_run_the_check() {
+    for template in TEMPLATES {
+        let dir = folder();
+        ok(dir.path(), &["init", "first", "-t", template]);
+        for file in [".github/workflows/mlp.yml", ".gitlab-ci.yml"] {
+            let text = read(dir.path().join("first").join(file));
+            let yaml: Value =
+                serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{template} {file}: {error}"));
+            assert!(yaml.is_object() && text.contains("mlp check"), "{template} {file}");
+            assert_eq!(text.contains("mlp gate check"), template != "command", "{template} {file}");
+        }
+    }
+}
+
+#[test]
+fn two_projects_never_share_an_identifier() {
+    let dir = folder();
+    let id = |name: &str| {
+        ok(dir.path(), &["init", name]);
+        let text = read(dir.path().join(name).join("mlp.yaml"));
+        text.lines().find(|line| line.contains("id: ")).expect("has an id").to_owned()
+    };
+    assert_ne!(id("one"), id("two"));
+}
+
+#[test]
+fn a_second_run_says_what_exists_and_changes_nothing() {
+    let dir = folder();
+    ok(dir.path(), &["init", "first"]);
+    let project = dir.path().join("first");
+    std::fs::write(project.join("README.md"), "mine\n").expect("writes");
+    std::fs::remove_file(project.join("docs/charter.md")).expect("removes");
+    let before = read(project.join("mlp.yaml"));
+    let said = ok(dir.path(), &["init", "first", "--template", "command"]);
+    assert!(said.contains("is a project already") && said.contains("  README.md\n"), "{said}");
+    assert_eq!((read(project.join("mlp.yaml")), read(project.join("README.md"))), (before, "mine\n".into()));
+    assert!(!project.join("docs/charter.md").exists() && !project.join("train.sh").exists());
+}
+
+#[test]
+fn an_existing_repository_becomes_a_project_and_keeps_its_files() {
+    let dir = folder();
+    let project = dir.path().join("My work");
+    std::fs::create_dir(&project).expect("makes a folder");
+    let git = std::process::Command::new("git").args(["init", "-q"]).current_dir(&project).status();
+    assert!(git.expect("git starts").success());
+    std::fs::write(project.join("README.md"), "mine\n").expect("writes");
+    let said = ok(&project, &["init", "."]);
+    assert!(said.contains("1 file there already") && said.contains("project `My-work`"), "{said}");
+    assert_eq!(read(project.join("README.md")), "mine\n");
+    ok(&project, &["check"]);
+    // A folder below it finds the project too.
+    std::fs::create_dir(project.join("sub")).expect("makes a folder");
+    ok(&project.join("sub"), &["check"]);
+}
+
+#[test]
+fn a_dry_run_makes_nothing() {
+    let dir = folder();
+    let said = ok(dir.path(), &["init", "first", "--dry-run"]);
+    assert!(said.contains("would make") && said.contains("mlp.yaml"), "{said}");
+    assert!(!dir.path().join("first").exists());
+}
+
+#[test]
+fn hostile_names_are_refused() {
+    let dir = folder();
+    for name in ["..", "../out", "a/b", "a b", "", ".git", "\u{1b}[2J", &"x".repeat(64), "é"] {
+        let said = refused(dir.path(), &["init", name], 2);
+        assert!(said.starts_with("error[project::name]"), "{name:?}: {said}");
+        assert!(!said.contains('\u{1b}'), "{said:?}");
+    }
+    assert!(refused(dir.path(), &["init", "-rf"], 2).contains("unexpected argument"));
+    std::fs::write(dir.path().join("taken"), "").expect("writes");
+    assert!(refused(dir.path(), &["init", "taken"], 2).starts_with("error[project::folder]"));
+    assert!(refused(dir.path(), &["-C", "nowhere", "init", "x"], 2).starts_with("error[project::folder]"));
+    let said = refused(dir.path(), &["init", "x", "--template", "minst"], 2);
+    assert!(said.contains("did you mean `mnist`?"), "{said}");
+    assert!(refused(dir.path(), &["init"], 2).contains("NAME"));
+}
+
+#[test]
+fn the_templates_are_listed() {
+    let dir = folder();
+    let listed = ok(dir.path(), &["init", "--list"]);
+    assert_eq!(
+        listed.lines().filter_map(|line| line.split_whitespace().next()).collect::<Vec<_>>(),
+        TEMPLATES
+    );
+    let json: Value = serde_json::from_str(&ok(dir.path(), &["init", "--list", "--json"])).expect("is JSON");
+    assert_eq!(json["templates"][0]["name"], "mnist");
+}
+
+#[test]
+fn the_scripts_of_the_templates_run_with_the_systems_shell_alone() {
+    let dir = folder();
+    ok(dir.path(), &["init", "first", "-t", "command"]);
+    let project = dir.path().join("first");
+    let sh = |script: &str, params: &str| {
+        std::fs::write(dir.path().join("params.json"), params).expect("writes");
+        let status = std::process::Command::new("sh")
+            .arg(script)
+            .current_dir(&project)
+            .env("MLP_PARAMS", dir.path().join("params.json"))
+            .env("MLP_EVENTS", dir.path().join("events.jsonl"))
+            .status();
+        assert!(status.expect("sh starts").success(), "{script}");
+    };
+    sh("prepare.sh", r#"{"points":200,"noise":0.1}"#);
+    sh("train.sh", "{\n  \"epochs\": 5,\n  \"rate\": 0.1\n}\n");
+    let line: Value = serde_json::from_str(&read(project.join("build/model/line.json"))).expect("is JSON");
+    let slope = line["slope"].as_f64().expect("is a number");
+    assert!((slope - 2.0).abs() < 0.2, "{line}");
+    let events: Vec<mlp::base::Event> = read(dir.path().join("events.jsonl"))
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect();
+    assert_eq!(events.len(), 10);
+
+    ok(dir.path(), &["init", "second", "-t", "tabular"]);
+    let status =
+        std::process::Command::new("sh").arg("make-table.sh").current_dir(dir.path().join("second")).status();
+    assert!(status.expect("sh starts").success());
+    let table = read(dir.path().join("second/data/table.csv"));
+    assert_eq!(table.lines().count(), 601);
+    assert!(table.starts_with("bill_mm,flipper_mm,mass_g,island,species\n"), "{table}");
+}
