@@ -1,11 +1,12 @@
 //! What the shell offers while a command line is typed. Quick, and silent about whatever goes wrong.
 //!
-//! Commands attach these to their arguments: `#[arg(add = ArgValueCandidates::new(completion::models))]`.
+//! [`attach`] says which argument names what; commands need not know of it.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use clap_complete::CompletionCandidate;
+use clap::Command;
+use clap_complete::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 
 use crate::base::Id;
 use crate::infrastructure::git::Repo;
@@ -14,8 +15,40 @@ use crate::platform::project::{Manifest, Profile, Project, TEMPLATES};
 /// How many runs are offered, the newest first.
 const RUNS: usize = 50;
 
+/// Tells the arguments of all commands what they name.
+pub(crate) fn attach(command: Command) -> Command {
+    command.mut_subcommands(|command| {
+        let verb = command.get_name().to_owned();
+        inner(command, &verb)
+    })
+}
+
+/// As [`attach`], for a command below the verb.
+fn inner(command: Command, verb: &str) -> Command {
+    let command = command.mut_subcommands(|below| inner(below, verb));
+    command.mut_args(|arg| {
+        let candidates: fn() -> Vec<CompletionCandidate> = match (verb, arg.get_id().as_str()) {
+            ("init", "template") => templates,
+            ("init", "profile") => profiles,
+            ("explain", "code") => codes,
+            (_, "store") => stores,
+            (_, "to" | "stage") => stages,
+            ("data", "name" | "names" | "dataset" | "datasets") => datasets,
+            ("train", "models") => models,
+            ("run", "steps") | ("runs", "name") => tasks,
+            ("runs", "run" | "runs" | "first" | "second") | ("eval" | "model", "run") => runs,
+            ("model" | "gate" | "approve" | "promote" | "rollback" | "status", "model")
+            | (_, "reference") => {
+                return arg.add(ArgValueCompleter::new(references));
+            }
+            _ => return arg,
+        };
+        arg.add(ArgValueCandidates::new(candidates))
+    })
+}
+
 /// Names of templates, with what they are.
-pub(crate) fn templates() -> Vec<CompletionCandidate> {
+fn templates() -> Vec<CompletionCandidate> {
     TEMPLATES
         .iter()
         .map(|template| CompletionCandidate::new(template.name).help(Some(template.about.into())))
@@ -23,12 +56,12 @@ pub(crate) fn templates() -> Vec<CompletionCandidate> {
 }
 
 /// Names of profiles.
-pub(crate) fn profiles() -> Vec<CompletionCandidate> {
+fn profiles() -> Vec<CompletionCandidate> {
     Profile::ALL.into_iter().map(|profile| CompletionCandidate::new(profile.as_str())).collect()
 }
 
 /// Names of models.
-pub(crate) fn models() -> Vec<CompletionCandidate> {
+fn models() -> Vec<CompletionCandidate> {
     names(|manifest| {
         manifest
             .models
@@ -39,22 +72,22 @@ pub(crate) fn models() -> Vec<CompletionCandidate> {
 }
 
 /// Names of datasets.
-pub(crate) fn datasets() -> Vec<CompletionCandidate> {
+fn datasets() -> Vec<CompletionCandidate> {
     names(|manifest| manifest.data.iter().map(|(name, data)| (name.to_string(), data.path.clone())).collect())
 }
 
 /// Names of steps.
-pub(crate) fn steps() -> Vec<CompletionCandidate> {
+fn steps() -> Vec<CompletionCandidate> {
     names(|manifest| manifest.steps.iter().map(|(name, step)| (name.to_string(), step.run.clone())).collect())
 }
 
 /// Names of models and steps.
-pub(crate) fn tasks() -> Vec<CompletionCandidate> {
+fn tasks() -> Vec<CompletionCandidate> {
     models().into_iter().chain(steps()).collect()
 }
 
 /// Names of stages.
-pub(crate) fn stages() -> Vec<CompletionCandidate> {
+fn stages() -> Vec<CompletionCandidate> {
     names(|manifest| {
         let count = |gates: usize| format!("{gates} gate{}", if gates == 1 { "" } else { "s" });
         Project::stages(manifest)
@@ -65,14 +98,14 @@ pub(crate) fn stages() -> Vec<CompletionCandidate> {
 }
 
 /// Names of stores.
-pub(crate) fn stores() -> Vec<CompletionCandidate> {
+fn stores() -> Vec<CompletionCandidate> {
     names(|manifest| {
         manifest.stores.iter().map(|(name, store)| (name.to_string(), store.url.clone())).collect()
     })
 }
 
 /// References to model versions: a model, and behind its `@` the stages. For `ArgValueCompleter`.
-pub(crate) fn references(current: &OsStr) -> Vec<CompletionCandidate> {
+fn references(current: &OsStr) -> Vec<CompletionCandidate> {
     let current = current.to_string_lossy();
     let Some((model, stage)) = current.split_once('@') else {
         return models().into_iter().filter(|candidate| starts(candidate, &current)).collect();
@@ -87,7 +120,7 @@ pub(crate) fn references(current: &OsStr) -> Vec<CompletionCandidate> {
 }
 
 /// Identifiers of runs, the newest first.
-pub(crate) fn runs() -> Vec<CompletionCandidate> {
+fn runs() -> Vec<CompletionCandidate> {
     let jobs = Repo::discover(&directory()).map(|repo| repo.state_dir().join("jobs"));
     let Some(entries) = jobs.ok().and_then(|jobs| std::fs::read_dir(jobs).ok()) else { return Vec::new() };
     let mut ids: Vec<String> =
@@ -99,7 +132,7 @@ pub(crate) fn runs() -> Vec<CompletionCandidate> {
 }
 
 /// Error codes.
-pub(crate) fn codes() -> Vec<CompletionCandidate> {
+fn codes() -> Vec<CompletionCandidate> {
     super::explanations().map(|explain| CompletionCandidate::new(explain.code)).collect()
 }
 

@@ -73,7 +73,10 @@ const LAYERS: [(&str, u8, &[&str]); 13] = [
 /// The files that may hold `unsafe` code, and why.
 const UNSAFE: &[(&str, &str)] = &[
     ("src/infrastructure/store/mapped.rs", "files mapped into memory: hashing without a copy"),
-    ("src/platform/train/kernels/gemm.rs", "the matrix product of the `gemm` crate takes pointers and strides"),
+    (
+        "src/platform/train/kernels/gemm.rs",
+        "the matrix product of the `gemm` crate takes pointers and strides",
+    ),
 ];
 
 /// More lines than this, without its tests, and a file holds two subjects.

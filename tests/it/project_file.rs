@@ -181,7 +181,10 @@ fn codes_are_explained_and_listed() {
     let dir = tempfile::tempdir().expect("makes a folder");
     assert!(ok(dir.path(), &["explain", "project::none"]).contains("`mlp init .`"));
     assert!(ok(dir.path(), &["explain"]).lines().any(|line| line == "project::none"));
-    assert!(refused(dir.path(), &["explain", "git::not-a-repositry"], 2).contains("did you mean `git::not-a-repository`?"));
+    assert!(
+        refused(dir.path(), &["explain", "git::not-a-repositry"], 2)
+            .contains("did you mean `git::not-a-repository`?")
+    );
 }
 
 #[test]

@@ -1,18 +1,16 @@
 //! `mlp explain`.
 
-use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
 use super::{Answer, Context};
+use crate::application::explanations;
 use crate::application::ui::{Report, UiError, wrap};
-use crate::application::{completion, explanations};
 use crate::base::{Exit, Explain, nearest};
 
 /// Explains an error code at length; without one, lists all codes.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The code, as `project::none`.
-    #[arg(add = ArgValueCandidates::new(completion::codes))]
     code: Option<String>,
 }
 

@@ -2,11 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
 use super::{Answer, Context};
-use crate::application::completion;
 use crate::application::ui::{Report, Table, plural};
 use crate::base::Exit;
 use crate::platform::project::{Profile, ProjectError, Scaffold, TEMPLATES, Template};
@@ -20,10 +18,10 @@ pub(crate) struct Args {
     #[arg(required_unless_present = "list")]
     name: Option<String>,
     /// What to begin with.
-    #[arg(short, long, default_value = "mnist", add = ArgValueCandidates::new(completion::templates))]
+    #[arg(short, long, default_value = "mnist")]
     template: String,
     /// The set of default gates: research, product, regulated or student.
-    #[arg(short, long, default_value = "research", value_parser = profile, add = ArgValueCandidates::new(completion::profiles))]
+    #[arg(short, long, default_value = "research", value_parser = profile)]
     profile: Profile,
     /// List the templates.
     #[arg(long)]

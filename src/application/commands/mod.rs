@@ -23,6 +23,7 @@ mod train;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::completion;
 use super::ui::{Mode, Ui, UiError, install_panic_hook};
 use crate::base::{Exit, Failure};
 use crate::platform::project::Project;
@@ -88,13 +89,6 @@ enum Command {
     Agent(agent::Args),
 }
 
-impl Command {
-    /// Whether its events are its answer (see [`Ui::stream`]).
-    fn streams(&self) -> bool {
-        matches!(self, Self::Train(_) | Self::RunSteps(_))
-    }
-}
-
 fn dispatch(command: Command, context: &Context) -> Answer {
     match command {
         Command::Init(args) => init::run(args, context),
@@ -142,7 +136,7 @@ pub fn command() -> clap::Command {
 
 fn run_process() -> ExitCode {
     // With the variable COMPLETE set a shell asks what could be typed next: answers and ends the process.
-    clap_complete::CompleteEnv::with_factory(command).complete();
+    clap_complete::CompleteEnv::with_factory(|| completion::attach(command())).complete();
     let cli = match <Cli as clap::Parser>::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -157,9 +151,6 @@ fn run_process() -> ExitCode {
         _ => Mode::Human,
     };
     let context = Context { ui: Ui::new(mode), dir: cli.directory.unwrap_or_else(|| PathBuf::from(".")) };
-    if cli.command.streams() {
-        context.ui.stream();
-    }
     let answer = dispatch(cli.command, &context);
     let lost = context.ui.lost().map(|error| Err(UiError::Output(error).into()));
     match lost.unwrap_or(answer) {
