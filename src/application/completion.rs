@@ -1,6 +1,6 @@
 //! What the shell offers while a command line is typed. Quick, and silent about whatever goes wrong.
 //!
-//! [`attach`] says which argument names what; commands need not know of it.
+//! [`attach`] says which argument names what, so that commands need not know of it; they may add these lists themselves.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ fn inner(command: Command, verb: &str) -> Command {
             ("explain", "code") => codes,
             (_, "store") => stores,
             (_, "to" | "stage") => stages,
-            ("data", "name" | "names" | "dataset" | "datasets") => datasets,
+            ("data", "name" | "names" | "place") => datasets,
             ("train", "models") => models,
             ("run", "steps") | ("runs", "name") => tasks,
             ("runs", "run" | "runs" | "first" | "second") | ("eval" | "model", "run") => runs,
@@ -48,7 +48,7 @@ fn inner(command: Command, verb: &str) -> Command {
 }
 
 /// Names of templates, with what they are.
-fn templates() -> Vec<CompletionCandidate> {
+pub(crate) fn templates() -> Vec<CompletionCandidate> {
     TEMPLATES
         .iter()
         .map(|template| CompletionCandidate::new(template.name).help(Some(template.about.into())))
@@ -56,12 +56,12 @@ fn templates() -> Vec<CompletionCandidate> {
 }
 
 /// Names of profiles.
-fn profiles() -> Vec<CompletionCandidate> {
+pub(crate) fn profiles() -> Vec<CompletionCandidate> {
     Profile::ALL.into_iter().map(|profile| CompletionCandidate::new(profile.as_str())).collect()
 }
 
 /// Names of models.
-fn models() -> Vec<CompletionCandidate> {
+pub(crate) fn models() -> Vec<CompletionCandidate> {
     names(|manifest| {
         manifest
             .models
@@ -72,22 +72,22 @@ fn models() -> Vec<CompletionCandidate> {
 }
 
 /// Names of datasets.
-fn datasets() -> Vec<CompletionCandidate> {
+pub(crate) fn datasets() -> Vec<CompletionCandidate> {
     names(|manifest| manifest.data.iter().map(|(name, data)| (name.to_string(), data.path.clone())).collect())
 }
 
 /// Names of steps.
-fn steps() -> Vec<CompletionCandidate> {
+pub(crate) fn steps() -> Vec<CompletionCandidate> {
     names(|manifest| manifest.steps.iter().map(|(name, step)| (name.to_string(), step.run.clone())).collect())
 }
 
 /// Names of models and steps.
-fn tasks() -> Vec<CompletionCandidate> {
+pub(crate) fn tasks() -> Vec<CompletionCandidate> {
     models().into_iter().chain(steps()).collect()
 }
 
 /// Names of stages.
-fn stages() -> Vec<CompletionCandidate> {
+pub(crate) fn stages() -> Vec<CompletionCandidate> {
     names(|manifest| {
         let count = |gates: usize| format!("{gates} gate{}", if gates == 1 { "" } else { "s" });
         Project::stages(manifest)
@@ -98,14 +98,14 @@ fn stages() -> Vec<CompletionCandidate> {
 }
 
 /// Names of stores.
-fn stores() -> Vec<CompletionCandidate> {
+pub(crate) fn stores() -> Vec<CompletionCandidate> {
     names(|manifest| {
         manifest.stores.iter().map(|(name, store)| (name.to_string(), store.url.clone())).collect()
     })
 }
 
 /// References to model versions: a model, and behind its `@` the stages. For `ArgValueCompleter`.
-fn references(current: &OsStr) -> Vec<CompletionCandidate> {
+pub(crate) fn references(current: &OsStr) -> Vec<CompletionCandidate> {
     let current = current.to_string_lossy();
     let Some((model, stage)) = current.split_once('@') else {
         return models().into_iter().filter(|candidate| starts(candidate, &current)).collect();
@@ -120,7 +120,7 @@ fn references(current: &OsStr) -> Vec<CompletionCandidate> {
 }
 
 /// Identifiers of runs, the newest first.
-fn runs() -> Vec<CompletionCandidate> {
+pub(crate) fn runs() -> Vec<CompletionCandidate> {
     let jobs = Repo::discover(&directory()).map(|repo| repo.state_dir().join("jobs"));
     let Some(entries) = jobs.ok().and_then(|jobs| std::fs::read_dir(jobs).ok()) else { return Vec::new() };
     let mut ids: Vec<String> =
@@ -132,7 +132,7 @@ fn runs() -> Vec<CompletionCandidate> {
 }
 
 /// Error codes.
-fn codes() -> Vec<CompletionCandidate> {
+pub(crate) fn codes() -> Vec<CompletionCandidate> {
     super::explanations().map(|explain| CompletionCandidate::new(explain.code)).collect()
 }
 

@@ -110,7 +110,8 @@ pub fn describe_cpu() -> String {
 pub fn threads() -> usize {
     static CONFIGURED: OnceLock<()> = OnceLock::new();
     CONFIGURED.get_or_init(|| {
-        let wanted = std::env::var("MLP_THREADS").ok().and_then(|text| text.trim().parse().ok());
+        let wanted =
+            std::env::var(crate::base::variables::THREADS).ok().and_then(|text| text.trim().parse().ok());
         if let Some(wanted @ 1..) = wanted {
             // Fails only if the pool was used before, which then stays as it is.
             let _ = rayon::ThreadPoolBuilder::new().num_threads(wanted).build_global();

@@ -59,7 +59,7 @@ fn names_of_models_datasets_stages_and_runs_are_offered() {
         assert!(names.iter().any(|offer| offer == name), "{words:?} offers {names:?}");
     };
     has(&["train", ""], "digits");
-    has(&["data", "add", ""], "mnist");
+    has(&["data", "download", ""], "mnist");
     has(&["promote", "digits", "--to", "st"], "staging");
     has(&["serve", "digits@pro"], "digits@production");
     has(&["runs", "show", ""], run);

@@ -195,7 +195,11 @@ pub const EXPLAIN: &[Explain] = &[
         code: "project::unknown-value",
         text: "The value, or the name of a layer, gate or optimiser, is not one of those that are known at this place.",
     },
-    Explain { code: "project::missing-key", text: "A mapping lacks a key that it must have." },
+    Explain {
+        code: "project::missing-key",
+        text: "A mapping lacks a key that it must have. docs/reference/mlp-yaml.md says which keys are optional, and with \
+               which default.",
+    },
     Explain {
         code: "project::wrong-type",
         text: "The value has another type than its key wants: a text where a number belongs, a list where a mapping \
