@@ -71,13 +71,8 @@ fn s3(
     opendal::install_default();
     let variable = |key: &str| {
         let store = store.as_str().to_ascii_uppercase().replace('-', "_");
-<<<<<<< HEAD
-        environment(&format!("MLP_STORE_{store}_{key}")).filter(|value| !value.is_empty())
-=======
-        std::env::var(format!("{}{store}_{key}", crate::base::variables::STORE_PREFIX))
-            .ok()
+        environment(&format!("{}{store}_{key}", crate::base::variables::STORE_PREFIX))
             .filter(|value| !value.is_empty())
->>>>>>> 2c009e5 (project: explain a missing key; variables by their constants)
     };
     let mut builder = services::S3::default().bucket(bucket).root(prefix);
     if let Some(endpoint) = &spec.endpoint {
