@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use console::style;
 use serde::Serialize;
 
 use super::{Answer, Context};
+use crate::application::completion;
 use crate::application::judgement::Judging;
 use crate::application::ui::Report;
 use crate::base::{Digest, Exit, Name};
@@ -17,9 +19,10 @@ use crate::base::{Digest, Exit, Name};
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The model version: `digits` (the newest), `digits@7`, `digits@staging`.
+    #[arg(add = ArgValueCompleter::new(completion::references))]
     model: String,
     /// The stage it may go to.
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = ArgValueCandidates::new(completion::stages))]
     to: String,
     /// Words for those who read it later.
     #[arg(long, value_name = "TEXT")]

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use console::style;
 use serde::Serialize;
 
 use super::{Answer, Context};
+use crate::application::completion;
 use crate::application::judgement::{GateLine, Judging, known_gate, render_gates};
 use crate::application::ui::{Report, Table};
 use crate::base::{Exit, Name, Time};
@@ -28,9 +30,10 @@ enum Command {
 #[derive(clap::Args, Debug)]
 struct Check {
     /// The model version: `digits` (the newest), `digits@7`, `digits@staging`.
+    #[arg(add = ArgValueCompleter::new(completion::references))]
     model: String,
     /// The stage; the next one for this version if left out.
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = ArgValueCandidates::new(completion::stages))]
     to: Option<String>,
     /// Make no missing evidence.
     #[arg(long)]
@@ -44,7 +47,7 @@ struct ExplainGates {
     #[arg(value_name = "GATE|MODEL")]
     gate: Option<String>,
     /// Only the gates of this stage.
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = ArgValueCandidates::new(completion::stages))]
     stage: Option<String>,
 }
 

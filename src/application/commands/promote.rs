@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use console::style;
 use serde::Serialize;
 
 use super::{Answer, Context};
+use crate::application::completion;
 use crate::application::judgement::{GateLine, Judging, render_gates};
 use crate::application::ui::Report;
 use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
@@ -18,9 +20,10 @@ use crate::platform::model::{Candidate, Need, Promoted, Registered, Selector, re
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The model version: `digits` (the newest), `digits@7`, `digits@staging`.
+    #[arg(add = ArgValueCompleter::new(completion::references))]
     model: String,
     /// The stage.
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = ArgValueCandidates::new(completion::stages))]
     to: String,
     /// Why, for the ledger.
     #[arg(long, value_name = "TEXT")]

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap_complete::engine::ArgValueCandidates;
 use console::style;
 use serde::Serialize;
 
 use super::{Answer, Context};
+use crate::application::completion;
 use crate::application::judgement::Judging;
 use crate::application::ui::Report;
 use crate::base::{Digest, Exit, Name};
@@ -15,9 +17,10 @@ use crate::platform::model::{ModelError, Selector};
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The model; the only one of the project if left out.
+    #[arg(add = ArgValueCandidates::new(completion::models))]
     model: Option<String>,
     /// The stage; the last one that holds something if left out.
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = ArgValueCandidates::new(completion::stages))]
     stage: Option<String>,
     /// Why, for the ledger.
     #[arg(long, value_name = "TEXT")]

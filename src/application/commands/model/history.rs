@@ -1,9 +1,11 @@
 //! `mlp model history`.
 
+use clap_complete::engine::ArgValueCandidates;
 use console::style;
 use serde::Serialize;
 
 use super::super::{Answer, Context};
+use crate::application::completion;
 use crate::application::judgement::Judging;
 use crate::application::ui::{Align, Report, Table};
 use crate::base::{Digest, EntryKind, Exit, Name, Time};
@@ -13,6 +15,7 @@ use crate::platform::model::ModelError;
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The model; the only one of the project if left out.
+    #[arg(add = ArgValueCandidates::new(completion::models))]
     model: Option<String>,
     /// As it was then: `2026-05-03T12:00:00Z`, or `2026-05-03` for the end of that day (UTC).
     #[arg(long, value_name = "TIME")]

@@ -1,8 +1,10 @@
 //! `mlp model register`.
 
+use clap_complete::engine::ArgValueCandidates;
 use serde::Serialize;
 
 use super::super::{Answer, Context};
+use crate::application::completion;
 use crate::application::judgement::Judging;
 use crate::application::ui::Report;
 use crate::base::{Digest, Exit, Id, Name};
@@ -12,9 +14,10 @@ use crate::platform::model::{Registered, registrable};
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The model; the only one of the project if left out.
+    #[arg(add = ArgValueCandidates::new(completion::models))]
     model: Option<String>,
     /// The run, by its identifier or the beginning of it; the newest one that made a model if left out.
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", add = ArgValueCandidates::new(completion::runs))]
     run: Option<String>,
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use clap_complete::engine::ArgValueCompleter;
 use console::style;
 use serde::Serialize;
 
 use super::super::{Answer, Context};
+use crate::application::completion;
 use crate::application::judgement::Judging;
 use crate::application::ui::{Report, Table};
 use crate::base::{Digest, Evaluation, Exit, Id, Name, RecordKind, Time};
@@ -15,6 +17,7 @@ use crate::infrastructure::store::StoreError;
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The model version: `digits` (the newest), `digits@7`, `digits@production`.
+    #[arg(add = ArgValueCompleter::new(completion::references))]
     model: String,
 }
 
