@@ -3,10 +3,9 @@
 use super::random::Stream;
 use super::spec::Augment;
 
-/// An image in memory: channels, height, width.
+/// Sides of an image in memory; each channel is one plane after the other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ImageShape {
-    pub(super) channels: usize,
     pub(super) height: usize,
     pub(super) width: usize,
 }
@@ -100,7 +99,7 @@ mod tests {
     use super::*;
     use crate::platform::train::random::Purpose;
 
-    const SHAPE: ImageShape = ImageShape { channels: 1, height: 3, width: 4 };
+    const SHAPE: ImageShape = ImageShape { height: 3, width: 4 };
 
     fn image() -> Vec<f32> {
         (1..=12).map(|value| value as f32).collect()

@@ -143,8 +143,8 @@ pub(super) fn inputs(
 ) -> Result<Tensor> {
     let length: usize = shape.iter().product();
     let image = match *shape {
-        [channels, height, width] => ImageShape { channels, height, width },
-        _ => ImageShape { channels: 1, height: 1, width: length },
+        [_, height, width] => ImageShape { height, width },
+        _ => ImageShape { height: 1, width: length },
     };
     let background = [normalization.background()];
     let fill = |(out, &index): (&mut [f32], &u32)| {
