@@ -8,11 +8,15 @@ mod eval;
 mod gates;
 mod generated;
 mod init;
+mod jobs;
 mod model;
 mod predict;
 mod project_file;
 mod promote;
+mod runs;
 mod s3;
 mod serve;
+mod steps;
 #[allow(dead_code)]
 mod support;
+mod train;

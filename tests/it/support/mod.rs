@@ -3,6 +3,7 @@
 pub(crate) mod http;
 pub(crate) mod http_server;
 pub(crate) mod lifecycle;
+pub(crate) mod project;
 pub(crate) mod s3;
 pub(crate) mod serving;
 

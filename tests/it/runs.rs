@@ -1,0 +1,101 @@
+//! `mlp runs`: lists, shows, compares, resumes and removes.
+
+use super::support::project::Project;
+use super::support::{ok, refused, run};
+
+fn two_runs() -> Project {
+    let project = Project::new(
+        "steps: {score: {run: 'echo \"{\\\"event\\\":\\\"metric\\\",\\\"name\\\":\\\"score\\\",\\\"value\\\":$(cat in.txt)}\" >> $MLP_EVENTS; echo said', in: [in.txt]}}\n",
+    );
+    for value in ["1", "2"] {
+        project.write("in.txt", value);
+        run(project.path(), &["run"], 0);
+    }
+    project
+}
+
+#[test]
+fn runs_are_listed_newest_first_and_found_by_prefix_name_and_latest() {
+    let project = two_runs();
+    let list = project.json(&["runs", "ls"], 0);
+    let runs = list["runs"].as_array().expect("a list");
+    assert_eq!(runs.len(), 2);
+    assert_eq!(runs[0]["metric"][1], 2.0);
+    let id = runs[1]["run"].as_str().expect("an identifier");
+    assert_eq!(project.json(&["runs", "show", &id[..14]], 0)["run"]["metrics"]["score"], 1.0);
+    for text in ["latest", "score"] {
+        assert_eq!(project.json(&["runs", "show", text], 0)["run"]["metrics"]["score"], 2.0);
+    }
+    let ambiguous = refused(project.path(), &["runs", "show", &id[..2]], 2);
+    assert!(ambiguous.contains("may be"), "{ambiguous}");
+    let unknown = refused(project.path(), &["runs", "show", "zzz"], 2);
+    assert!(unknown.contains("no run is called `zzz`"), "{unknown}");
+}
+
+#[test]
+fn a_diff_names_what_differs_and_nothing_else() {
+    let project = two_runs();
+    let list = project.json(&["runs", "ls"], 0);
+    let id = list["runs"][1]["run"].as_str().expect("an identifier").to_owned();
+    let diff = project.json(&["runs", "diff", &id, "latest"], 0);
+    let what: Vec<String> = diff["differences"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|line| {
+            format!("{} {}", line["what"].as_str().expect("text"), line["name"].as_str().expect("text"))
+        })
+        .collect();
+    assert_eq!(what, ["input in.txt", "uncommitted ", "metric score"]);
+    assert_eq!(ok(project.path(), &["runs", "diff", "latest", "latest"]), "no differences\n");
+}
+
+#[test]
+fn logs_and_events_are_printed() {
+    let project = two_runs();
+    assert_eq!(ok(project.path(), &["runs", "logs"]), "said\n");
+    assert_eq!(
+        ok(project.path(), &["runs", "logs", "--events"]),
+        "{\"event\":\"metric\",\"name\":\"score\",\"value\":2}\n"
+    );
+}
+
+#[test]
+fn removing_needs_no_more_than_one_word_and_can_be_tried_first() {
+    let project = two_runs();
+    assert!(ok(project.path(), &["runs", "rm", "latest", "--dry-run"]).starts_with("would remove"));
+    assert_eq!(project.json(&["runs", "ls"], 0)["runs"].as_array().map(Vec::len), Some(2));
+    run(project.path(), &["runs", "rm", "latest"], 0);
+    let list = project.json(&["runs", "ls"], 0);
+    assert_eq!(list["runs"].as_array().map(Vec::len), Some(1));
+    assert_eq!(list["runs"][0]["metric"][1], 1.0);
+}
+
+#[test]
+fn a_run_that_succeeded_is_not_resumed() {
+    let project = two_runs();
+    let text = refused(project.path(), &["runs", "resume"], 2);
+    assert!(text.contains("cannot be resumed: it succeeded"), "{text}");
+}
+
+#[test]
+fn a_failed_step_is_resumed_as_another_attempt_of_the_same_run() {
+    let project = Project::new("steps: {gate: {run: 'test -e open.txt'}}\n");
+    run(project.path(), &["run"], 1);
+    run(project.path(), &["runs", "resume"], 1);
+    project.write("open.txt", "");
+    run(project.path(), &["runs", "resume"], 0);
+    let list = project.json(&["runs", "ls"], 0);
+    assert_eq!(list["runs"].as_array().map(Vec::len), Some(1), "{list}");
+    let show = project.json(&["runs", "show"], 0);
+    assert_eq!(show["record"]["body"]["end"]["attempts"], 3);
+    assert_eq!(show["record"]["body"]["end"]["state"], "succeeded");
+}
+
+#[test]
+fn nothing_is_said_about_runs_that_are_not_there() {
+    let project = Project::new("steps: {a: {run: 'true'}}\n");
+    assert!(ok(project.path(), &["runs", "ls"]).contains("no runs yet"));
+    assert!(ok(project.path(), &["runs", "watch"]).contains("no run is under way"));
+    refused(project.path(), &["runs", "attach"], 2);
+}

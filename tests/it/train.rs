@@ -1,0 +1,156 @@
+//! `mlp train`: plans, trains, stops and goes on, bit for bit.
+
+use std::process::Child;
+
+use serde_json::Value;
+
+use super::support::project::{Project, signal, wait_for};
+use super::support::{ok, refused, run};
+
+/// A table of three classes that a small network learns, added as a version. `epochs` decides how long training takes.
+fn project(epochs: u32) -> Project {
+    let project = Project::new(&format!(
+        "data:\n  points: {{path: data/points.csv, format: csv, target: class, split: {{val: 0.2, test: 0.2}}}}\n\
+         models:\n  small:\n    data: points\n    input: {{shape: [2]}}\n    \
+         network: [{{linear: 32}}, relu, {{dropout: 0.2}}, {{linear: 3}}]\n    \
+         train: {{epochs: {epochs}, batch_size: 8, seed: 3, optimizer: {{adamw: {{lr: 0.01}}}}}}\n"
+    ));
+    let mut text = "x,y,class\n".to_owned();
+    for n in 0..300_u32 {
+        let class = n % 3;
+        let noise = |seed: u32| f64::from(n.wrapping_mul(seed) % 97) / 97.0;
+        let (x, y) = (f64::from(class) + noise(7919), f64::from(class * class) - noise(104_729));
+        text += &format!("{x:.4},{y:.4},{}\n", ["red", "green", "blue"][class as usize]);
+    }
+    project.write("data/points.csv", &text);
+    run(project.path(), &["data", "add", "points"], 0);
+    project
+}
+
+fn model(report: &Value) -> String {
+    report["outputs"]["model"].as_str().unwrap_or_else(|| panic!("no model in {report}")).to_owned()
+}
+
+#[test]
+fn a_model_is_trained_once_and_then_offered() {
+    let project = project(4);
+    let text = ok(project.path(), &["train", "--dry-run"]);
+    assert!(text.contains("linear") && text.contains("points") && text.contains("195"), "{text}");
+    let first = project.json(&["train"], 0)["runs"][0].clone();
+    assert_eq!((first["state"].as_str(), first["cached"].as_bool()), (Some("succeeded"), Some(false)));
+    assert!(first["metrics"]["val.accuracy"].as_f64() > Some(0.4), "{first}");
+    let again = project.json(&["train"], 0)["runs"][0].clone();
+    assert_eq!((again["run"].clone(), again["cached"].as_bool()), (first["run"].clone(), Some(true)));
+    assert!(ok(project.path(), &["train"]).contains("already done"));
+    assert!(ok(project.path(), &["train", "--dry-run"]).contains("already done"));
+    let forced = project.json(&["train", "--force"], 0)["runs"][0].clone();
+    assert_ne!(forced["run"], first["run"]);
+    assert_eq!(model(&forced), model(&first), "the same plan gives the same bits");
+    let other = project.json(&["train", "--seed", "4"], 0)["runs"][0].clone();
+    assert_ne!(model(&other), model(&first));
+}
+
+#[test]
+fn the_number_of_threads_changes_neither_plan_nor_weights() {
+    let project = project(2);
+    let one = project.json(&["train", "--threads", "1"], 0)["runs"][0].clone();
+    let two = project.json(&["train", "--threads", "2", "--force"], 0)["runs"][0].clone();
+    assert_eq!((one["plan"].clone(), model(&one)), (two["plan"].clone(), model(&two)));
+}
+
+#[test]
+fn the_end_of_a_training_shows_its_curve() {
+    let project = project(3);
+    let text = ok(project.path(), &["train"]);
+    assert!(text.contains("succeeded") && text.contains("loss") && text.contains("epoch 3"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    assert!(ok(project.path(), &["runs", "logs"]).contains("epoch  3"));
+}
+
+#[test]
+fn settings_that_do_not_fit_are_refused_before_anything_starts() {
+    let project = project(2);
+    let text = refused(project.path(), &["train", "--set", "train.epoch=3"], 2);
+    assert!(text.contains("did you mean `train.epochs`?"), "{text}");
+    refused(project.path(), &["train", "--set", "train.epochs=lots"], 2);
+    let text = refused(project.path(), &["train", "smal"], 2);
+    assert!(text.contains("did you mean `small`?"), "{text}");
+    let text = refused(project.path(), &["train", "--set", "network.3.linear=0"], 2);
+    assert!(text.contains("linear"), "{text}");
+    assert!(!project.path().join(".git/mlp/jobs").exists());
+    let text = ok(project.path(), &["train", "--set", "train.epochs=1", "--dry-run"]);
+    assert!(text.contains("epochs 1"), "{text}");
+}
+
+#[test]
+fn data_that_changed_must_be_added_first() {
+    let project = project(2);
+    project.write("data/points.csv", "x,y,class\n1,2,red\n");
+    let text = refused(project.path(), &["train"], 1);
+    assert!(text.contains("mlp data add"), "{text}");
+}
+
+#[test]
+fn a_detached_training_ends_by_itself_and_is_recorded() {
+    let project = project(3);
+    let report = project.json(&["train", "--detach"], 0)["runs"][0].clone();
+    assert_eq!(report["state"], "running");
+    let ended = project.wait_for_state("succeeded");
+    assert_eq!(ended["run"], report["run"]);
+    let text = ok(project.path(), &["runs", "attach"]);
+    assert!(text.contains("succeeded"), "{text}");
+}
+
+const LONG: u32 = 400;
+
+/// A training under way that has done some epochs and is far from its end.
+fn under_way(project: &Project) -> Child {
+    let child = project.start(&["train"]);
+    let events = project.job().join("events.jsonl");
+    wait_for("some epochs", || {
+        let text = std::fs::read_to_string(&events).unwrap_or_default();
+        (text.matches("\"val.loss\"").count() >= 5).then_some(())
+    });
+    child
+}
+
+fn unbroken(project: &Project) -> String {
+    model(&project.json(&["train", "--force"], 0)["runs"][0])
+}
+
+#[test]
+fn ctrl_c_stops_with_a_checkpoint_and_resume_ends_with_the_same_weights() {
+    let project = project(LONG);
+    let mut child = under_way(&project);
+    signal("INT", i64::from(child.id()));
+    assert_eq!(child.wait().expect("ends").code(), Some(130));
+    let stopped = project.json(&["runs", "show"], 0);
+    assert_eq!(stopped["run"]["state"], "cancelled", "{stopped}");
+    let resumed = project.json(&["runs", "resume"], 0);
+    assert_eq!(resumed["run"]["state"], "succeeded");
+    assert_eq!(resumed["run"]["run"], stopped["run"]["run"]);
+    assert_eq!(model(&resumed["run"]), unbroken(&project));
+}
+
+#[test]
+fn a_killed_training_goes_on_from_its_last_checkpoint_to_the_same_weights() {
+    let project = project(LONG);
+    let mut child = under_way(&project);
+    let worker = project.job_file("state.json")["worker"]["pid"].as_i64().expect("a number");
+    signal("KILL", worker);
+    assert_eq!(child.wait().expect("ends").code(), Some(1));
+    let resumed = project.json(&["runs", "resume", "latest"], 0);
+    assert_eq!(resumed["run"]["state"], "succeeded");
+    assert_eq!(model(&resumed["run"]), unbroken(&project));
+}
+
+#[test]
+fn a_training_whose_supervisor_and_worker_are_killed_is_lost_and_goes_on() {
+    let project = project(LONG);
+    let mut child = under_way(&project);
+    signal("KILL", project.job_file("sup.json")["process"]["pid"].as_i64().expect("a number"));
+    signal("KILL", project.job_file("state.json")["worker"]["pid"].as_i64().expect("a number"));
+    assert_eq!(child.wait().expect("ends").code(), Some(3));
+    let resumed = project.json(&["runs", "resume", "latest"], 0);
+    assert_eq!(model(&resumed["run"]), unbroken(&project));
+}
