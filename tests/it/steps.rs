@@ -33,8 +33,7 @@ steps:
 fn counting() -> Project {
     let project = Project::new(COUNT);
     project.write("words.txt", "one two three\n");
-    project
-        .write("count.sh", "mkdir -p made && wc -w < words.txt > made/count.txt\n");
+    project.write("count.sh", "mkdir -p made && wc -w < words.txt > made/count.txt\n");
     project
 }
 

@@ -2,6 +2,10 @@
 
 use std::process::Child;
 
+use mlp::base::Null;
+use mlp::infrastructure::store::Local;
+use mlp::infrastructure::store::worktree::{StatCache, snapshot};
+use mlp::platform::data::Pointer;
 use serde_json::Value;
 
 use super::support::project::{Project, signal, wait_for};
@@ -23,7 +27,12 @@ fn project(epochs: u32) -> Project {
         text += &format!("{x:.4},{y:.4},{}\n", ["red", "green", "blue"][class as usize]);
     }
     project.write("data/points.csv", &text);
-    run(project.path(), &["data", "add", "points"], 0);
+    let table = project.path().join("data/points.csv");
+    let state = project.path().join(".git/mlp");
+    let store = Local::open(&state.join("store")).expect("opens the store");
+    let cache = StatCache { path: state.join("index") };
+    let root = snapshot(&table, &store, Some(&cache), &Null).expect("stores the table").root;
+    Pointer::new(&root, None).write(&Pointer::beside(&table)).expect("writes the pointer");
     project
 }
 
@@ -86,7 +95,7 @@ fn settings_that_do_not_fit_are_refused_before_anything_starts() {
 fn data_that_changed_must_be_added_first() {
     let project = project(2);
     project.write("data/points.csv", "x,y,class\n1,2,red\n");
-    let text = refused(project.path(), &["train"], 1);
+    let text = refused(project.path(), &["train"], 2);
     assert!(text.contains("mlp data add"), "{text}");
 }
 

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc;
 
+use clap_complete::ArgValueCandidates;
 use indexmap::IndexMap;
 use serde::Serialize;
 
 use super::{Answer, Context};
+use crate::application::completion;
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, workspace, worse};
 use crate::application::ui::Report;
 use crate::base::{Digest, Exit, Failure, Level, Name, Record, Run, Sink};
@@ -22,6 +24,7 @@ use crate::platform::run::{self, Graph, Listed, Planned, Point, Workspace};
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Steps and models of mlp.yaml, with all that they need; everything if none is named.
+    #[arg(add = ArgValueCandidates::new(completion::tasks))]
     steps: Vec<String>,
     /// How many may run at the same time.
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]

@@ -1,8 +1,10 @@
 //! `mlp train`.
 
+use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
 use super::{Answer, Context};
+use crate::application::completion;
 use crate::application::following::{
     OnInterrupt, RunReport, exit_of, follow, learning_curve, workspace, worse,
 };
@@ -21,6 +23,7 @@ use crate::platform::train::ModelSpec;
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Models of mlp.yaml; all of them if none is named.
+    #[arg(add = ArgValueCandidates::new(completion::models))]
     models: Vec<String>,
     /// Changes a setting of the model: train.epochs=3.
     #[arg(long, value_name = "PATH=VALUE")]

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::work::{DatasetWork, Stored, Work};
 use super::workspace::agent;
 use super::{Plan, RunError, Workspace};
-use crate::base::{Artifact, Digest, Event, Level, Name, Sink, What, variables};
+use crate::base::{Digest, Event, Level, Name, Sink, What, variables};
 use crate::infrastructure::compute::{JobFolder, JobSpec, Resources, Retry};
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::store::worktree::{self, CheckoutOptions, StatCache};
@@ -182,7 +182,7 @@ pub fn work(
     let fence = || folder.attempt().is_ok_and(|attempt| attempt == own_attempt);
     let control = Control { stop, fence: &fence };
     let outcome = train::train(&model, &parts, &folder.checkpoints(), &folder.out(), &control, sink)?;
-    tell(&outcome, &folder.out(), sink);
+    tell(&outcome, sink);
     Ok(outcome.stopped)
 }
 
@@ -214,11 +214,7 @@ pub(super) fn identical(path: &Path, root: &Node, cache: &StatCache, sink: &dyn 
         && worktree::identify(path, cache, sink).is_ok_and(|found| found.root.id == root.id)
 }
 
-fn tell(outcome: &Outcome, out: &Path, sink: &dyn Sink) {
-    if let Some(model) = &outcome.model {
-        let path = model.strip_prefix(out).unwrap_or(model).to_string_lossy().into_owned();
-        sink.emit(&Event::now(What::Artifact(Artifact { path, kind: Some("model".into()), digest: None })));
-    }
+fn tell(outcome: &Outcome, sink: &dyn Sink) {
     let metrics: BTreeMap<&String, f64> = outcome
         .metrics
         .iter()

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
+use clap_complete::ArgValueCandidates;
+
 use super::super::{Answer, Context};
+use crate::application::completion;
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, workspace};
 use crate::application::ui::Report;
 use crate::base::Exit;
@@ -13,7 +16,7 @@ use crate::platform::run::{self, RunError};
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The run.
-    #[arg(default_value = "latest")]
+    #[arg(default_value = "latest", add = ArgValueCandidates::new(completion::runs))]
     run: String,
 }
 

@@ -1,7 +1,10 @@
 //! `mlp runs cancel`.
 
+use clap_complete::ArgValueCandidates;
+
 use super::super::{Answer, Context};
 use super::attach::OneRun;
+use crate::application::completion;
 use crate::application::following::{OnInterrupt, RunReport, follow, workspace};
 use crate::base::Exit;
 use crate::infrastructure::compute::{Executor, Interrupts, Ticket};
@@ -11,7 +14,7 @@ use crate::platform::run;
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The run.
-    #[arg(default_value = "latest")]
+    #[arg(default_value = "latest", add = ArgValueCandidates::new(completion::runs))]
     run: String,
     /// Ends it at once, without a checkpoint.
     #[arg(long)]

@@ -1,9 +1,11 @@
 //! `mlp runs diff`.
 
+use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::super::{Answer, Context};
+use crate::application::completion;
 use crate::application::following::{shown, workspace};
 use crate::application::ui::{Report, Table};
 use crate::base::{Exit, Failure, Id, Record, Run};
@@ -13,9 +15,10 @@ use crate::platform::run::{self, Difference, Listed, RunError};
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// One run.
+    #[arg(add = ArgValueCandidates::new(completion::runs))]
     first: String,
     /// The other.
-    #[arg(default_value = "latest")]
+    #[arg(default_value = "latest", add = ArgValueCandidates::new(completion::runs))]
     second: String,
 }
 

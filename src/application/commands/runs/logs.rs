@@ -4,7 +4,10 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap_complete::ArgValueCandidates;
+
 use super::super::{Answer, Context};
+use crate::application::completion;
 use crate::application::following::{replay, workspace};
 use crate::base::{Exit, Failure};
 use crate::infrastructure::compute::{Interrupts, JobFolder};
@@ -14,7 +17,7 @@ use crate::platform::run::{self, Listed, RunError, Workspace};
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The run.
-    #[arg(default_value = "latest")]
+    #[arg(default_value = "latest", add = ArgValueCandidates::new(completion::runs))]
     run: String,
     /// Goes on until the run has ended.
     #[arg(short, long)]

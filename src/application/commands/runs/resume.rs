@@ -1,7 +1,10 @@
 //! `mlp runs resume`.
 
+use clap_complete::ArgValueCandidates;
+
 use super::super::{Answer, Context};
 use super::attach::OneRun;
+use crate::application::completion;
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, workspace};
 use crate::base::{Exit, JobState, Level, Sink};
 use crate::infrastructure::compute::{Interrupts, JobError};
@@ -12,7 +15,7 @@ use crate::platform::run::{self, RunError};
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The run.
-    #[arg(default_value = "latest")]
+    #[arg(default_value = "latest", add = ArgValueCandidates::new(completion::runs))]
     run: String,
     /// Leaves it running in the background.
     #[arg(short, long)]

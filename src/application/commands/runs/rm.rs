@@ -1,8 +1,10 @@
 //! `mlp runs rm`.
 
+use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
 use super::super::{Answer, Context};
+use crate::application::completion;
 use crate::application::following::workspace;
 use crate::application::ui::{Report, bytes};
 use crate::base::{Exit, Id};
@@ -12,7 +14,7 @@ use crate::platform::run::{self, Listed, RunError};
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The runs.
-    #[arg(required = true)]
+    #[arg(required = true, add = ArgValueCandidates::new(completion::runs))]
     runs: Vec<String>,
     /// Says what would be removed.
     #[arg(long)]

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
+use clap_complete::ArgValueCandidates;
+
 use super::super::{Answer, Context};
+use crate::application::completion;
 use crate::application::following::{RunReport, learning_curve, shown, workspace};
 use crate::application::ui::{Report, Table, duration};
 use crate::base::{Digest, Exit, Record, Run, Time};
@@ -12,7 +15,7 @@ use crate::platform::run;
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The run.
-    #[arg(default_value = "latest")]
+    #[arg(default_value = "latest", add = ArgValueCandidates::new(completion::runs))]
     run: String,
 }
 

@@ -1,8 +1,10 @@
 //! `mlp runs watch`.
 
+use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
 use super::super::{Answer, Context};
+use crate::application::completion;
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, workspace, worse};
 use crate::application::ui::Report;
 use crate::base::{Exit, Failure};
@@ -13,6 +15,7 @@ use crate::platform::run::{self, Listed};
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Only these.
+    #[arg(add = ArgValueCandidates::new(completion::runs))]
     runs: Vec<String>,
 }
 
