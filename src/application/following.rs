@@ -123,7 +123,10 @@ impl Sink for Show<'_> {
                 self.flush();
                 What::Progress(Progress { task: self.named(&progress.task), ..progress.clone() })
             }
-            What::Log(log) => What::Log(Log { text: self.named(&log.text), ..log.clone() }),
+            What::Log(log) => {
+                self.flush();
+                What::Log(Log { text: self.named(&log.text), ..log.clone() })
+            }
             other => other.clone(),
         };
         if self.ui.mode != Mode::Quiet {
@@ -337,8 +340,11 @@ impl RunReport {
     }
 
     fn line_of_metrics(&self) -> String {
+        // How it was trained is told by `mlp runs show`; here stands what came of it.
+        let told = |name: &&String| !matches!(name.as_str(), "lr" | "samples_per_second");
+        let metrics = self.metrics.keys().filter(told);
         let metrics: Vec<String> =
-            self.metrics.iter().map(|(name, value)| format!("{name} {}", shown(name, *value))).collect();
+            metrics.map(|name| format!("{name} {}", shown(name, self.metrics[name]))).collect();
         metrics.join("  ")
     }
 }

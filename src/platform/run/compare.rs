@@ -115,5 +115,8 @@ pub fn changes(earlier: &Run, plan: &super::Plan) -> String {
             changed.push(what.to_owned());
         }
     }
-    format!("{} changed", changed.join(", "))
+    match changed.is_empty() {
+        true => "another version of mlp planned it".to_owned(),
+        false => format!("{} changed", changed.join(", ")),
+    }
 }

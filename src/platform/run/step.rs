@@ -16,7 +16,7 @@ use crate::infrastructure::compute::{JobFolder, JobSpec};
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::store::worktree::{self, CheckoutOptions, StatCache};
 use crate::infrastructure::store::{Local, Node, NodeKind};
-use crate::platform::data::{Dataset, Pointer};
+use crate::platform::data::{Dataset, Pointer, ignore};
 
 /// Where the declared outputs lie in the tree of a run.
 pub(super) const OUTS: &str = "outs";
@@ -213,6 +213,13 @@ pub fn point(
             NodeKind::Directory => Some(workspace.store.tree(&root.id)?),
             _ => None,
         };
+        let repo = workspace.repo.root().canonicalize().unwrap_or_else(|_| workspace.repo.root().to_owned());
+        let in_repo = dataset.path.strip_prefix(&repo).unwrap_or(&dataset.path);
+        // A rule such as `/data/` matches only what is known to be a folder.
+        let in_repo = if tree.is_some() { in_repo.join("") } else { in_repo.to_owned() };
+        if !workspace.repo.ignores(&in_repo)? {
+            ignore(&dataset.path)?;
+        }
         Pointer::new(&root, tree.as_ref()).write(&dataset.pointer())?;
         changed.push(dataset.name.clone());
     }
