@@ -142,6 +142,10 @@ fn the_model_card_is_read_from_the_trust_branch() {
     ok_or(&lab, &check, 1);
     lab.git(&["commit", "-qam", "Complete the card"]);
     assert!(ok_or(&lab, &check, 0).contains("card.md is complete"));
+    // The card that the verdict rests on is kept, whatever becomes of the file.
+    ok(lab.path(), &["promote", "digits", "--to", "staging"]);
+    let card = mlp::base::Digest::of(b"## Intended use\nReading digits.\n");
+    assert!(lab.store().has(&card).expect("looks"));
 }
 
 fn ok_or(lab: &Lab, args: &[&str], code: i32) -> String {

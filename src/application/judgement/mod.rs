@@ -104,10 +104,11 @@ impl<'a> Judging<'a> {
             None => None,
             Some(path) => {
                 let bytes = self.project.repo.file_at(&self.trust.rev, &self.project.in_repo(path))?;
+                let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
                 Some(Card {
                     path: path.clone(),
-                    digest: bytes.as_deref().map(Digest::of),
-                    text: bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+                    digest: text.as_ref().map(|text| Digest::of(text.as_bytes())),
+                    text,
                 })
             }
         };

@@ -242,7 +242,8 @@ impl Workshop<'_> {
             let mut evidence = Vec::new();
             for judgement in &judgements {
                 let record = Record::timeless(judgement.evidence.clone(), judgement.verdict.clone());
-                evidence.push(publish(self.store, &record, self.model.as_str(), &[])?);
+                let roots = self.kept_card(judgement)?;
+                evidence.push(publish(self.store, &record, self.model.as_str(), &roots)?);
             }
             (self.share)(&evidence)?;
             let subject = self.subject(version, Some(stage), reason);
@@ -268,6 +269,19 @@ impl Workshop<'_> {
             let entry = self.append(history, EntryKind::Rollback, subject, Vec::new(), Time::now())?;
             Ok(entry.map(|entry| (entry, live.number)))
         })
+    }
+
+    /// Stores the model card that a verdict rests on; all other evidence is in the store already.
+    fn kept_card(&self, judgement: &Judgement) -> Result<Vec<Digest>, ModelError> {
+        let card = self
+            .rules
+            .card
+            .as_ref()
+            .filter(|card| card.digest.is_some_and(|digest| judgement.evidence.contains(&digest)));
+        match card.and_then(|card| card.text.as_ref()) {
+            Some(text) => Ok(vec![self.store.put(text.as_bytes())?]),
+            None => Ok(Vec::new()),
+        }
     }
 
     fn subject(&self, version: &Version, stage: Option<&Name>, reason: Option<&str>) -> Subject {
