@@ -49,6 +49,11 @@ impl Catalog {
                     Err(error) => {
                         let bad = root.join("bad");
                         files::make_dir(&bad)?;
+                        // Damaged bytes need not survive a crash.
+                        #[expect(
+                            clippy::disallowed_methods,
+                            reason = "the file is moved out of the way, not made"
+                        )]
                         fs::rename(&path, bad.join(&name)).map_err(StoreError::io("move", &path))?;
                         return Err(error);
                     }

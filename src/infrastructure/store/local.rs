@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::catalog::{Catalog, bad_name};
 use super::codec::decode_object;
-use super::pack::{PackFile, read_at};
+use super::pack::{read_at, read_entries};
 use super::recipe::Recipe;
 use super::{Location, Node, NodeKind, ObjectKind, StoreError, Tree, Writer, files, tree};
 use crate::base::{Digest, Hasher};
@@ -121,18 +121,6 @@ impl Local {
     /// The stored (encoded) bytes at `location`, verified by decoding them: what goes into a pack for a remote.
     pub(crate) fn stored(&self, location: &Location) -> Result<Vec<u8>, StoreError> {
         self.verified(location).map(|(stored, _)| stored)
-    }
-
-    /// Takes a pack that was downloaded: verifies it and makes its objects visible.
-    pub(crate) fn adopt_pack(&self, id: Digest, bytes: Vec<u8>) -> Result<(), StoreError> {
-        let mut writer = self.writer()?;
-        writer.adopt(id, bytes)?;
-        writer.finish()
-    }
-
-    /// Ids of all packs that this store's indexes list.
-    pub(crate) fn packs(&self) -> Result<Vec<Digest>, StoreError> {
-        Ok(self.reload()?.packs())
     }
 
     /// Starts adding objects.
@@ -371,8 +359,8 @@ impl Local {
                 if listed.binary_search(&id).is_ok() {
                     continue;
                 }
-                match PackFile::open(&self.pack_path(&id)) {
-                    Ok(pack) => packs.push((id, pack.entries().to_vec())),
+                match read_entries(&self.pack_path(&id)) {
+                    Ok(entries) => packs.push((id, entries)),
                     // A damaged header: its objects cannot be found and have to be fetched again.
                     Err(StoreError::Damaged { .. }) => {}
                     Err(error) => return Err(error),

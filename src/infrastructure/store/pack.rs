@@ -7,9 +7,8 @@
 //! Numbers are little-endian. A pack's name is the BLAKE3 of the whole file (pack context).
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::codec::decode_object;
 use super::object::{pack_header_digest, pack_id};
 use super::wire::Fields;
 use super::{ObjectKind, StoreError};
@@ -61,13 +60,6 @@ pub(crate) struct Pack {
     pub(crate) entries: Vec<PackEntry>,
 }
 
-/// A pack file opened for reading; its header has been verified.
-pub(crate) struct PackFile {
-    path: PathBuf,
-    file: File,
-    entries: Vec<PackEntry>,
-}
-
 impl PackBuilder {
     /// An empty pack.
     pub(crate) fn new() -> Self {
@@ -108,65 +100,23 @@ impl PackBuilder {
     }
 }
 
-impl Pack {
-    /// Reads and verifies a whole pack that arrived as bytes: name, header, no object twice. The objects themselves are
-    /// verified when they are decoded ([`super::codec::decode_object`]).
-    pub(crate) fn parse(id: Digest, bytes: Vec<u8>) -> Result<Self, StoreError> {
-        let what = || format!("pack `{}`", id.hex());
-        if pack_id(&bytes) != id {
-            return Err(StoreError::damaged(what(), "its bytes do not match its name"));
-        }
-        let header = (|| {
-            let end = bytes.len().checked_sub(TRAILER)?;
-            let length = header_length(&bytes[end..])?;
-            let start = end.checked_sub(length)?;
-            bytes.starts_with(MAGIC).then_some(())?;
-            Some((start, &bytes[start..end], &bytes[end + 4..]))
-        })();
-        let Some((start, header, digest)) = header else {
-            return Err(StoreError::damaged(what(), "it is too short for its header"));
-        };
-        let entries =
-            read_header(header, digest, start).map_err(|detail| StoreError::damaged(what(), detail))?;
-        Ok(Self { id, bytes, entries })
-    }
-}
-
-impl PackFile {
-    /// Opens a pack and verifies its header; reads nothing else.
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let damaged = |detail: &str| StoreError::damaged(format!("pack `{}`", path.display()), detail);
-        let file = File::open(path).map_err(StoreError::io("read", path))?;
-        let size = file.metadata().map_err(StoreError::io("read", path))?.len();
-        let end = size
-            .checked_sub((TRAILER + MAGIC.len()) as u64)
-            .filter(|_| size <= PACK_LIMIT as u64)
-            .ok_or_else(|| damaged("it has an impossible size"))?
-            + MAGIC.len() as u64;
-        let trailer = read_at(&file, end, TRAILER).map_err(StoreError::io("read", path))?;
-        let length = header_length(&trailer).filter(|length| *length as u64 <= end - MAGIC.len() as u64);
-        let length = length.ok_or_else(|| damaged("it is cut off, or its end is damaged"))?;
-        let start = end - length as u64;
-        let header = read_at(&file, start, length).map_err(StoreError::io("read", path))?;
-        let entries = read_header(&header, &trailer[4..], start as usize).map_err(damaged)?;
-        Ok(Self { path: path.to_owned(), file, entries })
-    }
-
-    /// What it holds, in the order of offsets.
-    pub(crate) fn entries(&self) -> &[PackEntry] {
-        &self.entries
-    }
-
-    /// The stored (encoded) bytes of an entry, not verified.
-    pub(crate) fn stored(&self, entry: &PackEntry) -> Result<Vec<u8>, StoreError> {
-        read_at(&self.file, u64::from(entry.offset), entry.stored as usize)
-            .map_err(StoreError::io("read", &self.path))
-    }
-
-    /// The decoded and verified bytes of an entry.
-    pub(crate) fn read(&self, entry: &PackEntry) -> Result<Vec<u8>, StoreError> {
-        decode_object(entry, &self.stored(entry)?, &self.path.display().to_string())
-    }
+/// What the pack at `path` holds, in the order of offsets, from its verified header; nothing else is read. The objects are
+/// verified when they are decoded ([`super::codec::decode_object`]).
+pub(crate) fn read_entries(path: &Path) -> Result<Vec<PackEntry>, StoreError> {
+    let damaged = |detail: &str| StoreError::damaged(format!("pack `{}`", path.display()), detail);
+    let file = File::open(path).map_err(StoreError::io("read", path))?;
+    let size = file.metadata().map_err(StoreError::io("read", path))?.len();
+    let end = size
+        .checked_sub((TRAILER + MAGIC.len()) as u64)
+        .filter(|_| size <= PACK_LIMIT as u64)
+        .ok_or_else(|| damaged("it has an impossible size"))?
+        + MAGIC.len() as u64;
+    let trailer = read_at(&file, end, TRAILER).map_err(StoreError::io("read", path))?;
+    let length = header_length(&trailer).filter(|length| *length as u64 <= end - MAGIC.len() as u64);
+    let length = length.ok_or_else(|| damaged("it is cut off, or its end is damaged"))?;
+    let start = end - length as u64;
+    let header = read_at(&file, start, length).map_err(StoreError::io("read", path))?;
+    read_header(&header, &trailer[4..], start as usize).map_err(damaged)
 }
 
 /// `length` bytes at `offset` of a file.

@@ -53,6 +53,7 @@ impl Local {
         let bad = self.root().join("bad");
         files::make_dir(&bad)?;
         let aside = bad.join(format!("{}.record", id.hex()));
+        #[expect(clippy::disallowed_methods, reason = "the file is moved out of the way, not made")]
         fs::rename(&path, &aside).map_err(StoreError::io("move", &path))?;
         let detail = format!("its bytes do not match its name; moved to `{}`", aside.display());
         Err(StoreError::damaged(format!("record `{}`", path.display()), detail))

@@ -77,17 +77,6 @@ impl<'a> Writer<'a> {
         tree::encode(&tree.nodes, &mut |id, bytes| self.encode(id, ObjectKind::Tree, Plan::ZSTD, &bytes))
     }
 
-    /// Takes a whole downloaded pack as it is; every object in it is decoded and verified.
-    pub(crate) fn adopt(&mut self, id: Digest, bytes: Vec<u8>) -> Result<(), StoreError> {
-        let pack = Pack::parse(id, bytes)?;
-        let place = id.hex();
-        pack.entries.par_iter().try_for_each(|entry| {
-            let stored = &pack.bytes[entry.offset as usize..][..entry.stored as usize];
-            decode_object(entry, stored, &place).map(drop)
-        })?;
-        self.save(pack)
-    }
-
     /// Takes one encoded object (a range of a remote pack), verified by decoding it; nothing happens if it is here.
     pub(crate) fn object(&mut self, entry: &PackEntry, stored: &[u8]) -> Result<(), StoreError> {
         if self.has(&entry.id) {

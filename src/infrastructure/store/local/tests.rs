@@ -232,21 +232,19 @@ fn the_closure_of_a_root_holds_every_object_once() {
 }
 
 #[test]
-fn an_adopted_pack_is_verified_to_the_last_object() {
+fn an_object_from_elsewhere_is_verified_before_it_is_taken() {
     let (_dir, source) = store();
     let id = source.put(b"travels").expect("stores");
     let location = source.locate(&id).expect("looks").expect("is there");
-    let bytes = fs::read(source.pack_path(&location.pack)).expect("reads");
+    let stored = source.stored(&location).expect("reads");
     let (_other, target) = store();
-    let mut forged = bytes.clone();
-    forged[7] ^= 1;
-    assert!(target.adopt_pack(location.pack, forged.clone()).is_err());
-    assert!(
-        target.adopt_pack(super::super::object::pack_id(&forged), forged).is_err(),
-        "a right name for wrong content"
-    );
-    assert!(!target.has(&id).expect("looks"));
-    target.adopt_pack(location.pack, bytes).expect("adopts");
+    let mut writer = target.writer().expect("writes");
+    let mut forged = stored.clone();
+    forged[2] ^= 1;
+    assert!(matches!(writer.object(&location.entry, &forged), Err(StoreError::Damaged { .. })));
+    assert!(writer.object(&location.entry, &stored[1..]).is_err());
+    writer.object(&location.entry, &stored).expect("takes it");
+    writer.finish().expect("finishes");
     assert_eq!(target.read(&id).expect("reads"), b"travels");
 }
 

@@ -108,10 +108,13 @@ struct Work<'a> {
     meter: Meter<'a>,
     done: Checkout,
     /// What the cache shall know: folder, and its files by name; true for what was known before and not looked at again.
-    seen: Vec<(Vec<u8>, Vec<(Vec<u8>, Cached, bool)>)>,
+    seen: Vec<(Vec<u8>, Vec<Seen>)>,
     /// What is left to do, last first.
     steps: Vec<Step>,
 }
+
+/// A file's name, what is known about it, and whether that was proven before.
+type Seen = (Vec<u8>, Cached, bool);
 
 /// A folder of the destination.
 struct Spot {
@@ -347,7 +350,7 @@ impl Work<'_> {
                 true
             }
         });
-        let group = |mut files: Vec<(Vec<u8>, Cached, bool)>| {
+        let group = |mut files: Vec<Seen>| {
             files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
             files.dedup_by(|a, b| a.0 == b.0);
             let mut group = Group::default();
