@@ -41,9 +41,12 @@ mlp init digits --template mnist --profile product
 cd digits
 git config user.name Ada && git config user.email ada@example.org
 
-say "Sam may approve models: a key that the project trusts, and a role"
-ssh-keygen -q -t ed25519 -N '' -C sam -f "$work/sam"
-printf 'sam@example.org %s\n' "$(cut -d' ' -f1,2 "$work/sam.pub")" >>.mlp/allowed_signers
+say "Who may sign: Ada, who trains, and Sam, who approves models"
+for person in ada sam; do
+    ssh-keygen -q -t ed25519 -N '' -C "$person" -f "$work/$person"
+    printf '%s@example.org %s\n' "$person" "$(cut -d' ' -f1,2 "$work/$person.pub")" >>.mlp/allowed_signers
+done
+git config user.signingkey "$work/ada"
 sed -i.bak 's/roles: {model: \[\]/roles: {model: [sam@example.org]/' mlp.yaml && rm mlp.yaml.bak
 
 say "Data: a version of them in the store, a small pointer in git"
