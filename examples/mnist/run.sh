@@ -97,7 +97,7 @@ printf '\n$ mlp serve digits@production --port 0 --json\n'
 "$MLP" --json serve digits@production --port 0 >"$work/serve.json" 2>"$work/serve.log" &
 server=$!
 for _ in $(seq 100); do
-    port=$(sed -n 's/.*"port": *\([0-9][0-9]*\).*/\1/p' "$work/serve.json" | head -n 1)
+    port=$(sed -n 's/.*"url": *"http:[^"]*:\([0-9][0-9]*\)".*/\1/p' "$work/serve.json" | head -n 1)
     if [ -n "$port" ]; then break; fi
     if ! kill -0 "$server" 2>/dev/null; then break; fi
     sleep 0.1
@@ -111,14 +111,14 @@ fi
 unpacked() { if [ -e "$1.gz" ]; then gzip -dc "$1.gz"; else cat "$1"; fi; }
 unpacked data/mnist/t10k-images-idx3-ubyte >"$work/images"
 unpacked data/mnist/t10k-labels-idx1-ubyte >"$work/labels"
-bytes() { tail -c "+$2" "$1" | head -c "$3" | od -An -v -tu1 | tr -s ' \n' ' ' | sed 's/^ //; s/ $//'; }
+bytes() { od -An -v -tu1 -j "$2" -N "$3" "$1" | tr -s ' \n' ' ' | sed 's/^ //; s/ $//'; }
 
 tried=20 right=0
 for index in $(seq 0 $((tried - 1))); do
-    pixels=$(bytes "$work/images" $((17 + index * 784)) 784 | tr ' ' ',')
+    pixels=$(bytes "$work/images" $((16 + index * 784)) 784 | tr ' ' ',')
     answer=$(curl -sS --fail-with-body -H 'content-type: application/json' \
         -d "{\"instances\": [[$pixels]]}" "http://127.0.0.1:$port/predict")
-    label=$(bytes "$work/labels" $((9 + index)) 1)
+    label=$(bytes "$work/labels" $((8 + index)) 1)
     said=$(printf '%s' "$answer" | sed -n 's/.*"label": *"\([^"]*\)".*/\1/p')
     if [ "$said" = "$label" ]; then right=$((right + 1)); fi
     if [ "$index" = 0 ]; then
