@@ -13,6 +13,7 @@ mod model;
 mod predict;
 mod project_file;
 mod promote;
+mod remote;
 mod runs;
 mod s3;
 mod serve;
