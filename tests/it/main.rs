@@ -3,6 +3,7 @@
 mod architecture;
 mod board;
 mod completion;
+mod data;
 mod download;
 mod eval;
 mod gates;

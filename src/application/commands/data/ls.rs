@@ -48,13 +48,11 @@ fn entries(place: &str, context: &Context) -> Result<Vec<Entry>, Failure> {
         Some((path, rev)) if !rev.is_empty() => (path, Some(rev)),
         _ => (place, None),
     };
-    // A dataset's name has no slash; a path with a pointer may.
-    let (found, inner) = match subject(path.trim_end_matches('/'), &project, context) {
-        Ok(found) if rev.is_some() || found.pointer().exists() || !path.contains('/') => (found, ""),
-        whole => match path.split_once('/') {
-            Some((name, inner)) => (subject(name, &project, context)?, inner.trim_matches('/')),
-            None => (whole?, ""),
-        },
+    // A dataset goes before a path of the same beginning.
+    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    let (found, inner) = match project.dataset(first).is_ok() {
+        true => (subject(first, &project, context)?, rest.trim_matches('/')),
+        false => (subject(path.trim_end_matches('/'), &project, context)?, ""),
     };
     let root = found.read(&project, rev)?.root(&project.store)?;
     let missing = || DataError::NoEntry { name: found.name.clone(), path: inner.escape_debug().to_string() };

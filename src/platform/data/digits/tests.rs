@@ -36,7 +36,7 @@ fn linear_accuracy(train: &(Vec<u8>, Vec<u8>), test: &(Vec<u8>, Vec<u8>)) -> f64
 
 #[test]
 fn a_linear_model_stays_clearly_below_a_small_network() {
-    // A small convolutional network reaches about 99 % (`docs/design/data.md`).
+    // What this leaves to a convolutional network: `docs/design/data.md`.
     let train = render_part(1, 0, 12_000, &|_| {});
     let test = render_part(1, 1, 2_000, &|_| {});
     let accuracy = linear_accuracy(&train, &test);
