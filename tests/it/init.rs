@@ -177,3 +177,66 @@ fn the_scripts_of_the_templates_run_with_the_systems_shell_alone() {
     assert_eq!(table.lines().count(), 601);
     assert!(table.starts_with("bill_mm,flipper_mm,mass_g,island,species\n"), "{table}");
 }
+
+#[test]
+fn every_template_is_planned_once_its_data_are_there() {
+    let git = |project: &Path| {
+        for args in [&["add", "-A"][..], &["commit", "-qm", "begin"]] {
+            let command = std::process::Command::new("git")
+                .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org"])
+                .args(args)
+                .current_dir(project)
+                .status();
+            assert!(command.expect("git starts").success());
+        }
+    };
+    for template in TEMPLATES {
+        let dir = folder();
+        ok(dir.path(), &["init", "first", "-t", template]);
+        let project = dir.path().join("first");
+        match template {
+            "mnist" => {
+                // As the template, with fewer digits: the plan is the same but for the data.
+                let text = read(project.join("mlp.yaml"));
+                assert!(text.contains("{train: 12000, test: 2000, seed: 1}"));
+                let fewer =
+                    text.replace("{train: 12000, test: 2000, seed: 1}", "{train: 100, test: 20, seed: 1}");
+                std::fs::write(project.join("mlp.yaml"), fewer).expect("writes");
+                ok(&project, &["data", "download", "mnist"]);
+                ok(&project, &["data", "add", "mnist"]);
+            }
+            "image-classifier" => {
+                for (class, shade) in [("dark", 20_u8), ("light", 200)] {
+                    let class = project.join("data/images").join(class);
+                    std::fs::create_dir_all(&class).expect("makes a folder");
+                    for i in 0..12 {
+                        let image = image::RgbImage::from_pixel(8, 8, image::Rgb([shade + i, shade, i]));
+                        image.save(class.join(format!("{i}.png"))).expect("writes an image");
+                    }
+                }
+                ok(&project, &["data", "add", "images"]);
+            }
+            "tabular" => {
+                let status =
+                    std::process::Command::new("sh").arg("make-table.sh").current_dir(&project).status();
+                assert!(status.expect("sh starts").success());
+                ok(&project, &["data", "add", "table"]);
+            }
+            _ => {}
+        }
+        git(&project);
+        // Data stay out of git, their pointers do not.
+        let tracked =
+            std::process::Command::new("git").args(["ls-files", "data"]).current_dir(&project).output();
+        let tracked = String::from_utf8(tracked.expect("git starts").stdout).expect("is UTF-8");
+        assert!(tracked.lines().all(|path| path.ends_with(".mlp")), "{template}: {tracked}");
+        assert_eq!(tracked.lines().count(), usize::from(template != "command"), "{template}");
+        let plan = match template {
+            "command" => ok(&project, &["run", "--dry-run"]),
+            _ => ok(&project, &["train", "--dry-run"]),
+        };
+        let wanted = if template == "command" { "would run" } else { "plan b3:" };
+        assert!(plan.contains(wanted), "{template}: {plan}");
+        assert!(ok(&project, &["check"]).contains("is right"), "{template}");
+    }
+}
