@@ -9,7 +9,7 @@ use mlp::platform::data::Pointer;
 use serde_json::Value;
 
 use super::support::project::{Project, signal, wait_for};
-use super::support::{ok, refused, run};
+use super::support::{ok, refused};
 
 /// A table of three classes that a small network learns, added as a version. `epochs` decides how long training takes.
 fn project(epochs: u32) -> Project {
