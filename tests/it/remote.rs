@@ -186,6 +186,7 @@ fn damage_on_the_remote_is_named_and_nothing_of_it_is_checked_out() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a folder is moved out of the way")]
 fn a_store_that_is_not_named_or_not_there_is_said() {
     let team = Team::new(1000);
     let ada = team.dir("ada");

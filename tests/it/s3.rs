@@ -145,7 +145,7 @@ fn an_append_whose_answer_is_lost_is_recognised_as_a_success() {
         let proxy = Proxy::start(move |method, path| {
             // Every other answer to a new entry gets lost.
             let entry = method == "PUT" && path.contains("/ledger/");
-            match entry && entries_sent.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
+            match entry && entries_sent.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
                 true => fate,
                 false => Fate::Pass,
             }

@@ -44,6 +44,7 @@ pub(super) fn replace(scratch: &Path, path: &Path, bytes: &[u8]) -> io::Result<(
     make_folders(folder)?;
     fs::create_dir_all(scratch)?;
     let temporary = scratch.join(Id::new().to_string());
+    #[expect(clippy::disallowed_methods, reason = "file and folder are synced here")]
     fill(&temporary, bytes, Sync::Disk)
         .and_then(|()| fs::rename(&temporary, path))
         .inspect_err(|_| drop(fs::remove_file(&temporary)))?;

@@ -52,7 +52,7 @@ pub enum StoreError {
         detail: String,
     },
     /// A remote refused the credentials, or there are none.
-    #[error("store `{store}` refuses the credentials: {detail}")]
+    #[error("store `{store}` cannot be used with these credentials: {detail}")]
     Credentials {
         /// The store.
         store: String,

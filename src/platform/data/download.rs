@@ -211,6 +211,7 @@ fn file(
             }
             Some(wanted) if found != *wanted => {
                 let aside = aside(path, &found);
+                #[expect(clippy::disallowed_methods, reason = "a file that nobody will use")]
                 fs::rename(&part, &aside).map_err(DataError::io("move", &part))?;
                 return Err(DataError::WrongHash {
                     url: url.to_string(),
@@ -222,6 +223,7 @@ fn file(
             _ => break (bytes, found),
         }
     };
+    #[expect(clippy::disallowed_methods, reason = "the part is synced, the folder is below")]
     fs::rename(&part, path).map_err(DataError::io("write", path))?;
     if cfg!(unix) {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(DataError::io("write", folder))?;

@@ -52,7 +52,7 @@ struct Inner {
 
 enum Place {
     Folder(Folder),
-    Service(Service),
+    Service(Box<Service>),
 }
 
 /// Requests sent to a remote so far, without repetitions of failed ones.
@@ -95,9 +95,9 @@ impl Remote {
     ) -> Result<Self, StoreError> {
         let place = match Location::parse(name, spec)? {
             Location::Folder(path) => Place::Folder(Folder(path)),
-            Location::Memory(memory) => Place::Service(Service::memory(&memory)),
+            Location::Memory(memory) => Place::Service(Box::new(Service::memory(&memory))),
             Location::S3 { bucket, prefix } => {
-                Place::Service(Service::s3(name, spec, &bucket, &prefix, environment)?)
+                Place::Service(Box::new(Service::s3(name, spec, &bucket, &prefix, environment)?))
             }
         };
         let identity = format!("{}\n{}", spec.url, spec.endpoint.as_deref().unwrap_or_default());
@@ -305,6 +305,10 @@ impl Remote {
 
     fn service(&self, action: &'static str, key: &str, error: &opendal::Error) -> StoreError {
         match error.kind() {
+            // Without any credentials nothing is sent: signing fails.
+            _ if error.to_string().contains("failed to load signing credential") => {
+                StoreError::Credentials { store: self.name.to_string(), detail: "there are none".to_owned() }
+            }
             ErrorKind::PermissionDenied => {
                 StoreError::Credentials { store: self.name.to_string(), detail: brief(error) }
             }

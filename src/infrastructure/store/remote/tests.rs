@@ -97,7 +97,8 @@ fn a_store_out_of_reach_is_an_error_of_the_world() {
         endpoint: Some("http://127.0.0.1:9".to_owned()),
         region: None,
     };
-    let remote = Remote::open(&"origin".parse().expect("a name"), &spec).expect("opens without asking");
+    let remote = Remote::open_with(&"origin".parse().expect("a name"), &spec, &|_| Some("key".to_owned()));
+    let remote = remote.expect("opens without asking");
     let error = remote.create("ledger/a", b"x").expect_err("nobody there");
     assert_eq!(crate::base::Diagnose::exit(&error), crate::base::Exit::World, "{error}");
     assert!(error.to_string().contains("send"), "it was tried: {error}");

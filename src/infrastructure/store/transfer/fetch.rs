@@ -21,6 +21,11 @@ const SPAN: u64 = 16 << 20;
 /// Bytes after which what has arrived is made durable, so that a broken fetch goes on from there.
 const COMMIT: u64 = 256 << 20;
 
+/// Stores an object from its stored bytes.
+type Keep<'a> = dyn FnMut(&PackEntry, &[u8]) -> Result<(), StoreError> + 'a;
+/// Takes an object from its stored bytes; the last argument names the pack.
+type Take<'a> = dyn FnMut(&Location, &[u8], &str) -> Result<(), StoreError> + 'a;
+
 /// Makes the closure of the trees and blobs `roots` present here, and the `records` with the records they rest on.
 ///
 /// Every object is verified before it is stored. Damaged bytes are asked for once more, then it is an error that names
@@ -56,7 +61,7 @@ fn walk(
     index: &mut Option<RemoteIndex>,
     transfer: &mut Transfer,
     sink: &dyn Sink,
-    keep: &mut dyn FnMut(&PackEntry, &[u8]) -> Result<(), StoreError>,
+    keep: &mut Keep,
 ) -> Result<Vec<Location>, StoreError> {
     let mut seen: BTreeSet<Digest> = BTreeSet::new();
     let mut data = Vec::new();
@@ -135,7 +140,7 @@ fn get(
     remote: &Remote,
     objects: Vec<Location>,
     transfer: &mut Transfer,
-    take: &mut dyn FnMut(&Location, &[u8], &str) -> Result<(), StoreError>,
+    take: &mut Take,
 ) -> Result<(), StoreError> {
     let spans = spans(objects).into_iter().map(Ok);
     let read = |span: Span| match remote.range(&span.key(), span.range.clone()) {
