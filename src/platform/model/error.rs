@@ -321,7 +321,8 @@ impl Diagnose for ModelError {
         let stage_list = |near: &Option<String>, list: &[String], words: &str| match (near, list.join(", ")) {
             (Some(near), list) => format!("did you mean `{near}`? {words}: {list}"),
             (None, list) if list.is_empty() => {
-                "`mlp status` shows what blocks the first promotion".to_owned()
+                "`mlp status` shows what blocks the first promotion (`mlp promote MODEL --to STAGE`)"
+                    .to_owned()
             }
             (None, list) => format!("{words}: {list}"),
         };
@@ -332,6 +333,12 @@ impl Diagnose for ModelError {
             }
             Self::NoVersion { model, newest, .. } => {
                 format!("versions go from 1 to {newest}; `mlp model show {model}` lists them")
+            }
+            Self::NothingLive { model, stage, near: None, live } if !live.is_empty() => {
+                format!(
+                    "promote a version: mlp promote {model} --to {stage}; live now in: {}",
+                    live.join(", ")
+                )
             }
             Self::NothingLive { near, live, .. } => stage_list(near, live, "live now in"),
             Self::UnknownStage { near, known, .. } => stage_list(near, known, "stages"),

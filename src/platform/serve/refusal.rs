@@ -27,7 +27,9 @@ impl Refusal {
     /// The body is not JSON, or not the JSON that the route takes.
     pub(super) fn json(error: &serde_json::Error) -> Self {
         let code = if error.is_data() { "bad-input" } else { "bad-json" };
-        Self::new(StatusCode::BAD_REQUEST, code, error.to_string())
+        let empty = error.is_eof() && (error.line(), error.column()) == (1, 0);
+        let message = if empty { "there is no JSON here".to_owned() } else { error.to_string() };
+        Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
     /// The values are not what the model takes.
