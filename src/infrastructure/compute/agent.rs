@@ -153,7 +153,7 @@ impl Job<'_> {
             if let Some(ended) = reap(worker) {
                 break ended;
             }
-            let cancel = self.folder.cancel().max(self.interrupts.any().then_some(Cancel::Term));
+            let cancel = self.cancelled();
             let over_time = self.limit.is_some_and(|limit| started.elapsed() > limit);
             if asked.is_none() && (cancel.is_some() || over_time) {
                 timed_out = cancel.is_none();
@@ -177,12 +177,19 @@ impl Job<'_> {
                 (JobState::Failed, Some(format!("it ran longer than its time limit of {time}")))
             }
             (None, _, Some(0), _) => (JobState::Succeeded, None),
+            // The worker looks at the request, too, and may be faster than this process.
+            (None, ..) if self.cancelled().is_some() => (JobState::Cancelled, None),
             (None, _, Some(code), _) => (JobState::Failed, Some(format!("it ended with exit code {code}"))),
             (None, _, None, signal) => {
                 (JobState::Failed, Some(format!("signal {} ended it", signal.unwrap_or_default())))
             }
         };
         Ok(Outcome { state, code: ended.code, signal: ended.signal, reason, strays })
+    }
+
+    /// Whether somebody asked the job to stop, or this process.
+    fn cancelled(&self) -> Option<Cancel> {
+        self.folder.cancel().max(self.interrupts.any().then_some(Cancel::Term))
     }
 
     /// Starts the worker in a process group of its own; the inner error is what a user can mend.
