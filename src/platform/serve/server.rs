@@ -168,8 +168,7 @@ fn open_files() -> usize {
         limit
             .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
             .saturating_sub(64)
-            .max(16)
-            .min(Semaphore::MAX_PERMITS)
+            .clamp(16, Semaphore::MAX_PERMITS)
     }
     #[cfg(not(unix))]
     {
