@@ -72,6 +72,7 @@ pub fn binary(cache: &Path) -> io::Result<Digest> {
     let digest = hasher.finish();
     // Only a cache: where it cannot be written, the next command hashes again.
     let temporary = cache.with_extension(format!("{}.tmp", std::process::id()));
+    #[expect(clippy::disallowed_methods, reason = "a cache that may be lost")]
     let _ = std::fs::write(&temporary, format!("{stat}\n{digest}\n"))
         .and_then(|()| std::fs::rename(&temporary, cache));
     Ok(digest)

@@ -3,13 +3,10 @@
 use std::path::PathBuf;
 
 use super::{Answer, Context};
-use crate::base::{Diagnose, ErrorEvent, Event, Exit, Failure, Sink, What};
+use crate::base::{Diagnose, ErrorEvent, Event, Exit, Failure, Level, Sink, What};
 use crate::infrastructure::compute::{EventLog, Interrupts, JobFolder, agent};
 use crate::platform::run;
 use crate::platform::train::Stopped;
-
-/// A worker that lost its turn to a later attempt.
-const FENCED: i32 = 86;
 
 /// The host side of jobs.
 #[derive(clap::Args, Debug)]
@@ -66,8 +63,8 @@ fn work(folder: &JobFolder) -> Answer {
         Ok(Ok(Ok(Stopped::Finished))) => Ok(Exit::Ok),
         Ok(Ok(Ok(Stopped::Interrupted))) => Ok(Exit::Interrupted),
         Ok(Ok(Ok(Stopped::Fenced))) => {
-            drop(events);
-            std::process::exit(FENCED)
+            events.log(Level::Warn, "a later attempt has taken over: stopped without a checkpoint");
+            Ok(Exit::No)
         }
         Ok(Ok(Err(error))) => Err(told(error, &events)),
         // The panic hook has said what happened.

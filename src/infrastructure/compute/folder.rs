@@ -99,6 +99,10 @@ impl JobFolder {
         inside.write("spec.json", &json(spec))?;
         inside.write("params.json", &json(&spec.params))?;
         inside.write("attempt", b"1\n")?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "what is in the folder is synced, and its parent is below"
+        )]
         match fs::rename(draft.path(), &self.0) {
             Ok(()) => {
                 let _ = draft.keep();
@@ -300,6 +304,7 @@ impl JobFolder {
             self.remove(name)?;
         }
         let (exit, kept) = (self.0.join("exit.json"), self.0.join(format!("exit.{attempt}.json")));
+        #[expect(clippy::disallowed_methods, reason = "the folder is synced below")]
         fs::rename(&exit, kept).map_err(JobError::io("rename", exit))?;
         sync_dir(&self.0)?;
         Ok(attempt + 1)

@@ -103,7 +103,7 @@ pub(super) fn normal(step: &Name, path: &str) -> Result<String, RunError> {
     }
     let parts: Vec<&str> = unified.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     let hostile = |part: &&str| *part == ".." || part.contains('\0') || *part == ".git" || *part == ".mlp";
-    if parts.is_empty() || parts.iter().any(|part| hostile(part)) {
+    if parts.is_empty() || parts.iter().any(hostile) {
         return Err(outside());
     }
     Ok(parts.join("/"))

@@ -20,6 +20,7 @@ pub fn remove(workspace: &Workspace<'_>, run: &Listed) -> Result<(), RunError> {
     if let Some(folder) = &run.folder {
         // Renamed first: a half removed folder must not be taken for a job.
         let doomed = folder.0.with_file_name(format!(".removed-{}", run.id));
+        #[expect(clippy::disallowed_methods, reason = "the folder is moved out of the way, not made")]
         std::fs::rename(&folder.0, &doomed).map_err(RunError::io("remove", &folder.0))?;
         std::fs::remove_dir_all(&doomed).map_err(RunError::io("remove", &doomed))?;
     }

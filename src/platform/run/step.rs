@@ -128,6 +128,8 @@ pub fn keep(folder: &JobFolder, sink: &dyn Sink) -> Result<(), RunError> {
     let path = kept_path(folder);
     let draft = path.with_extension("new");
     let bytes = serde_json::to_vec_pretty(&kept).unwrap_or_default();
+    // The folder is synced when `exit.json` is written; before that nothing relies on this file.
+    #[expect(clippy::disallowed_methods, reason = "the file is synced here, the folder with exit.json")]
     std::fs::write(&draft, bytes)
         .and_then(|()| std::fs::File::open(&draft)?.sync_all())
         .and_then(|()| std::fs::rename(&draft, &path))
