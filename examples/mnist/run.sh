@@ -138,8 +138,8 @@ if ! "$MLP" --json model show digits@production | grep -q "\"$digest\""; then
 fi
 say "Verified: $right of $tried served predictions are right, from $digest, which is in production ($SECONDS s in all)"
 if [ -n "$MNIST_DIR" ]; then
-    accuracy=$("$MLP" --json eval digits@production | tr -d ' \n' |
-        sed -n 's/.*"accuracy":{"value":\([0-9.]*\).*/\1/p')
+    accuracy=$("$MLP" --json --quiet eval digits@production | tr -d ' \n' |
+        grep -o '"metrics":{"accuracy":{"value":[0-9.]*' | head -n 1 | grep -o '[0-9.]*$')
     echo "# Test accuracy on the real MNIST: $accuracy"
     if ! awk -v accuracy="$accuracy" 'BEGIN { exit !(accuracy >= 0.99) }'; then
         echo "test accuracy $accuracy is below 0.99" >&2
