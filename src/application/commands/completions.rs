@@ -20,6 +20,7 @@ pub(crate) struct Args {
 
 /// The shells.
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
+#[expect(clippy::enum_variant_names, reason = "PowerShell is a name")]
 enum Shell {
     Bash,
     Zsh,

@@ -41,7 +41,7 @@ impl Local {
     }
 
     /// Whether the blob or tree `id` is here. Of a tree this says nothing about its children, of a long file nothing about its
-    /// chunks: see [`Local::closure`].
+    /// chunks: see `Local::closure`.
     pub fn has(&self, id: &Digest) -> Result<bool, StoreError> {
         Ok(self.locate(id)?.is_some())
     }

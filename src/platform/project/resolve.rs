@@ -142,7 +142,7 @@ fn dataset(path: &[&str], data: &DataSpec) -> Checked {
             Expectation::Column(column) => Range { min: column.min, max: column.max },
         };
         if let (Some(min), Some(max)) = (range.min, range.max)
-            && !(min <= max)
+            && (min > max || min.is_nan() || max.is_nan())
         {
             return Err(Wrong::value(&at(&at_item, &[&i]), "`min` is over `max`", "exchange them"));
         }
@@ -320,7 +320,7 @@ fn gate_of(manifest: &Manifest, stages: &[&str], path: &[&str], gate: &GateSpec)
                 (None, None) => {
                     Err(Wrong::value(&path, "a gate without a bound passes everything", "add `min` or `max`"))
                 }
-                (Some(min), Some(max)) if !(min <= max) => {
+                (Some(min), Some(max)) if min > max || min.is_nan() || max.is_nan() => {
                     Err(Wrong::value(&path, "`min` is over `max`, so that nothing can pass", "exchange them"))
                 }
                 (min, max) if [min, max].iter().flatten().any(|limit| !limit.is_finite()) => {

@@ -94,7 +94,7 @@ impl Network {
     /// Infers the shape of every layer for inputs of `input` and counts the parameters.
     pub(crate) fn resolve(layers: &[Layer], input: &[usize], outputs: usize) -> Result<Self, TrainError> {
         let mut resolver = Resolver { tensors: Vec::new(), layers: 0, dropouts: 0 };
-        if input.is_empty() || input.iter().any(|&side| side == 0) || product(input).is_none() {
+        if input.is_empty() || input.contains(&0) || product(input).is_none() {
             return Err(TrainError::setting("input.shape", format!("cannot be {input:?}")));
         }
         if layers.is_empty() {

@@ -151,7 +151,7 @@ fn what_asks_for_more_is_not_loosening() {
     ] {
         let own = manifest(
             "product",
-            &format!("stages: {{candidate: {{}}, staging: {{}}, production: {{}}}}\n")
+            &"stages: {candidate: {}, staging: {}, production: {}}\n"
                 .replace(&format!("{stage}: {{}}"), &format!("{stage}: {{gates: {{{gate}: {spec}}}}}")),
         );
         assert_eq!(loosened(&own), [], "{spec}");

@@ -129,12 +129,12 @@ impl CustomOp3 for Linear {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let size = Size::of(x.dims(), weight.dims());
         let dy = dy.contiguous()?;
-        let dout = self.output_gradient(&*Lent::of(y)?, &*Lent::of(&dy)?);
+        let dout = self.output_gradient(&Lent::of(y)?, &Lent::of(&dy)?);
         let mut db = vec![0_f32; size.outputs];
         dout.chunks(size.outputs).for_each(|row| add(&mut db, row));
-        let dw = weight_gradient(size, &*Lent::of(x)?, &dout);
+        let dw = weight_gradient(size, &Lent::of(x)?, &dout);
         let dx = if x.track_op() {
-            Some(tensor(input_gradient(size, &*Lent::of(weight)?, &dout), x.shape())?)
+            Some(tensor(input_gradient(size, &Lent::of(weight)?, &dout), x.shape())?)
         } else {
             None
         };

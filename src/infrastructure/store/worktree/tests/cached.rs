@@ -120,7 +120,12 @@ fn cached(seed: u64) -> Cached {
         ctime: -(seed as i64 / 2),
         mode: seed as u32,
     };
-    Cached { stat, id: Digest::of(&seed.to_le_bytes()), tracked: seed % 2 == 0, racy: seed % 3 == 0 }
+    Cached {
+        stat,
+        id: Digest::of(&seed.to_le_bytes()),
+        tracked: seed.is_multiple_of(2),
+        racy: seed.is_multiple_of(3),
+    }
 }
 
 proptest! {
