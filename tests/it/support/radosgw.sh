@@ -15,6 +15,7 @@ cleanup() {
 }
 trap cleanup EXIT
 trap 'exit 1' INT TERM HUP
+trap 'echo "radosgw.sh: line $LINENO failed" >&2; tail "$dir/log/out" >&2' ERR
 mkdir -p "$dir"/{mon,osd,log,run}
 uuid() { cat /proc/sys/kernel/random/uuid; }
 export CEPH_CONF=$dir/ceph.conf
@@ -58,8 +59,10 @@ rgw thread pool size = 32
 rgw run sync thread = false
 C
 start() { "$@" >>"$dir/log/out" 2>&1 </dev/null & children+=($!); }
-quietly() { timeout 60 "$@" >>"$dir/log/out" 2>&1; }
-until_true() { for _ in $(seq 1 300); do "$@" && return; sleep 0.2; done; echo "gave up on: $*" >&2; tail "$dir/log/out" >&2; exit 1; }
+quietly() { timeout 120 "$@" >>"$dir/log/out" 2>&1; }
+# Tries a command for so many seconds.
+within() { local end=$((SECONDS + $1)); shift; until "$@"; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done; }
+until_true() { within 120 "$@" || { echo "gave up on: $*" >&2; tail "$dir/log/out" >&2; exit 1; }; }
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 storage_is_up() { timeout 10 ceph osd stat 2>/dev/null | grep -q '1 up'; }
 answers() { curl -s -o /dev/null -m 2 "http://127.0.0.1:$gateway/"; }
@@ -74,7 +77,14 @@ quietly ceph osd create "$storage"
 quietly ceph osd crush add-bucket default root || true
 quietly ceph osd crush add 0 1.0 root=default host=localhost || true
 quietly ceph-osd -i 0 --mkfs --osd-uuid "$storage" -c "$CEPH_CONF"
-start ceph-osd -f -i 0 -c "$CEPH_CONF"
+# Now and then the daemon ends at its first start; it is started again at once.
+storage_runs() { kill -0 "${children[-1]}" 2>/dev/null; }
+up_or_gone() { storage_is_up || ! storage_runs; }
+for _ in 1 2 3 4 5; do
+  start ceph-osd -f -i 0 -c "$CEPH_CONF"
+  within 30 up_or_gone || true
+  if storage_runs; then break; fi
+done
 until_true storage_is_up
 start radosgw -f -n client.rgw -c "$CEPH_CONF"
 until_true answers
