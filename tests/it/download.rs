@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mlp::base::{Diagnose, Exit, Null};
+use mlp::infrastructure::store::Local;
+use mlp::infrastructure::store::worktree::snapshot;
 use mlp::platform::data::{DataError, DataSpec, Dataset, Download, DownloadOptions, Outcome, download};
 use sha2::{Digest, Sha256};
 
@@ -71,7 +73,7 @@ fn a_part_of_an_earlier_attempt_is_continued_and_a_wrong_one_is_not_believed() {
     let (root, content) = (tempfile::tempdir().expect("makes a folder"), noise(1000));
     let body = content.clone();
     let server = Server::start(move |request| Reply::ranged(request, &body));
-    let part = root.path().join("data/set/a.bin.part");
+    let part = root.path().join("data/set/.mlptmp.a.bin.part");
     fs::create_dir_all(root.path().join("data/set")).expect("makes a folder");
 
     fs::write(&part, &content[..600]).expect("writes");
@@ -107,7 +109,7 @@ fn a_file_with_another_hash_does_not_get_its_name() {
     assert_eq!((error.code(), error.exit()), ("data::wrong-hash", Exit::No));
     let found = sha256(b"something else");
     assert!(error.to_string().contains(&found) && error.to_string().contains(&sha256(&content)), "{error}");
-    let aside = format!("a.bin.wrong-{}", &found[..8]);
+    let aside = format!(".mlptmp.a.bin.wrong-{}", &found[..8]);
     assert!(error.hint().is_some_and(|hint| hint.contains(&aside)));
     assert_eq!(names(root.path()), [aside]);
 }
@@ -176,4 +178,35 @@ fn a_dry_run_sends_and_writes_nothing() {
     assert_eq!((done[0].outcome, done[1].outcome), (Outcome::Downloaded, Outcome::Rendered));
     assert!(server.seen().is_empty());
     assert_eq!(fs::read_dir(root.path()).expect("lists").count(), 0);
+}
+
+#[test]
+fn what_has_not_arrived_whole_or_right_is_no_data() {
+    let (root, content) = (tempfile::tempdir().expect("makes a folder"), noise(1000));
+    let body = content.clone();
+    let server = Server::start(move |request| match request.path.as_str() {
+        "/whole" => Reply::ranged(request, &body),
+        // Some bytes, and then only failures.
+        "/torn" if !request.headers.contains_key("range") => Reply::new(200, body.clone()).cut(600),
+        "/torn" => Reply::new(503, ""),
+        _ => Reply::new(200, "something else"),
+    });
+    get(root.path(), &server.url("whole"), &content).expect("downloads");
+    assert_eq!(get(root.path(), &server.url("torn"), &content).expect_err("torn").code(), "data::download");
+    assert_eq!(
+        get(root.path(), &server.url("wrong"), &content).expect_err("wrong").code(),
+        "data::wrong-hash"
+    );
+    assert_eq!(names(root.path()).len(), 3, "{:?}", names(root.path()));
+    let folder = root.path().join("data/set");
+    let store = Local::open(&root.path().join("store")).expect("opens the store");
+    let taken = snapshot(&folder, &store, None, &Null).expect("stores the folder").root;
+    let held: Vec<String> = store
+        .tree(&taken.id)
+        .expect("reads")
+        .nodes
+        .iter()
+        .map(|node| String::from_utf8_lossy(&node.name).into_owned())
+        .collect();
+    assert_eq!(held, ["whole"]);
 }

@@ -1,10 +1,12 @@
 //! `source:` of a dataset: files from http(s) URLs, and rendered digits.
 //!
 //! A file appears under its name only after all of it has arrived and its SHA-256 was checked. What has arrived so far
-//! lies beside it as `<name>.part`, and a later attempt goes on from there.
+//! lies beside it as `.mlptmp.<name>.part`, and a later attempt goes on from there. Names that begin so are never taken
+//! for data.
 
 mod http;
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
@@ -16,6 +18,7 @@ use url::Url;
 use self::http::Fetcher;
 use super::{DataError, Dataset, Digits, Format, Source, digits};
 use crate::base::{Level, Sink, Unit};
+use crate::infrastructure::store::worktree::TEMPORARY;
 
 /// The files that rendered digits consist of.
 const DIGITS: [&str; 4] = [
@@ -24,6 +27,9 @@ const DIGITS: [&str; 4] = [
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 ];
+
+/// End of the name of a file that has not arrived whole.
+const PART: &str = ".part";
 
 /// What a download does with one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -130,7 +136,9 @@ fn place(dataset: &Dataset, source: &Source, url: &Url) -> Result<PathBuf, Strin
     let last = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
     let name = source.file.as_deref().unwrap_or(last);
     let ordinary = |component: Component| match component {
-        Component::Normal(part) => part != ".git" && part != ".mlp",
+        Component::Normal(part) => {
+            part != ".git" && part != ".mlp" && !part.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
+        }
         _ => false,
     };
     let safe = !name.is_empty()
@@ -261,16 +269,20 @@ fn identify(path: &Path, sink: &dyn Sink) -> Result<Option<(u64, String)>, DataE
 }
 
 fn part(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    PathBuf::from(name)
+    temporary(path, PART)
 }
 
 /// Where a file with the wrong content is put, so that it can be looked at.
 fn aside(path: &Path, found: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".wrong-{}", &found[..8]));
-    PathBuf::from(name)
+    temporary(path, &format!(".wrong-{}", &found[..8]))
+}
+
+/// A name beside `path` that is never taken for data.
+fn temporary(path: &Path, end: &str) -> PathBuf {
+    let mut name = OsString::from(TEMPORARY);
+    name.push(path.file_name().unwrap_or_default());
+    name.push(end);
+    path.with_file_name(name)
 }
 
 fn remove(path: &Path) -> Result<(), DataError> {

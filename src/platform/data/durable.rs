@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use super::DataError;
+use crate::infrastructure::store::worktree::TEMPORARY;
 
 /// Makes or replaces the file at `path` by what `fill` writes: a temporary file beside it, fsync, rename, fsync of the
 /// folder.
@@ -20,7 +21,7 @@ pub(super) fn replace(
         let mut builder = tempfile::Builder::new();
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask
-        let mut file = builder.prefix(".mlptmp.").tempfile_in(folder)?;
+        let mut file = builder.prefix(TEMPORARY).tempfile_in(folder)?;
         let mut out = BufWriter::new(file.as_file_mut());
         fill(&mut out)?;
         out.flush()?;

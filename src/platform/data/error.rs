@@ -377,7 +377,7 @@ pub const EXPLAIN: &[Explain] = &[
     Explain {
         code: "data::download",
         text: "A server did not give the file: it cannot be reached, answered with an error, or broke off several times in a row. \
-               What has arrived is kept as `<name>.part`; with a `sha256` the next attempt goes on from there.",
+               What has arrived is kept as `.mlptmp.<name>.part`; with a `sha256` the next attempt goes on from there.",
     },
     Explain {
         code: "data::wrong-hash",

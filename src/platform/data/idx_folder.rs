@@ -86,7 +86,8 @@ fn find(folder: &Path) -> Result<BTreeMap<(&'static str, &'static str), String>,
     for entry in std::fs::read_dir(folder).map_err(DataError::io("read", folder))? {
         let entry = entry.map_err(DataError::io("read", folder))?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        let Some(slot) = slot(&name) else { continue };
+        // What a download left unfinished begins with a dot.
+        let Some(slot) = slot(&name).filter(|_| !name.starts_with('.')) else { continue };
         match files.get(&slot) {
             Some(other) if name.strip_suffix(".gz") == Some(other) => {}
             Some(other) if other.strip_suffix(".gz") != Some(&name) => {

@@ -2,8 +2,8 @@
 
 use super::super::StoreError;
 
-/// Beginning of the names that a checkout uses while it writes.
-pub(super) const TEMPORARY: &[u8] = b".mlptmp.";
+/// Beginning of the names that mlp uses beside data while it writes; what is called so is never taken for data.
+pub const TEMPORARY: &str = ".mlptmp.";
 
 /// Names that belong to git or mlp wherever they stand, on file systems that do not tell case apart too.
 pub(super) fn is_reserved(name: &[u8]) -> bool {
@@ -19,7 +19,7 @@ pub(super) fn check(name: &[u8], path: &[u8]) -> Result<(), StoreError> {
         "the name is reserved"
     } else if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0) {
         "it is not a file name"
-    } else if name.starts_with(TEMPORARY) {
+    } else if name.starts_with(TEMPORARY.as_bytes()) {
         "mlp uses such names while it writes"
     } else {
         return Ok(());

@@ -27,7 +27,7 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     /// Writes a file or link; returns its stat under its final name.
     pub(super) fn put(&self, node: &Node) -> Result<Stat, StoreError> {
-        let temporary = [names::TEMPORARY, Id::new().to_string().as_bytes()].concat();
+        let temporary = [names::TEMPORARY.as_bytes(), Id::new().to_string().as_bytes()].concat();
         let result = self.write(node, &temporary).and_then(|()| {
             let failed = |error: Errno| StoreError::io("write", self.path_of(node))(error.into());
             rustix::fs::renameat(self.dir, temporary.as_slice(), self.dir, node.name.as_slice())

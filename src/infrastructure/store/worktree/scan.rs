@@ -205,7 +205,7 @@ pub(super) fn list(
     for entry in found {
         let name = entry.file_name();
         let bytes = name.to_bytes();
-        if bytes.starts_with(names::TEMPORARY) {
+        if bytes.starts_with(names::TEMPORARY.as_bytes()) {
             continue;
         }
         let stat = match rustix::fs::statat(dir.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {

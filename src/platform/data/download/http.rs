@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
 use url::Url;
 
-use super::{file_name, hex};
+use super::{PART, TEMPORARY, file_name, hex};
 use crate::base::{Sink, Unit};
 use crate::platform::data::DataError;
 
@@ -157,7 +157,8 @@ impl Fetcher {
         let etag = response.headers().get(ETAG).and_then(|value| value.to_str().ok());
         part.etag = etag.filter(|etag| etag.starts_with('"')).map(str::to_owned);
         let total = response.content_length().map(|rest| part.length + rest);
-        let task = format!("downloading {}", file_name(part.path).trim_end_matches(".part"));
+        let name = file_name(part.path);
+        let task = format!("downloading {}", name.trim_start_matches(TEMPORARY).trim_end_matches(PART));
         let mut shown = Instant::now();
         while let Some(bytes) = response.chunk().await.map_err(|error| Stop::Again(chain(&error)))? {
             part.push(&bytes).map_err(Stop::Disk)?;
