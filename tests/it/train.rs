@@ -110,6 +110,25 @@ fn a_detached_training_ends_by_itself_and_is_recorded() {
     assert!(text.contains("succeeded"), "{text}");
 }
 
+#[test]
+fn a_detached_training_that_ended_unwatched_is_registered_promoted_and_shown() {
+    for args in [&["model", "register", "small"][..], &["promote", "small", "--to", "candidate"], &["status"]]
+    {
+        let project = project(3);
+        project.git(&["add", "-A"]);
+        project.git(&["commit", "-qm", "begin"]);
+        project.json(&["train", "small", "--detach"], 0);
+        project.job_file("exit.json");
+        let report = project.json(args, 0);
+        assert!(project.job().join("recorded").exists(), "{args:?}: {report}");
+        match args[0] {
+            "model" => assert_eq!((&report["version"], &report["new"]), (&1.into(), &true.into())),
+            "promote" => assert_eq!((&report["version"], &report["promoted"]), (&1.into(), &true.into())),
+            _ => assert!(report["models"][0]["run"].is_string(), "{report}"),
+        }
+    }
+}
+
 const LONG: u32 = 400;
 
 /// A training under way that has done some epochs and is far from its end.

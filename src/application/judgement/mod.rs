@@ -7,6 +7,7 @@ mod shown;
 use std::path::Path;
 
 use crate::base::{Digest, Failure, Level, Name, Sink, nearest};
+use crate::infrastructure::compute::LocalExecutor;
 use crate::infrastructure::git::Trust;
 use crate::infrastructure::keys::{Signers, SigningKey};
 use crate::infrastructure::store::{LedgerHome, PinKind, fetch_pins, push};
@@ -16,6 +17,7 @@ use crate::platform::model::{
     Workshop, parse_reference,
 };
 use crate::platform::project::{Manifest, Project};
+use crate::platform::run;
 
 pub(crate) use shown::{GateLine, mark, render_gates};
 
@@ -32,11 +34,13 @@ pub(crate) struct Judging<'a> {
 }
 
 impl<'a> Judging<'a> {
-    /// Reads the rules from the trust branch, and from a remote the evidence that others made.
+    /// Reads the rules from the trust branch, and from a remote the evidence that others made. Runs that ended while
+    /// nobody watched get their records first, so that they count.
     pub(crate) fn open(project: &'a Project, sink: &'a dyn Sink) -> Result<Self, Failure> {
         let trust = project.repo.trust(&project.manifest.trust.branch)?;
         let (manifest, signers) = project.trusted()?;
         let home = project.ledger_home()?;
+        run::settle(&project.store, &LocalExecutor::new(project.jobs()))?;
         if let LedgerHome::Remote { remote, .. } = &home {
             fetch_pins(&project.store, remote, project.id(), sink)?;
         }
