@@ -3,6 +3,7 @@
 mod architecture;
 mod board;
 mod completion;
+mod crash;
 mod data;
 mod download;
 mod eval;
