@@ -4,21 +4,35 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Level of each module, and what it may import besides itself. `base` may import nothing.
-const LAYERS: [(&str, u8, &[&str]); 13] = [
+const LAYERS: [(&str, u8, &[&str]); 14] = [
     ("base", 0, &[]),
     ("hardware", 1, &["base"]),
+    ("infrastructure::durable", 1, &[]),
     ("infrastructure::git", 2, &["base"]),
     ("infrastructure::keys", 2, &["base"]),
-    ("infrastructure::store", 3, &["base", "infrastructure::keys", "infrastructure::git"]),
-    ("infrastructure::compute", 4, &["base", "hardware", "infrastructure::keys", "infrastructure::store"]),
-    ("platform::data", 4, &["base", "infrastructure::store", "infrastructure::git"]),
-    ("platform::train", 5, &["base", "hardware", "platform::data"]),
+    (
+        "infrastructure::store",
+        3,
+        &["base", "infrastructure::durable", "infrastructure::keys", "infrastructure::git"],
+    ),
+    (
+        "infrastructure::compute",
+        4,
+        &["base", "hardware", "infrastructure::durable", "infrastructure::keys", "infrastructure::store"],
+    ),
+    (
+        "platform::data",
+        4,
+        &["base", "infrastructure::durable", "infrastructure::store", "infrastructure::git"],
+    ),
+    ("platform::train", 5, &["base", "hardware", "infrastructure::durable", "platform::data"]),
     (
         "platform::run",
         6,
         &[
             "base",
             "hardware",
+            "infrastructure::durable",
             "infrastructure::git",
             "infrastructure::store",
             "infrastructure::compute",
@@ -56,6 +70,7 @@ const LAYERS: [(&str, u8, &[&str]); 13] = [
         &[
             "base",
             "hardware",
+            "infrastructure::durable",
             "infrastructure::git",
             "infrastructure::keys",
             "infrastructure::store",

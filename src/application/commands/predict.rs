@@ -1,6 +1,5 @@
 //! `mlp predict`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -8,6 +7,7 @@ use serde::Serialize;
 use super::{Answer, Context, serve};
 use crate::application::ui::{Align, Report, Table, percent, plural};
 use crate::base::{Digest, Exit, Name};
+use crate::infrastructure::durable;
 use crate::platform::serve::{Predicted, ServeError, predict_files};
 
 /// Predicts for files: images, IDX files, tables, JSON lines.
@@ -110,7 +110,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         Form::Csv => csv(&classes, &predictions),
         Form::JsonLines => json_lines(&predictions),
     };
-    write(&path, &bytes).map_err(|source| ServeError::Io { action: "write", path: path.clone(), source })?;
+    durable::replace(&path, &bytes).map_err(|source| ServeError::Io {
+        action: "write",
+        path: path.clone(),
+        source,
+    })?;
     let predictions = predictions.len() as u64;
     context.ui.report(&Written { model, version, digest, output, predictions });
     Ok(Exit::Ok)
@@ -165,20 +169,4 @@ fn json_lines(predictions: &[Predicted]) -> Vec<u8> {
         bytes.push(b'\n');
     }
     bytes
-}
-
-/// Writes aside, synchronises and renames: the file appears complete or not at all.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // As any new file: what the user's umask leaves, not the private mode of temporary files.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    #[cfg(unix)]
-    std::fs::File::open(folder)?.sync_all()?;
-    Ok(())
 }

@@ -17,7 +17,7 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +28,7 @@ use super::process::{self, Identity};
 use super::{JobError, JobSpec, JobStatus};
 use crate::base::{Digest, JobState, RunEnd, Time, variables};
 use crate::hardware::facts;
+use crate::infrastructure::durable;
 
 /// How long a job may wait for its supervisor before it counts as lost.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -82,10 +83,6 @@ impl JobFolder {
     }
 
     /// Makes the folder of a new job. It appears under its name complete, or not at all; false if it is there already.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the files inside are synced before, the folder above after"
-    )]
     pub fn create(&self, spec: &JobSpec) -> Result<bool, JobError> {
         if self.0.exists() {
             return Ok(false);
@@ -103,18 +100,13 @@ impl JobFolder {
         inside.write("spec.json", &json(spec))?;
         inside.write("params.json", &json(&spec.params))?;
         inside.write("attempt", b"1\n")?;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "what is in the folder is synced, and its parent is below"
-        )]
-        match fs::rename(draft.path(), &self.0) {
+        match durable::rename(draft.path(), &self.0) {
             Ok(()) => {
                 let _ = draft.keep();
-                sync_dir(jobs)?;
                 Ok(true)
             }
             // Somebody else was faster; the draft is removed.
-            Err(_) if self.0.exists() => Ok(false),
+            Err(_) if self.0.exists() && draft.path().exists() => Ok(false),
             Err(error) => Err(JobError::io("make", &self.0)(error)),
         }
     }
@@ -295,7 +287,6 @@ impl JobFolder {
     }
 
     /// Prepares another attempt of a job that has ended; returns its number. The checkpoints stay.
-    #[expect(clippy::disallowed_methods, reason = "the file is synced already, the folder after")]
     pub fn reopen(&self) -> Result<u32, JobError> {
         let active = || JobError::Active(self.spec().map(|spec| spec.id.to_string()).unwrap_or_default());
         let _lock = self.lock("lock", false)?.ok_or_else(active)?;
@@ -309,9 +300,7 @@ impl JobFolder {
             self.remove(name)?;
         }
         let (exit, kept) = (self.0.join("exit.json"), self.0.join(format!("exit.{attempt}.json")));
-        #[expect(clippy::disallowed_methods, reason = "the folder is synced below")]
-        fs::rename(&exit, kept).map_err(JobError::io("rename", exit))?;
-        sync_dir(&self.0)?;
+        durable::rename(&exit, &kept).map_err(JobError::io("rename", exit))?;
         Ok(attempt + 1)
     }
 
@@ -363,15 +352,7 @@ impl JobFolder {
     /// Replaces the file `name` at once and durably.
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), JobError> {
         let path = self.0.join(name);
-        let save = || -> io::Result<()> {
-            let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.0)?;
-            file.write_all(bytes)?;
-            file.as_file().sync_all()?;
-            file.persist(&path).map_err(|error| error.error)?;
-            Ok(())
-        };
-        save().map_err(JobError::io("write", &path))?;
-        sync_dir(&self.0)
+        durable::replace(&path, bytes).map_err(JobError::io("write", &path))
     }
 }
 
@@ -384,14 +365,4 @@ fn json<T: Serialize>(value: &T) -> Vec<u8> {
 
 fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|meta| meta.modified()).ok()
-}
-
-#[cfg(unix)]
-fn sync_dir(dir: &Path) -> Result<(), JobError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(JobError::io("sync", dir))
-}
-
-#[cfg(not(unix))]
-fn sync_dir(_: &Path) -> Result<(), JobError> {
-    Ok(())
 }

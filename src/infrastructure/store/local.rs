@@ -1,7 +1,7 @@
 //! The local store: `<state dir>/store`, plain files, shared by all work trees of a repository.
 //!
 //! ```text
-//! packs/ab/<pack id>   index/<index id>   records/ab/<record id>   pins/   bad/   tmp files begin with `.tmp-`
+//! packs/ab/<pack id>   index/<index id>   records/ab/<record id>   pins/   bad/   temporary files begin with `.mlptmp.`
 //! ```
 
 use std::collections::{HashMap, HashSet};

@@ -5,7 +5,6 @@ mod catalog;
 mod chunk;
 mod closure;
 mod codec;
-mod durable;
 mod error;
 mod files;
 mod ledger;

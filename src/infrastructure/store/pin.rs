@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::durable::{self, Sync};
 use super::{Local, StoreError};
 use crate::base::{Digest, Id, RecordKind};
+use crate::infrastructure::durable::{self, Sync};
 
 /// The version written into `schema`.
 const SCHEMA: &str = "mlp/pin/1";

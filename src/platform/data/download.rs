@@ -18,7 +18,7 @@ use url::Url;
 use self::http::Fetcher;
 use super::{DataError, Dataset, Digits, Format, Source, digits};
 use crate::base::{Level, Sink, Unit};
-use crate::infrastructure::store::worktree::TEMPORARY;
+use crate::infrastructure::durable::{self, TEMPORARY};
 
 /// The files that rendered digits consist of.
 const DIGITS: [&str; 4] = [
@@ -231,11 +231,7 @@ fn file(
             _ => break (bytes, found),
         }
     };
-    #[expect(clippy::disallowed_methods, reason = "the part is synced, the folder is below")]
-    fs::rename(&part, path).map_err(DataError::io("write", path))?;
-    if cfg!(unix) {
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(DataError::io("write", folder))?;
-    }
+    durable::rename(&part, path).map_err(DataError::io("write", path))?;
     if sha256.is_none() {
         sink.log(
             Level::Warn,

@@ -1,10 +1,10 @@
 //! Data stay out of git: their line in `.gitignore`.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{DataError, durable};
+use super::DataError;
+use crate::infrastructure::durable;
 
 /// Adds a line for `path` to the `.gitignore` of its folder; returns that file, or none if the line was there.
 pub fn ignore(path: &Path) -> Result<Option<PathBuf>, DataError> {
@@ -18,7 +18,7 @@ pub fn ignore(path: &Path) -> Result<Option<PathBuf>, DataError> {
     }
     text.push_str(&line);
     text.push('\n');
-    durable::replace(&file, |out| out.write_all(text.as_bytes()))?;
+    durable::replace(&file, text.as_bytes()).map_err(DataError::io("write", &file))?;
     Ok(Some(file))
 }
 
@@ -33,7 +33,8 @@ pub fn unignore(path: &Path) -> Result<Option<PathBuf>, DataError> {
     if kept.is_empty() {
         fs::remove_file(&file).map_err(DataError::io("remove", &file))?;
     } else {
-        durable::replace(&file, |out| out.write_all(format!("{}\n", kept.join("\n")).as_bytes()))?;
+        let text = format!("{}\n", kept.join("\n"));
+        durable::replace(&file, text.as_bytes()).map_err(DataError::io("write", &file))?;
     }
     Ok(Some(file))
 }

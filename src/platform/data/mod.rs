@@ -4,7 +4,6 @@
 mod dataset;
 pub mod digits;
 mod download;
-mod durable;
 mod encoding;
 mod error;
 mod examples;

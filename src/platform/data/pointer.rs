@@ -19,13 +19,13 @@
 mod text;
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{DataError, durable};
+use super::DataError;
 use crate::base::Digest;
+use crate::infrastructure::durable;
 use crate::infrastructure::store::{Local, Node, NodeKind, StoreError, Tree};
 
 /// Most children that are listed.
@@ -115,7 +115,7 @@ impl Pointer {
         if fs::read(path).is_ok_and(|old| old == text.as_bytes()) {
             return Ok(());
         }
-        durable::replace(path, |out| out.write_all(text.as_bytes()))
+        durable::replace(path, text.as_bytes()).map_err(DataError::io("write", path))
     }
 
     /// The pointer as text: the same for the same content.

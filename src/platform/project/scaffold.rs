@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{FILE, Profile, ProjectError, Template};
 use crate::base::{Failure, Name};
+use crate::infrastructure::durable::{self, Sync};
 use crate::infrastructure::git::Repo;
 
 /// A project that is about to be made.
@@ -94,7 +95,7 @@ fn name_of(dir: &Path) -> Result<Name, ProjectError> {
 fn create(path: &Path, text: &str) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new().prefix(".mlp-init-").tempfile_in(folder)?;
+    let mut file = durable::temporary(folder)?;
     file.write_all(text.as_bytes())?;
     #[cfg(unix)]
     {
@@ -106,12 +107,7 @@ fn create(path: &Path, text: &str) -> std::io::Result<()> {
             0o644
         }))?;
     }
-    file.as_file().sync_all()?;
-    match file.persist_noclobber(path) {
-        Ok(_) => std::fs::File::open(folder)?.sync_all(),
-        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error.error),
-    }
+    durable::link(file, path, Sync::Disk).map(drop)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::workspace::agent;
 use super::{Plan, Planned, RunError, StepSpec, Workspace};
 use crate::base::{Artifact, Digest, Event, Id, Name, Record, Run, Sink, What};
 use crate::infrastructure::compute::{JobFolder, JobSpec};
+use crate::infrastructure::durable;
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::store::worktree::{self, CheckoutOptions, StatCache};
 use crate::infrastructure::store::{Local, Node, NodeKind};
@@ -105,7 +106,6 @@ pub fn named_paths<'a>(
 }
 
 /// The last part of a step's job: stores what the step was to make, and notes it in `kept.json`.
-#[expect(clippy::disallowed_methods, reason = "if the name is lost, the outputs are stored again")]
 pub fn keep(folder: &JobFolder, sink: &dyn Sink) -> Result<(), RunError> {
     let work = Work::of(folder)?;
     let repo = Repo::discover(&work.root)?;
@@ -127,14 +127,8 @@ pub fn keep(folder: &JobFolder, sink: &dyn Sink) -> Result<(), RunError> {
         kept.insert(path.clone(), Stored::from(&snapshot.root));
     }
     let path = kept_path(folder);
-    let draft = path.with_extension("new");
     let bytes = serde_json::to_vec_pretty(&kept).unwrap_or_default();
-    // The folder is synced when `exit.json` is written; before that nothing relies on this file.
-    #[expect(clippy::disallowed_methods, reason = "the file is synced here, the folder with exit.json")]
-    std::fs::write(&draft, bytes)
-        .and_then(|()| std::fs::File::open(&draft)?.sync_all())
-        .and_then(|()| std::fs::rename(&draft, &path))
-        .map_err(RunError::io("write", &path))
+    durable::replace(&path, &bytes).map_err(RunError::io("write", path))
 }
 
 fn kept_path(folder: &JobFolder) -> PathBuf {

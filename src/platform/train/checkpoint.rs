@@ -5,7 +5,7 @@
 //! not what its name says is damaged and never used. It appears under its name only when it is complete and on disk.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use crate::base::{Digest, Level, Sink};
+use crate::infrastructure::durable;
 
 /// Key of the JSON in the metadata of the file.
 const KEY: &str = "mlp";
@@ -246,21 +247,7 @@ pub(super) fn deserialize(bytes: &[u8]) -> Result<Tensors, String> {
 
 /// Makes `bytes` appear as the file `path`, whole and on disk, if `fence` still says yes just before.
 pub(super) fn publish(path: &Path, bytes: &[u8], fence: &dyn Fn() -> bool) -> Result<bool, TrainError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".tmp-")
-        .tempfile_in(folder)
-        .map_err(TrainError::io("write a file in", folder))?;
-    let written = file.write_all(bytes).and_then(|()| file.as_file().sync_all());
-    written.map_err(TrainError::io("write", path))?;
-    if !fence() {
-        return Ok(false);
-    }
-    file.persist(path).map_err(|error| error.error).map_err(TrainError::io("write", path))?;
-    // The new name is on disk only when the folder is.
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(TrainError::io("write", folder))?;
-    Ok(true)
+    durable::replace_if(path, |out| out.write_all(bytes), fence).map_err(TrainError::io("write", path))
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::chain::{Verifier, damaged, decode, encode};
 use super::{Appended, count, hash, number};
 use crate::base::{Entry, Id, Name};
+use crate::infrastructure::durable::{self, Sync};
 use crate::infrastructure::store::StoreError;
-use crate::infrastructure::store::durable::{self, Sync};
 
 /// The entries of one model in a folder.
 pub(super) struct Folder {

@@ -10,7 +10,7 @@ use super::chain::{LIMIT, Verifier, damaged, decode, encode};
 use super::folder::{self, Folder};
 use super::{Appended, count, number};
 use crate::base::{Entry, Id, Name};
-use crate::infrastructure::store::durable;
+use crate::infrastructure::durable;
 use crate::infrastructure::store::{Remote, StoreError};
 
 /// Attempts to write an entry when neither success nor defeat can be read back.
@@ -152,7 +152,7 @@ impl<'a> Shared<'a> {
     fn saw(&self, count: u64) -> Result<(), StoreError> {
         if count > self.seen() {
             let path = self.seen_path();
-            durable::replace(&self.store.join("tmp"), &path, format!("{count}\n").as_bytes())
+            durable::replace_through(&self.store.join("tmp"), &path, format!("{count}\n").as_bytes())
                 .map_err(StoreError::io("write", path))?;
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::infrastructure::store::durable::{self, Sync};
+use crate::infrastructure::durable::{self, Sync};
 
 /// The folder of a store.
 pub(super) struct Folder(pub(super) PathBuf);

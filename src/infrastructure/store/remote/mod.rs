@@ -22,9 +22,9 @@ use self::folder::Folder;
 use self::location::Location;
 use self::runtime::wait;
 use self::service::{Service, brief};
-use super::durable::{self, Sync};
 use super::{StoreError, StoreSpec};
 use crate::base::{Digest, Id, Name, Time};
+use crate::infrastructure::durable::{self, Sync};
 
 /// The object that says that a store is one.
 const STORE: &str = "mlpstore.json";
@@ -160,7 +160,8 @@ impl Remote {
             return Err(foreign(format!("its format {} needs a newer mlp", marker.format)));
         }
         if !known {
-            durable::replace(&local.join("tmp"), &cached, &bytes).map_err(StoreError::io("write", cached))?;
+            durable::replace_through(&local.join("tmp"), &cached, &bytes)
+                .map_err(StoreError::io("write", cached))?;
         }
         Ok(())
     }

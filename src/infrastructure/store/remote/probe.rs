@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::{Remote, Sync};
 use crate::base::{Id, Time};
+use crate::infrastructure::durable;
 use crate::infrastructure::store::StoreError;
-use crate::infrastructure::store::durable;
 
 /// Writers that race for one object.
 const WRITERS: usize = 8;
@@ -32,7 +32,8 @@ impl Remote {
         }
         outcome?;
         let bytes = json!({"rounds": ROUNDS, "writers": WRITERS, "time": Time::now()}).to_string();
-        durable::replace(&local.join("tmp"), &proof, bytes.as_bytes()).map_err(StoreError::io("write", proof))
+        durable::replace_through(&local.join("tmp"), &proof, bytes.as_bytes())
+            .map_err(StoreError::io("write", proof))
     }
 
     /// One round: exactly one winner, and its bytes are there.

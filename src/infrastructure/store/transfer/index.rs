@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::parallel::parallel;
 use crate::base::{Digest, Id};
-use crate::infrastructure::store::durable;
+use crate::infrastructure::durable;
 use crate::infrastructure::store::pack::PACK_LIMIT;
 use crate::infrastructure::store::pack_index::PackIndex;
 use crate::infrastructure::store::{Local, Location, Remote, StoreError};
@@ -77,7 +77,7 @@ pub(super) fn new_name(bytes: &[u8]) -> String {
 /// Keeps a copy of the index object `name`.
 pub(super) fn keep(local: &Local, remote: &Remote, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
     let path = remote.cache(local.root()).join("index").join(name);
-    durable::replace(&local.root().join("tmp"), &path, bytes).map_err(StoreError::io("write", path))
+    durable::replace_through(&local.root().join("tmp"), &path, bytes).map_err(StoreError::io("write", path))
 }
 
 fn parse_name(name: &str) -> Option<Digest> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::base::Digest;
-use crate::infrastructure::store::durable;
+use crate::infrastructure::durable;
 use crate::infrastructure::store::pack::PackEntry;
 use crate::infrastructure::store::pack_index::PackIndex;
 use crate::infrastructure::store::{Local, Remote, StoreError};
@@ -58,7 +58,7 @@ impl Journal {
         let path = self.folder.join(pack.hex());
         self.packs.push((pack, entries));
         let index = PackIndex::encode(&self.packs[self.packs.len() - 1..]);
-        durable::replace(&self.scratch, &path, &index).map_err(StoreError::io("write", path))
+        durable::replace_through(&self.scratch, &path, &index).map_err(StoreError::io("write", path))
     }
 
     /// Forgets the packs: an index object on the remote lists them now.

@@ -15,7 +15,6 @@ mod trash;
 pub use cache::StatCache;
 pub use checkout::{Checkout, CheckoutOptions, checkout};
 pub use diff::{Change, diff, status};
-pub use names::TEMPORARY;
 pub use snapshot::{Snapshot, identify, snapshot};
 
 #[cfg(test)]

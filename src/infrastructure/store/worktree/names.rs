@@ -1,9 +1,7 @@
 //! Which names and links may stand in a dataset.
 
 use super::super::StoreError;
-
-/// Beginning of the names that mlp uses beside data while it writes; what is called so is never taken for data.
-pub const TEMPORARY: &str = ".mlptmp.";
+use crate::infrastructure::durable::TEMPORARY;
 
 /// Names that belong to git or mlp wherever they stand, on file systems that do not tell case apart too.
 pub(super) fn is_reserved(name: &[u8]) -> bool {

@@ -13,6 +13,7 @@ use super::names;
 use super::scan::path_buf;
 use super::stat::Stat;
 use crate::base::Id;
+use crate::infrastructure::durable;
 
 /// An open folder that files are written into.
 pub(super) struct Place<'a> {
@@ -27,7 +28,7 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     /// Writes a file or link; returns its stat under its final name.
     pub(super) fn put(&self, node: &Node) -> Result<Stat, StoreError> {
-        let temporary = [names::TEMPORARY.as_bytes(), Id::new().to_string().as_bytes()].concat();
+        let temporary = [durable::TEMPORARY.as_bytes(), Id::new().to_string().as_bytes()].concat();
         let result = self.write(node, &temporary).and_then(|()| {
             let failed = |error: Errno| StoreError::io("write", self.path_of(node))(error.into());
             rustix::fs::renameat(self.dir, temporary.as_slice(), self.dir, node.name.as_slice())

@@ -14,6 +14,7 @@ use super::cache::{Cached, Contents};
 use super::names;
 use super::stat::Stat;
 use crate::base::{Digest, Level, Sink};
+use crate::infrastructure::durable;
 
 /// Folders nest at most this deep below a root: a checkout keeps one folder open per level.
 pub(super) const DEEPEST: usize = 128;
@@ -205,7 +206,7 @@ pub(super) fn list(
     for entry in found {
         let name = entry.file_name();
         let bytes = name.to_bytes();
-        if bytes.starts_with(names::TEMPORARY.as_bytes()) {
+        if bytes.starts_with(durable::TEMPORARY.as_bytes()) {
             continue;
         }
         let stat = match rustix::fs::statat(dir.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {

@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use self::random::Random;
-use super::{DataError, Digits, durable, idx};
+use super::{DataError, Digits, idx};
 use crate::base::{Sink, Unit};
+use crate::infrastructure::durable;
 
 /// Side of an image in pixels.
 const SIDE: usize = 28;
@@ -36,7 +37,9 @@ pub fn write(digits: &Digits, folder: &Path, sink: &dyn Sink) -> Result<(), Data
         });
         let side = SIDE as u32;
         let write = |name: String, dimensions: &[u32], bytes: &[u8]| {
-            durable::replace(&folder.join(name), |out| idx::write(out, dimensions, bytes))
+            let path = folder.join(name);
+            durable::replace_with(&path, |out| idx::write(out, dimensions, bytes))
+                .map_err(DataError::io("write", path))
         };
         write(format!("{name}-images-idx3-ubyte.gz"), &[count, side, side], &images)?;
         write(format!("{name}-labels-idx1-ubyte.gz"), &[count], &labels)?;
