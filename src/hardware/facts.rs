@@ -55,7 +55,6 @@ pub fn boot() -> String {
 
 /// The digest of this executable's bytes. `cache` is a file that keeps it together with size and time of change of the
 /// executable, because hashing a hundred megabytes takes longer than most commands.
-#[expect(clippy::disallowed_methods, reason = "a cache: what is lost is computed again")]
 pub fn binary(cache: &Path) -> io::Result<Digest> {
     let path = std::env::current_exe()?;
     let meta = std::fs::metadata(&path)?;

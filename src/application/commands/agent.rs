@@ -47,10 +47,6 @@ pub(crate) fn run(args: Args, _: &Context) -> Answer {
     Ok(Exit::Ok)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the status of a fenced worker is not one of the public ones; nothing is buffered"
-)]
 fn work(folder: &JobFolder) -> Answer {
     let interrupts = Interrupts::watch();
     let events = EventLog::append(&folder.events())?;

@@ -6,7 +6,6 @@ use crate::infrastructure::store::PinKind;
 
 /// Forgets a run that has ended: its job folder with all checkpoints, and the pin that keeps its record and outputs.
 /// What other pins or a ledger name stays in the store.
-#[expect(clippy::disallowed_methods, reason = "what is renamed is about to be removed")]
 pub fn remove(workspace: &Workspace<'_>, run: &Listed) -> Result<(), RunError> {
     if !run.state.ended() {
         return Err(RunError::Active { run: run.short(), state: run.state.to_string() });
