@@ -34,12 +34,14 @@ pub fn finish(store: &Local, folder: &JobFolder) -> Result<Option<(Digest, Recor
     Ok(Some((id, record)))
 }
 
-/// Publishes the records of all jobs that ended while nobody watched; returns how many there were.
+/// Publishes the records of all jobs that ended while nobody watched, and again those that were set aside as damaged;
+/// returns how many there were.
 /// A job folder that cannot be read is passed over: `mlp runs show` says what is wrong with it.
 pub fn settle(store: &Local, executor: &LocalExecutor) -> Result<usize, RunError> {
     let mut settled = 0;
     for (_, folder) in executor.folders()? {
-        if folder.recorded().is_none() && matches!(finish(store, &folder), Ok(Some(_))) {
+        let filed = folder.recorded().is_some_and(|id| store.has_record(&id));
+        if !filed && matches!(finish(store, &folder), Ok(Some(_))) {
             settled += 1;
         }
     }

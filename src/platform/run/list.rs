@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::work::Work;
-use super::{RunError, Workspace, finish, runs};
+use super::{RunError, Workspace, runs, settle};
 use crate::base::{Digest, Id, JobState, Name, Record, Run, Time};
 use crate::infrastructure::compute::{JobFolder, JobStatus};
 
@@ -49,13 +49,8 @@ pub fn short(id: Id) -> String {
 /// All runs, newest first. Jobs that ended unwatched get their record on the way.
 pub fn list(workspace: &Workspace<'_>) -> Result<Vec<Listed>, RunError> {
     let executor = workspace.executor();
+    settle(workspace.store, &executor)?;
     let folders = executor.folders()?;
-    for (_, folder) in &folders {
-        if folder.recorded().is_none() {
-            // What is wrong with this one must not hide the others.
-            let _ = finish(workspace.store, folder);
-        }
-    }
     let mut all: BTreeMap<Id, Listed> = BTreeMap::new();
     for (digest, record) in runs(workspace.store)? {
         let body = &record.body;
