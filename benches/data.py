@@ -93,12 +93,12 @@ def one_round(work, images, programs, environment):
         if tool == "dvc":
             subprocess.run([program, "init", "-q"], cwd=folder, env=environment, check=True)
             subprocess.run([program, "config", "core.analytics", "false"], cwd=folder, env=environment, check=True)
-            add, status = [program, "add", "-q", "images"], [program, "status"]
+            add, status = [program, "add", "-q", "data/images"], [program, "status"]
         else:
             subprocess.run([program, "init", ".", "--template", "image-classifier"], cwd=folder, env=environment,
                            check=True, capture_output=True)
             add, status = [program, "data", "add", "images"], [program, "data", "status", "images"]
-        shutil.copytree(images, folder / "images")
+        shutil.copytree(images, folder / "data/images", dirs_exist_ok=True)
         os.sync()
         time.sleep(2.5)
         figures[tool, "add 70,000 PNG files"] = measure(add, folder, environment)
