@@ -68,6 +68,8 @@ if mlp promote digits --to staging; then
     exit 1
 fi
 
+mlp status
+
 say "Refused: the model card still says TODO. Ada writes it"
 cat >docs/digits.modelcard.md <<'CARD'
 # Model card: digits
