@@ -234,6 +234,7 @@ fn places_that_cannot_be_data_are_refused_with_what_to_do() {
     assert!(refused(root, &["data", "add", "pets"], 2).contains("mlp data download pets"));
     assert!(refused(root, &["data", "add", "."], 2).contains("data::place"));
     assert!(refused(root, &["data", "add", "/etc/hostname"], 2).contains("outside of the repository"));
+    assert!(refused(root, &["data", "add", ".git"], 2).contains("belongs to git or mlp"));
     assert!(refused(root, &["data", "checkout", "pets"], 2).contains("mlp data add pets"));
     write(root, "data/pets.mlp", "mlp: 1\nkind: tree\nchildren:\n- dir: ../../etc\n  id: b3:00\n  size: 1\n");
     assert!(refused(root, &["data", "status"], 2).contains("data::pointer"));

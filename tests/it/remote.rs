@@ -112,6 +112,22 @@ fn a_colleague_pulls_what_was_pushed() {
 }
 
 #[test]
+fn data_that_mlp_yaml_does_not_name_are_pushed_and_pulled_too() {
+    let team = Team::new(1 << 10);
+    let ada = team.dir("ada");
+    fs::create_dir(ada.join("notes")).expect("makes a folder");
+    fs::write(ada.join("notes/a.txt"), "a").expect("writes");
+    ok(&ada, &["data", "add", "notes"]);
+    git(&ada, &["add", "notes.mlp"]);
+    team.commit();
+    ok(&ada, &["data", "push"]);
+    let ben = team.clone_as("ben");
+    let pulled = json(&ben, &["data", "pull"]);
+    assert_eq!(pulled["datasets"], serde_json::json!(["set", "notes"]), "{pulled}");
+    assert_eq!(fs::read_to_string(ben.join("notes/a.txt")).expect("is there"), "a");
+}
+
+#[test]
 fn one_changed_file_is_four_objects() {
     let team = Team::new(3 << 20);
     let ada = team.dir("ada");

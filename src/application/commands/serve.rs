@@ -56,12 +56,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let served = open(&project, &args.reference, &context.ui)?;
     let from = served.stage.as_ref().map(|stage| format!(", live in {stage}")).unwrap_or_default();
-    context.ui.log(Level::Info, &format!("serving {}{from}, tree {}", served.reference(), served.tree));
+    let serving = format!("serving {}{from}, tree {}", served.reference(), served.tree);
     let limits = Limits::from(&project.manifest.serve);
     let (model, version) = (served.name.clone(), served.version);
     let (stage, digest) = (served.stage.clone(), served.tree);
     let server = Server::bind(&args.host, args.port, served, limits)?;
     let address = server.address()?;
+    context.ui.log(Level::Info, &serving);
     if !address.ip().is_loopback() {
         let text =
             "everybody who can reach this address can ask for predictions: the server asks for no password";

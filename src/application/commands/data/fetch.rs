@@ -20,14 +20,14 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let remote = args.selection.remote(&project)?;
-    let datasets = args.selection.datasets(&project)?;
-    let names: Vec<String> = datasets.iter().map(|(dataset, _)| dataset.name.to_string()).collect();
+    let datasets = args.selection.subjects(&project, context)?;
+    let names: Vec<String> = datasets.iter().map(|(subject, _)| subject.name.clone()).collect();
     let store = remote.name.to_string();
     let mut absent = Vec::new();
-    for (dataset, pointer) in &datasets {
+    for (subject, pointer) in &datasets {
         for id in pointer.ids() {
             if !project.store.has(&id)? {
-                absent.push(dataset.name.to_string());
+                absent.push(subject.name.clone());
                 break;
             }
         }

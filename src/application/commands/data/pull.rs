@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::super::{Answer, Context};
+use super::subject::relative;
 use super::transfer::{Moved, Selection};
 use crate::application::ui::{Report, clean, plural};
 use crate::base::{Exit, Sink};
@@ -24,21 +25,22 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let remote = args.selection.remote(&project)?;
-    let datasets = args.selection.datasets(&project)?;
+    let datasets = args.selection.subjects(&project, context)?;
     let dry_run = args.selection.dry_run;
     let mut pulled = Pulled { dry_run, store: remote.name.to_string(), ..Pulled::default() };
-    pulled.datasets = datasets.iter().map(|(dataset, _)| dataset.name.to_string()).collect();
+    pulled.datasets = datasets.iter().map(|(subject, _)| subject.name.clone()).collect();
     if !dry_run {
         let moved = args.selection.fetch(&project, &remote, &datasets, &context.ui as &dyn Sink)?;
         pulled.moved = moved.into();
         let cache = project.cache();
-        for (dataset, pointer) in &datasets {
+        for (subject, pointer) in &datasets {
             let root = pointer.root(&project.store)?;
             let options = CheckoutOptions { force: args.force };
-            let done = checkout(&root, &dataset.path, &project.store, Some(&cache), options, &context.ui)?;
+            let done = checkout(&root, &subject.path, &project.store, Some(&cache), options, &context.ui)?;
             pulled.written += done.written;
             pulled.removed += done.removed;
-            pulled.dirty.extend(done.dirty.iter().map(|path| format!("{}/{path}", dataset.spec.path)));
+            let folder = relative(&project.root, &subject.path);
+            pulled.dirty.extend(done.dirty.iter().map(|path| format!("{folder}/{path}")));
         }
     }
     let exit = if pulled.dirty.is_empty() { Exit::Ok } else { Exit::No };

@@ -23,7 +23,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let remote = args.selection.remote(&project)?;
     let store = remote.name.to_string();
-    let pins = pins(&project, &args.selection)?;
+    let pins = pins(&project, &args.selection, context)?;
     if args.selection.dry_run {
         let missing = missing(&project.store, &remote, project.id(), &pins)?;
         context.ui.report(&Planned {
@@ -47,12 +47,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
 }
 
 /// The pins of what the pointers name, made where there are none yet, and of all evidence.
-fn pins(project: &Project, selection: &Selection) -> Result<Vec<Pin>, Failure> {
+fn pins(project: &Project, selection: &Selection, context: &Context) -> Result<Vec<Pin>, Failure> {
     let mut pins = project.store.pins()?;
     let mut wanted = Vec::new();
-    for (dataset, pointer) in selection.datasets(project)? {
+    for (subject, pointer) in selection.subjects(project, context)? {
         let root = pointer.root(&project.store)?.id;
-        let name = dataset.name.as_str();
+        let name = subject.name.as_str();
         let is_of = |pin: &Pin| pin.kind == PinKind::Data && pin.name == name && pin.roots.contains(&root);
         if !pins.iter().any(is_of) {
             let pin = Pin { roots: vec![root], ..Pin::new(PinKind::Data, name) };

@@ -84,6 +84,10 @@ pub(super) fn subject(name: &str, project: &Project, context: &Context) -> Resul
     if !path.starts_with(root(project)) {
         return place("it lies outside of the repository");
     }
+    let own = |part: Component<'_>| part.as_os_str() == ".git" || part.as_os_str() == ".mlp";
+    if path.components().any(own) {
+        return place("it belongs to git or mlp");
+    }
     if project.root.starts_with(&path) {
         return place("it holds the project");
     }

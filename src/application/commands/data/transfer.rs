@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use super::super::Context;
+use super::subject::{Subject, subjects};
 use crate::application::ui::{bytes, plural};
 use crate::base::{Digest, Failure, RecordKind, Sink, nearest};
 use crate::infrastructure::store::{Ledger, PinKind, Remote, StoreError, Transfer, fetch, fetch_pins};
-use crate::platform::data::{Dataset, Pointer};
+use crate::platform::data::Pointer;
 use crate::platform::project::Project;
 
 /// Which store and which datasets.
@@ -44,27 +46,20 @@ impl Selection {
         Ok(Remote::open(name, spec)?)
     }
 
-    /// The datasets that have a pointer. One that is named and has none is an error.
-    pub(super) fn datasets(&self, project: &Project) -> Result<Vec<(Dataset, Pointer)>, Failure> {
-        let mut chosen = Vec::new();
+    /// The datasets and other paths that have a pointer. One that is named and has none is an error.
+    pub(super) fn subjects(
+        &self,
+        project: &Project,
+        context: &Context,
+    ) -> Result<Vec<(Subject, Pointer)>, Failure> {
+        let mut chosen = subjects(&self.names, project, context)?;
         if self.names.is_empty() {
-            for name in project.manifest.data.keys() {
-                let dataset = project.dataset(name.as_str())?;
-                if dataset.pointer().exists() {
-                    let pointer = Pointer::read(&dataset.pointer())?;
-                    chosen.push((dataset, pointer));
-                }
-            }
+            chosen.retain(|subject| subject.pointer().exists());
         }
-        for name in &self.names {
-            let dataset = project.dataset(name)?;
-            if !dataset.pointer().exists() {
-                return Err(crate::platform::data::DataError::NotAdded(name.clone()).into());
-            }
-            let pointer = Pointer::read(&dataset.pointer())?;
-            chosen.push((dataset, pointer));
-        }
-        Ok(chosen)
+        chosen
+            .into_iter()
+            .map(|subject| subject.read(project, None).map(|pointer| (subject, pointer)))
+            .collect()
     }
 
     /// Gets what is chosen: evidence, data and, where no dataset is named, what gates and servers need of models.
@@ -72,12 +67,12 @@ impl Selection {
         &self,
         project: &Project,
         remote: &Remote,
-        datasets: &[(Dataset, Pointer)],
+        subjects: &[(Subject, Pointer)],
         sink: &dyn Sink,
     ) -> Result<Transfer, Failure> {
         let local = &project.store;
         let mut total = fetch_pins(local, remote, project.id(), sink)?;
-        let mut roots: Vec<Digest> = datasets.iter().flat_map(|(_, pointer)| pointer.ids()).collect();
+        let mut roots: Vec<Digest> = subjects.iter().flat_map(|(_, pointer)| pointer.ids()).collect();
         if self.names.is_empty() {
             roots.extend(models(project)?);
         }

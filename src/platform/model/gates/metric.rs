@@ -47,9 +47,14 @@ pub(super) fn find(gate: &MetricGate, case: &Case<'_>) -> Finding {
         "{:.4} ({:.4} to {:.4}, {} examples)",
         estimate.value, estimate.lower, estimate.upper, record.body.examples
     );
-    Finding::decided(meets(gate, held), observed)
-        .resting_on([*id])
-        .next(format!("mlp train {}", case.candidate.history.model()))
+    let next = match meets(gate, estimate.value) && !meets(gate, held) {
+        // Training again cannot help: with so few examples nothing is sure enough.
+        true => {
+            format!("add examples to the {} part: the value is good enough, its 95 % bound is not", gate.on)
+        }
+        false => format!("mlp train {}", case.candidate.history.model()),
+    };
+    Finding::decided(meets(gate, held), observed).resting_on([*id]).next(next)
 }
 
 /// Whether a value is within the bounds; one that is not a number never is.

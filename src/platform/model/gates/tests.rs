@@ -270,6 +270,17 @@ fn a_metric_is_held_against_the_bound_that_is_asked() {
 }
 
 #[test]
+fn where_only_the_bound_fails_more_examples_are_asked_for() {
+    for (min, next) in [(0.94, "add examples to the test part"), (0.96, "mlp train")] {
+        let mut world = World::new(json!({"metric": {"name": "accuracy", "min": min, "bound": "lower-95"}}));
+        let version = world.clean_version();
+        world.evaluation(version, [0.95, 0.93, 0.97], &TEN, "data", NOW);
+        let found = world.judge();
+        assert!(found.verdict.next.as_deref().is_some_and(|text| text.starts_with(next)), "{found:?}");
+    }
+}
+
+#[test]
 fn a_value_that_is_no_number_meets_no_bound() {
     let mut world = World::new(json!({"metric": {"name": "accuracy", "max": 1.0}}));
     let version = world.clean_version();
