@@ -1,8 +1,11 @@
 //! What can go wrong in the store.
 
+mod explain;
+
 use std::path::PathBuf;
 
-use crate::base::{Diagnose, Digest, Exit, Explain};
+pub use self::explain::EXPLAIN;
+use crate::base::{Diagnose, Digest, Exit};
 
 /// What can go wrong in the store.
 #[derive(Debug, thiserror::Error)]
@@ -248,113 +251,3 @@ impl Diagnose for StoreError {
         })
     }
 }
-
-/// The long explanations of this module's codes.
-pub const EXPLAIN: &[Explain] = &[
-    Explain {
-        code: "store::io",
-        text: "The file system refused an operation. The message names the file and what the system said: no space, \
-               no permission, a disk that fails. Nothing that was acknowledged before is lost; after the cause is \
-               gone, run the command again.",
-    },
-    Explain {
-        code: "store::missing",
-        text: "An object is named by a pointer, tree or record, but neither the local store nor its indexes have it. \
-               It was never fetched, or it was set aside because it was damaged. `mlp data fetch` gets it from a \
-               remote store.",
-    },
-    Explain {
-        code: "store::damaged",
-        text: "Every byte that is read from the store is hashed and compared with its digest before it is used. Here \
-               the two differ: a disk error, an incomplete copy, or somebody edited the file. What was damaged is \
-               copied to or moved into the store's `bad/` folder and treated as absent from then on, so that \
-               `mlp data fetch` or `mlp data add` of the original files brings it back.",
-    },
-    Explain {
-        code: "store::name",
-        text: "A dataset cannot hold files or folders named `.git` or `.mlp`, and a name from a store may not be `.`, \
-               `..`, absolute, or contain `/` or a NUL byte: writing it could change files outside the dataset.",
-    },
-    Explain {
-        code: "store::link",
-        text: "Symbolic links are versioned as links, not followed. Only a relative link that stays inside the \
-               dataset (leading `..` components, then names) means the same on every machine; others are refused, \
-               when data is added and when it is checked out.",
-    },
-    Explain {
-        code: "store::absent",
-        text: "The folder or file that the command should look at does not exist.",
-    },
-    Explain {
-        code: "store::changing",
-        text: "A file was written to while it was being read, several times over. What would be stored is neither the \
-               old nor the new content, so nothing is stored. Wait until the writer has ended.",
-    },
-    Explain {
-        code: "store::locked",
-        text: "The stat cache is swapped under a file lock that is held for milliseconds. Another process has held it \
-               for a minute; the message names it. The kernel releases the lock when that process ends: there is no \
-               lock file to delete.",
-    },
-    Explain {
-        code: "store::none",
-        text: "Data and evidence are pushed to and fetched from a remote store: a bucket of S3 or of a compatible service, or a \
-               folder that others can reach. Stores are named in mlp.yaml under `stores:`; the first is the default, and \
-               the home of the ledgers.",
-    },
-    Explain {
-        code: "store::bad-spec",
-        text: "A store in `stores:` has a URL of the form s3://bucket/prefix, fs:///absolute/path or memory://name, and \
-               perhaps `endpoint` and `region`. Credentials never stand in mlp.yaml, which is committed: they come from \
-               MLP_STORE_<NAME>_ACCESS_KEY_ID and MLP_STORE_<NAME>_SECRET_ACCESS_KEY, or from the service's own chain \
-               (environment, profile, instance).",
-    },
-    Explain {
-        code: "store::remote",
-        text: "A remote store did not answer, or answered with an error, and trying again for a while did not help. \
-               Nothing that was acknowledged is lost, and a push that is run again goes on where it stopped.",
-    },
-    Explain {
-        code: "store::credentials",
-        text: "The service refused the request. For the store NAME the keys are read from \
-               MLP_STORE_<NAME>_ACCESS_KEY_ID, MLP_STORE_<NAME>_SECRET_ACCESS_KEY and MLP_STORE_<NAME>_SESSION_TOKEN \
-               (the name in capitals, `-` as `_`), else from the service's own chain. They also need the right to list, \
-               read and write below the store's prefix.",
-    },
-    Explain {
-        code: "store::foreign",
-        text: "Every store holds `mlpstore.json`, written on its first use. Here it is missing where it was once, or it \
-               is of a format that this version cannot use. A folder that is empty all of a sudden is most often a \
-               network file system that is not mounted.",
-    },
-    Explain {
-        code: "store::not-on-remote",
-        text: "An object that a pointer, tree or record names is neither in the local store nor in any pack of the \
-               remote. Whoever added it has not pushed it yet: `mlp data push` in that clone brings it.",
-    },
-    Explain {
-        code: "store::no-create-if-absent",
-        text: "A ledger needs a place where of several writers exactly one can create an object. Before its first use \
-               for ledgers, a remote is tried with eight writers and twenty objects, because some services promise this \
-               and do not hold it. This one let more than one writer win. It can still carry data; let the first of \
-               `stores:` be another one.",
-    },
-    Explain {
-        code: "store::ledger-damaged",
-        text: "Each ledger entry ends with its own digest and names the digest of the one before, so that a changed, \
-               missing or exchanged entry is found by whoever reads it. The message names the entry and where it lies. \
-               Entries are never rewritten: put the right file back from a backup or from another clone's copy.",
-    },
-    Explain {
-        code: "store::ledger-rolled-back",
-        text: "This machine keeps a copy of every ledger entry it has seen. The remote now has fewer entries, or others: \
-               it was restored from an old backup, or somebody removed or replaced entries. Nothing is promoted or \
-               served on such a ledger. Put the missing entries back; the copy below `ledger/` in the local store has them.",
-    },
-    Explain {
-        code: "store::ledger-forked",
-        text: "A ledger that began in the local store is published when the first remote store is added, if the remote \
-               has no entries or the same ones. Here the remote has others: two clones began the same model's ledger on \
-               their own. One of the two has to be kept; what the other decided must be decided again.",
-    },
-];
