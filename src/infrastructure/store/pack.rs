@@ -6,13 +6,15 @@
 //! ```
 //! Numbers are little-endian. A pack's name is the BLAKE3 of the whole file (pack context).
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
+use super::codec::RAW;
 use super::object::{pack_header_digest, pack_id};
 use super::wire::Fields;
 use super::{ObjectKind, StoreError};
-use crate::base::Digest;
+use crate::base::{Digest, Id};
 
 /// A data pack is closed when it has reached this size.
 pub(crate) const DATA_TARGET: usize = 32 << 20;
@@ -42,6 +44,13 @@ pub struct PackEntry {
     pub stored: u32,
     /// Decoded bytes.
     pub length: u32,
+}
+
+impl PackEntry {
+    /// The bytes of the pack that are the stored object.
+    pub(crate) fn range(&self) -> std::ops::Range<usize> {
+        self.offset as usize..self.offset as usize + self.stored as usize
+    }
 }
 
 /// Puts a pack together in memory.
@@ -81,6 +90,22 @@ impl PackBuilder {
         let offset = self.bytes.len() as u32;
         self.bytes.extend_from_slice(stored);
         self.entries.push(PackEntry { id, kind, codec, offset, stored: stored.len() as u32, length });
+    }
+
+    /// Closes the pack under a name that is in none of the `doomed`: a name follows from the content, so that the content gets a
+    /// blob more that nothing needs where that is necessary.
+    pub(crate) fn finish_unlike(self, doomed: &HashSet<Digest>) -> Pack {
+        let pack = self.finish();
+        if !doomed.contains(&pack.id) {
+            return pack;
+        }
+        let mut builder = Self::new();
+        for entry in &pack.entries {
+            builder.push(entry.id, entry.kind, entry.codec, entry.length, &pack.bytes[entry.range()]);
+        }
+        let salt = Id::new().to_string();
+        builder.push(Digest::of(salt.as_bytes()), ObjectKind::Blob, RAW, salt.len() as u32, salt.as_bytes());
+        builder.finish()
     }
 
     /// Closes the pack.

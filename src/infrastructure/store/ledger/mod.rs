@@ -3,12 +3,14 @@
 //! An entry is the object or file `ledger/<project id>/<16 hex digits of the model name's BLAKE3>/<20-digit number>`.
 //! Two processes that append at once get one winner; the other judges again on top of the winner's entry.
 
+mod all;
 mod chain;
 mod folder;
 mod shared;
 
 use std::path::PathBuf;
 
+pub(super) use self::all::{chains, copied, read};
 use self::folder::Folder;
 use super::{Remote, StoreError};
 use crate::base::{Digest, Entry, Id, Name};

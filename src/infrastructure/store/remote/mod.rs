@@ -8,6 +8,7 @@ mod location;
 mod probe;
 mod runtime;
 mod service;
+mod tidy;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -275,8 +276,9 @@ impl Remote {
         Ok(names)
     }
 
-    /// Removes an object of a probe.
-    fn remove(&self, key: &str) -> Result<(), StoreError> {
+    /// Removes an object; one that is not there is not an error. Only of probes, and of what a collection has doomed.
+    pub(super) fn remove(&self, key: &str) -> Result<(), StoreError> {
+        check(key);
         match &self.inner.place {
             Place::Folder(folder) => folder.remove(key).map_err(|error| self.disk("remove", key, &error)),
             Place::Service(service) => {

@@ -1,6 +1,7 @@
 //! What a remote holds: its index objects `index/<ulid>-<id>`, copied below `remotes/<remote>/index/` for ever, as they
 //! never change.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::parallel::parallel;
@@ -14,14 +15,24 @@ use crate::infrastructure::store::{Local, Location, Remote, StoreError};
 const LIMIT: u64 = 256 << 20;
 
 /// All index objects of a remote.
-pub(super) struct RemoteIndex {
-    indexes: Vec<PackIndex>,
+pub(in crate::infrastructure::store) struct RemoteIndex {
+    /// With their names below `index/`; none for what no index object lists yet.
+    indexes: Vec<(Option<String>, PackIndex)>,
+    doomed: HashSet<Digest>,
     place: String,
 }
 
 impl RemoteIndex {
     /// Reads what the copy does not have. One listing, and one request for each index object that is new here.
-    pub(super) fn read(local: &Local, remote: &Remote) -> Result<Self, StoreError> {
+    pub(in crate::infrastructure::store) fn read(local: &Local, remote: &Remote) -> Result<Self, StoreError> {
+        // An index object that was merged into another between listing and reading: list again.
+        match Self::listed(local, remote) {
+            Err(StoreError::Damaged { .. }) => Self::listed(local, remote),
+            read => read,
+        }
+    }
+
+    fn listed(local: &Local, remote: &Remote) -> Result<Self, StoreError> {
         let folder = remote.cache(local.root()).join("index");
         let names = remote.list("index/")?;
         let named = names.iter().filter_map(|name| Some((name.clone(), parse_name(name)?)));
@@ -29,7 +40,7 @@ impl RemoteIndex {
         let mut absent = Vec::new();
         for (name, id) in named {
             match copy(&folder.join(&name), id)? {
-                Some(index) => indexes.push(index),
+                Some(index) => indexes.push((Some(name), index)),
                 None => absent.push(Ok((name, id))),
             }
         }
@@ -44,20 +55,51 @@ impl RemoteIndex {
         };
         parallel(8, absent.into_iter(), get, |(name, bytes, index)| {
             keep(local, remote, &name, &bytes)?;
-            indexes.push(index);
+            indexes.push((Some(name), index));
             Ok(())
         })?;
-        Ok(Self { indexes, place: remote.name.to_string() })
+        forget_merged(&folder, &names);
+        Ok(Self { indexes, doomed: HashSet::new(), place: remote.name.to_string() })
     }
 
     /// Adds what is known to be on the remote though no index object of it lists it yet.
     pub(super) fn add(&mut self, index: PackIndex) {
-        self.indexes.push(index);
+        self.indexes.push((None, index));
+    }
+
+    /// From now on packs of this set count only where an object lies nowhere else.
+    pub(in crate::infrastructure::store) fn doom(&mut self, packs: HashSet<Digest>) {
+        self.doomed = packs;
     }
 
     /// Where an object lies on the remote.
-    pub(super) fn find(&self, id: &Digest) -> Result<Option<Location>, StoreError> {
-        let Some(found) = self.indexes.iter().find_map(|index| index.find(id)) else { return Ok(None) };
+    pub(in crate::infrastructure::store) fn find(&self, id: &Digest) -> Result<Option<Location>, StoreError> {
+        match self.find_kept(id)? {
+            None if !self.doomed.is_empty() => self.find_where(id, |_| true),
+            kept => Ok(kept),
+        }
+    }
+
+    /// Where an object lies in a pack that will stay.
+    pub(in crate::infrastructure::store) fn find_kept(
+        &self,
+        id: &Digest,
+    ) -> Result<Option<Location>, StoreError> {
+        self.find_where(id, |pack| !self.doomed.contains(pack))
+    }
+
+    /// Its index objects, with their names below `index/`.
+    pub(in crate::infrastructure::store) fn objects(&self) -> impl Iterator<Item = (&str, &PackIndex)> {
+        self.indexes.iter().filter_map(|(name, index)| Some((name.as_deref()?, index)))
+    }
+
+    fn find_where(
+        &self,
+        id: &Digest,
+        wanted: impl Fn(&Digest) -> bool,
+    ) -> Result<Option<Location>, StoreError> {
+        let mut all = self.indexes.iter().flat_map(|(_, index)| index.find_all(id));
+        let Some(found) = all.find(|location| wanted(&location.pack)) else { return Ok(None) };
         let end = u64::from(found.entry.offset) + u64::from(found.entry.stored);
         if end > PACK_LIMIT as u64 || found.entry.length as usize > PACK_LIMIT {
             return Err(StoreError::Damaged {
@@ -69,13 +111,27 @@ impl RemoteIndex {
     }
 }
 
+/// Removes copies of index objects that the remote has no more; what cannot be removed now will be another time.
+fn forget_merged(folder: &Path, there: &[String]) {
+    for name in crate::infrastructure::store::catalog::names(folder).unwrap_or_default() {
+        if there.binary_search(&name).is_err() {
+            let _ = std::fs::remove_file(folder.join(name));
+        }
+    }
+}
+
 /// A new name for an index object.
-pub(super) fn new_name(bytes: &[u8]) -> String {
+pub(in crate::infrastructure::store) fn new_name(bytes: &[u8]) -> String {
     format!("{}-{}", Id::new(), PackIndex::id_of(bytes).hex())
 }
 
 /// Keeps a copy of the index object `name`.
-pub(super) fn keep(local: &Local, remote: &Remote, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+pub(in crate::infrastructure::store) fn keep(
+    local: &Local,
+    remote: &Remote,
+    name: &str,
+    bytes: &[u8],
+) -> Result<(), StoreError> {
     let path = remote.cache(local.root()).join("index").join(name);
     durable::replace_through(&local.root().join("tmp"), &path, bytes).map_err(StoreError::io("write", path))
 }

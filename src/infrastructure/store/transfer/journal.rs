@@ -1,6 +1,7 @@
 //! The journal of a push: one file per pack that has arrived, `spool/<remote>/<pack>`, which holds the pack's index. A
 //! push that is run again after a crash sends none of these packs again.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -51,6 +52,18 @@ impl Journal {
             }
         }
         Ok(Self { folder, scratch: local.root().join("tmp"), packs })
+    }
+
+    /// Forgets packs that a collection has doomed.
+    pub(super) fn forget(&mut self, doomed: &HashSet<Digest>) {
+        let folder = &self.folder;
+        self.packs.retain(|(pack, _)| {
+            let stays = !doomed.contains(pack);
+            if !stays {
+                let _ = fs::remove_file(folder.join(pack.hex()));
+            }
+            stays
+        });
     }
 
     /// Notes durably that a pack has arrived.

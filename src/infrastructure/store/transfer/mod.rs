@@ -3,12 +3,13 @@
 //! Everything goes in packs, found through index objects; what is missing is computed here, without asking for single
 //! objects. The order of writing is packs, indexes, records, pins: whoever reads pins first finds all that they name.
 
-mod fetch;
-mod index;
+pub(super) mod doomed;
+pub(super) mod fetch;
+pub(super) mod index;
 mod journal;
-mod parallel;
-mod push;
-mod records;
+pub(super) mod parallel;
+pub(super) mod push;
+pub(super) mod records;
 
 pub use self::fetch::fetch;
 pub use self::push::{Missing, missing, push};
@@ -29,7 +30,7 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    fn moved(&mut self, bytes: usize) {
+    pub(super) fn moved(&mut self, bytes: usize) {
         self.objects += 1;
         self.bytes += bytes as u64;
     }
@@ -42,7 +43,7 @@ impl Transfer {
 }
 
 /// The key of an object named by a digest: `packs/ab/<64 hexadecimal digits>`.
-fn fanned(folder: &str, hex: &str) -> String {
+pub(super) fn fanned(folder: &str, hex: &str) -> String {
     format!("{folder}/{}/{hex}", &hex[..2])
 }
 

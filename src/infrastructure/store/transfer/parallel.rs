@@ -9,7 +9,7 @@ use crate::infrastructure::store::StoreError;
 ///
 /// After the first error no further item is begun; those under way are ended and given to `done`, so that work that was
 /// done is not forgotten. The first error is returned.
-pub(super) fn parallel<T: Send, R: Send>(
+pub(in crate::infrastructure::store) fn parallel<T: Send, R: Send>(
     workers: usize,
     items: impl Iterator<Item = Result<T, StoreError>> + Send,
     work: impl Fn(T) -> Result<R, StoreError> + Sync,

@@ -1,12 +1,12 @@
 //! Sending.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::index::{RemoteIndex, keep, new_name};
 use super::journal::Journal;
 use super::parallel::parallel;
 use super::records::{self, known};
-use super::{Transfer, fanned};
+use super::{Transfer, doomed, fanned};
 use crate::base::{Digest, Id, Sink, Unit};
 use crate::infrastructure::store::pack::{DATA_TARGET, METADATA_TARGET, Pack, PackBuilder};
 use crate::infrastructure::store::pack_index::PackIndex;
@@ -15,7 +15,9 @@ use crate::infrastructure::store::{Local, Location, Pin, Remote, StoreError};
 /// Packs under way at once. Each takes up to 64 MiB of memory.
 const UPLOADS: usize = 4;
 /// Objects in one index object, at most.
-const INDEX_ENTRIES: usize = 200_000;
+pub(in crate::infrastructure::store) const INDEX_ENTRIES: usize = 200_000;
+/// How often a push begins again because a collection has doomed what it rests on.
+const ATTEMPTS: usize = 3;
 
 /// What a remote lacks of some pins.
 #[derive(Debug, Default)]
@@ -39,7 +41,7 @@ impl Missing {
 
 /// Computes what `remote` lacks of `pins` and of all that they rest on, from its pins and indexes alone.
 pub fn missing(local: &Local, remote: &Remote, project: Id, pins: &[Pin]) -> Result<Missing, StoreError> {
-    plan(local, remote, project, pins).map(|(missing, _)| missing)
+    plan(local, remote, project, pins).map(|plan| plan.missing)
 }
 
 /// Makes the closure of `pins` present on the remote, then writes the pins under `project`: packs, index, records,
@@ -53,46 +55,53 @@ pub fn push(
 ) -> Result<Transfer, StoreError> {
     let before = remote.requests();
     let mut transfer = Transfer::default();
-    let (missing, mut journal) = plan(local, remote, project, pins)?;
-    if missing.pins.is_empty() {
-        return Ok(transfer.since(remote, before));
+    for _ in 0..ATTEMPTS {
+        let mut plan = plan(local, remote, project, pins)?;
+        if plan.missing.pins.is_empty() {
+            return Ok(transfer.since(remote, before));
+        }
+        send_packs(local, remote, &mut plan, &mut transfer, sink)?;
+        plan.rests_on.extend(plan.journal.packs.iter().map(|(pack, _)| *pack));
+        send_indexes(local, remote, plan.journal, &mut transfer)?;
+        send_records(local, remote, &plan.missing.records, &mut transfer)?;
+        // What a collection has doomed since the plan was made may be gone when somebody reads the pin.
+        if doomed::packs(local, remote)?.is_disjoint(&plan.rests_on) {
+            for pin in &plan.missing.pins {
+                let bytes = pin.to_bytes();
+                transfer.moved(bytes.len());
+                remote.put(&records::pin_key(project, pin.id), bytes)?;
+            }
+            return Ok(transfer.since(remote, before));
+        }
     }
-    send_packs(local, remote, &missing, &mut journal, &mut transfer, sink)?;
-    send_indexes(local, remote, journal, &mut transfer)?;
-    let records = missing.records.iter().copied().map(Ok);
-    parallel(
-        8,
-        records,
-        |id| {
-            let bytes = local.record_bytes(&id)?;
-            let length = bytes.len();
-            remote.put(&records::key(&id), bytes)?;
-            Ok(length)
-        },
-        |length| {
-            transfer.moved(length);
-            Ok(())
-        },
-    )?;
-    for pin in &missing.pins {
-        let bytes = pin.to_bytes();
-        transfer.moved(bytes.len());
-        remote.put(&records::pin_key(project, pin.id), bytes)?;
-    }
-    Ok(transfer.since(remote, before))
+    Err(remote.failed("push to", "packs/", "it is collected again and again meanwhile".to_owned()))
 }
 
-fn plan(local: &Local, remote: &Remote, project: Id, pins: &[Pin]) -> Result<(Missing, Journal), StoreError> {
+/// What a push will do.
+struct Plan {
+    missing: Missing,
+    journal: Journal,
+    /// Packs on the remote that hold what need not be sent.
+    rests_on: HashSet<Digest>,
+    /// Packs that will be deleted: they count as absent, and no new pack may have the name of one.
+    doomed: HashSet<Digest>,
+}
+
+fn plan(local: &Local, remote: &Remote, project: Id, pins: &[Pin]) -> Result<Plan, StoreError> {
     remote.ensure(local.root())?;
     let there = records::remote_pins(remote, project)?;
     let mut missing = Missing::default();
     missing.pins.extend(pins.iter().filter(|pin| !there.contains(&pin.id)).cloned());
     missing.pins.sort_by_key(|pin| pin.id);
-    let journal = Journal::read(local, remote)?;
+    let mut journal = Journal::read(local, remote)?;
+    let mut rests_on = HashSet::new();
     if missing.pins.is_empty() {
-        return Ok((missing, journal));
+        return Ok(Plan { missing, journal, rests_on, doomed: HashSet::new() });
     }
     let mut index = RemoteIndex::read(local, remote)?;
+    let doomed = doomed::packs(local, remote)?;
+    journal.forget(&doomed);
+    index.doom(doomed.clone());
     if !journal.packs.is_empty() {
         index.add(PackIndex::parse(PackIndex::encode(&journal.packs), "the journal of an earlier push")?);
     }
@@ -109,33 +118,30 @@ fn plan(local: &Local, remote: &Remote, project: Id, pins: &[Pin]) -> Result<(Mi
     missing.records = closure.records;
     let roots: Vec<Digest> = roots.into_iter().collect();
     local.closure(&roots, &mut |location| {
-        if index.find(&location.entry.id)?.is_none() {
-            match location.entry.kind.is_metadata() {
-                true => missing.metadata.push(*location),
-                false => missing.data.push(*location),
-            }
+        match index.find_kept(&location.entry.id)? {
+            Some(there) => drop(rests_on.insert(there.pack)),
+            None if location.entry.kind.is_metadata() => missing.metadata.push(*location),
+            None => missing.data.push(*location),
         }
         Ok(())
     })?;
-    Ok((missing, journal))
+    Ok(Plan { missing, journal, rests_on, doomed })
 }
 
 /// Packs what is missing and sends it, data before what names them.
 fn send_packs(
     local: &Local,
     remote: &Remote,
-    missing: &Missing,
-    journal: &mut Journal,
+    plan: &mut Plan,
     transfer: &mut Transfer,
     sink: &dyn Sink,
 ) -> Result<(), StoreError> {
+    let Plan { missing, journal, doomed, .. } = plan;
     let total = missing.bytes();
     let mut sent = 0;
-    let packs = Packer::new(local, &missing.data, DATA_TARGET).chain(Packer::new(
-        local,
-        &missing.metadata,
-        METADATA_TARGET,
-    ));
+    let packer = |objects, target| Packer { local, objects, target, doomed };
+    let packs =
+        packer(missing.data.iter(), DATA_TARGET).chain(packer(missing.metadata.iter(), METADATA_TARGET));
     parallel(
         UPLOADS,
         packs,
@@ -182,17 +188,35 @@ fn send_indexes(
     Ok(())
 }
 
+/// Sends records.
+fn send_records(
+    local: &Local,
+    remote: &Remote,
+    records: &[Digest],
+    transfer: &mut Transfer,
+) -> Result<(), StoreError> {
+    parallel(
+        8,
+        records.iter().copied().map(Ok),
+        |id| {
+            let bytes = local.record_bytes(&id)?;
+            let length = bytes.len();
+            remote.put(&records::key(&id), bytes)?;
+            Ok(length)
+        },
+        |length| {
+            transfer.moved(length);
+            Ok(())
+        },
+    )
+}
+
 /// Fills packs with stored objects, in order; each is verified as it is read.
 struct Packer<'a> {
     local: &'a Local,
     objects: std::slice::Iter<'a, Location>,
     target: usize,
-}
-
-impl<'a> Packer<'a> {
-    fn new(local: &'a Local, objects: &'a [Location], target: usize) -> Self {
-        Self { local, objects: objects.iter(), target }
-    }
+    doomed: &'a HashSet<Digest>,
 }
 
 impl Iterator for Packer<'_> {
@@ -208,6 +232,6 @@ impl Iterator for Packer<'_> {
                 Err(error) => return Some(Err(error)),
             }
         }
-        (!pack.is_empty()).then(|| Ok(pack.finish()))
+        (!pack.is_empty()).then(|| Ok(pack.finish_unlike(self.doomed)))
     }
 }

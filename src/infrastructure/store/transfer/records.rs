@@ -29,15 +29,15 @@ pub(super) fn remote_pins(remote: &Remote, project: Id) -> Result<BTreeSet<Id>, 
 
 /// What some records rest on.
 #[derive(Default)]
-pub(super) struct Closure {
+pub(in crate::infrastructure::store) struct Closure {
     /// The records and those they name, as far as they are here.
-    pub(super) records: Vec<Digest>,
+    pub(in crate::infrastructure::store) records: Vec<Digest>,
     /// Everything else that they name: trees, blobs, and records that are not here.
-    pub(super) objects: BTreeSet<Digest>,
+    pub(in crate::infrastructure::store) objects: BTreeSet<Digest>,
 }
 
 /// The closure of `roots` among the local records, without those in `known` and what only they name.
-pub(super) fn closure(
+pub(in crate::infrastructure::store) fn closure(
     local: &Local,
     roots: impl Iterator<Item = Digest>,
     known: &BTreeSet<Digest>,
@@ -109,7 +109,7 @@ pub fn fetch_pins(
 }
 
 /// Gets records and the records that they name; those named may turn out to be trees, which are left alone.
-pub(super) fn fetch_records(
+pub(in crate::infrastructure::store) fn fetch_records(
     local: &Local,
     remote: &Remote,
     roots: &[Digest],

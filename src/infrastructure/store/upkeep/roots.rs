@@ -1,0 +1,153 @@
+//! What must be kept: pins, ledgers, and all that their records rest on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::super::transfer::parallel::parallel;
+use super::super::transfer::records::{Closure, closure, fetch_records};
+use super::super::transfer::{Transfer, doomed};
+use super::super::{Local, Pin, Remote, StoreError, pin};
+use crate::base::{Digest, Entry, Id};
+use crate::infrastructure::durable;
+use crate::infrastructure::store::ledger;
+
+/// The roots of a walk.
+#[derive(Default)]
+pub(super) struct Roots {
+    /// Trees and blobs that must be there.
+    pub(super) required: Vec<Digest>,
+    /// What records rest on besides: it need not be there, but what is stays.
+    pub(super) optional: Vec<Digest>,
+    /// Records that must be there.
+    pub(super) records: Vec<Digest>,
+}
+
+impl Roots {
+    /// Adds what a pin needs.
+    pub(super) fn pin(&mut self, pin: &Pin) {
+        self.required.extend(&pin.roots);
+        self.records.extend(&pin.records);
+    }
+
+    /// Adds what a ledger entry needs.
+    pub(super) fn entry(&mut self, entry: &Entry) {
+        self.optional.push(entry.subject.tree);
+        self.records.extend(entry.subject.run.iter().chain(&entry.evidence));
+    }
+
+    /// Adds what the records rest on, as far as it is here.
+    pub(super) fn close(&mut self, local: &Local) -> Result<(), StoreError> {
+        let here: Vec<Digest> =
+            self.records.iter().copied().filter(|id| local.any_record(id).is_ok()).collect();
+        let Closure { records, objects } = closure(local, here.into_iter(), &BTreeSet::new())?;
+        self.records.extend(records);
+        self.optional.extend(objects);
+        for list in [&mut self.required, &mut self.optional, &mut self.records] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        Ok(())
+    }
+}
+
+/// Pins and ledgers of the local store.
+pub(super) fn here(local: &Local) -> Result<Roots, StoreError> {
+    let mut roots = Roots::default();
+    local.pins()?.iter().for_each(|pin| roots.pin(pin));
+    for entry in ledger::copied(local.root())? {
+        roots.entry(&entry);
+    }
+    roots.close(local)?;
+    Ok(roots)
+}
+
+/// Pins of all projects on a remote, with their names (`<project>/<pin>`).
+///
+/// # Errors
+/// A pin that was there when this machine looked last, and that no collection has retired, must be there: a listing that leaves
+/// something out would make it look as if nobody needed it.
+pub(super) fn there(local: &Local, remote: &Remote) -> Result<Vec<(String, Pin)>, StoreError> {
+    let names = pin_names(local, remote)?;
+    let folder = remote.cache(local.root()).join("pins");
+    let mut pins = Vec::new();
+    let get = |(name, id): (String, Id)| {
+        let (key, copy) = (format!("pins/{name}.json"), folder.join(format!("{id}.json")));
+        let place = remote.place(&key);
+        if let Some(pin) =
+            std::fs::read(&copy).ok().and_then(|bytes| Pin::from_bytes(&bytes, id, &place).ok())
+        {
+            return Ok((name, pin));
+        }
+        let bytes = remote.get(&key, pin::LIMIT)?.ok_or_else(|| {
+            StoreError::damaged(format!("pin `{place}`"), "it is listed and cannot be read")
+        })?;
+        let pin = Pin::from_bytes(&bytes, id, &place)?;
+        durable::replace_through(&local.root().join("tmp"), &copy, &bytes)
+            .map_err(StoreError::io("write", copy))?;
+        Ok((name, pin))
+    };
+    parallel(8, names.into_iter().map(Ok), get, |pin| {
+        pins.push(pin);
+        Ok(())
+    })?;
+    Ok(pins)
+}
+
+/// What some pins and the ledgers of a remote need. Records are fetched, for they name what must be kept.
+pub(super) fn of<'a>(
+    local: &Local,
+    remote: &Remote,
+    pins: impl Iterator<Item = &'a Pin>,
+) -> Result<Roots, StoreError> {
+    let mut roots = Roots::default();
+    pins.for_each(|pin| roots.pin(pin));
+    for key in remote.list_all("ledger/")? {
+        if let Some(entry) = ledger::read(remote, &key)? {
+            roots.entry(&entry);
+        }
+    }
+    roots.records.sort_unstable();
+    roots.records.dedup();
+    let mut wanted = roots.records.clone();
+    wanted.retain(|id| local.any_record(id).is_err());
+    fetch_records(local, remote, &wanted, &mut Transfer::default())?;
+    roots.close(local)?;
+    Ok(roots)
+}
+
+/// Names (`<project>/<pin>`) of all pins on the remote, none missing that was there before.
+fn pin_names(local: &Local, remote: &Remote) -> Result<BTreeMap<String, Id>, StoreError> {
+    let names: BTreeMap<String, Id> = remote
+        .list_all("pins/")?
+        .iter()
+        .filter_map(|key| {
+            let name = key.strip_prefix("pins/")?.strip_suffix(".json")?;
+            Some((name.to_owned(), name.split_once('/')?.1.parse().ok()?))
+        })
+        .collect();
+    let path = seen_path(local, remote);
+    let seen = std::fs::read_to_string(&path).unwrap_or_default();
+    let retired: BTreeSet<String> =
+        doomed::read(local, remote)?.into_values().flat_map(|doom| doom.retired).collect();
+    if let Some(lost) = seen.lines().find(|name| !names.contains_key(*name) && !retired.contains(*name)) {
+        let detail = format!(
+            "it was there before; the listing is not whole, or somebody removed it (`{}`)",
+            path.display()
+        );
+        return Err(StoreError::damaged(
+            format!("pin `{}`", remote.place(&format!("pins/{lost}.json"))),
+            detail,
+        ));
+    }
+    let text: String = names.keys().map(|name| format!("{name}\n")).collect();
+    if text != seen {
+        durable::replace_through(&local.root().join("tmp"), &path, text.as_bytes())
+            .map_err(StoreError::io("write", path))?;
+    }
+    Ok(names)
+}
+
+/// The file with the names of the pins that this machine saw last.
+fn seen_path(local: &Local, remote: &Remote) -> PathBuf {
+    remote.cache(local.root()).join("pins-seen")
+}

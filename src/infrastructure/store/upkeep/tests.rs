@@ -1,0 +1,224 @@
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+use crate::base::{Digest, Id, Null};
+use crate::infrastructure::store::{
+    Local, Node, NodeKind, Pin, PinKind, Remote, StoreError, StoreSpec, Tree, fetch, push,
+};
+
+/// A remote in a folder, and clones.
+struct World {
+    folder: tempfile::TempDir,
+    project: Id,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("makes a folder"), project: Id::new() }
+    }
+
+    fn clone_of(&self, name: &str) -> Local {
+        Local::open(&self.folder.path().join(name)).expect("opens")
+    }
+
+    fn remote(&self) -> Remote {
+        let url = format!("fs://{}", self.folder.path().join("far").display());
+        let spec = StoreSpec { url, endpoint: None, region: None };
+        Remote::open(&"origin".parse().expect("a name"), &spec).expect("opens")
+    }
+
+    fn push(&self, local: &Local) {
+        push(local, &self.remote(), self.project, &local.pins().expect("reads"), &Null).expect("pushes");
+    }
+
+    fn objects(&self, below: &str) -> Vec<PathBuf> {
+        let keys = self.remote().list_all(below).expect("lists");
+        keys.iter().map(|key| self.folder.path().join("far").join(key)).collect()
+    }
+
+    fn collect(&self, local: &Local, options: CollectOptions) -> Collected {
+        collect(local, &self.remote(), self.project, &options, &Null).expect("collects")
+    }
+
+    /// A clone that has nothing gets all of `root`.
+    fn gets(&self, root: &Digest, wanted: &[Vec<u8>]) {
+        let fresh = self.clone_of(&Id::new().to_string());
+        fetch(&fresh, &self.remote(), &[*root], &[], &Null).expect("fetches");
+        let nodes = fresh.tree(root).expect("reads").nodes;
+        let found: Vec<_> = nodes.iter().map(|node| fresh.read(&node.id).expect("reads")).collect();
+        assert_eq!(found, wanted);
+    }
+}
+
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// Stores and pins a folder of files; returns its root and its pin.
+fn dataset(local: &Local, contents: &[Vec<u8>]) -> (Digest, Id) {
+    let mut writer = local.writer().expect("writes");
+    let node = |(at, bytes): (usize, &Vec<u8>)| Node {
+        name: format!("file{at:03}").into_bytes(),
+        kind: NodeKind::File,
+        size: bytes.len() as u64,
+        id: writer.blob(bytes).expect("adds"),
+    };
+    let nodes = contents.iter().enumerate().map(node).collect();
+    let root = writer.tree(&Tree { nodes }).expect("adds");
+    writer.finish().expect("finishes");
+    let pin = Pin { roots: vec![root], ..Pin::new(PinKind::Data, "set") };
+    local.put_pin(&pin).expect("pins");
+    (root, pin.id)
+}
+
+fn retire(pin: Id) -> CollectOptions {
+    CollectOptions { retire: vec![pin], ..CollectOptions::default() }
+}
+
+fn now(options: CollectOptions) -> CollectOptions {
+    CollectOptions { now: true, ..options }
+}
+
+#[test]
+fn what_no_pin_needs_is_doomed_first_and_deleted_when_its_time_has_come() {
+    let world = World::new();
+    let ada = world.clone_of("ada");
+    let (old, new) = (vec![noise(1, 300_000)], vec![noise(2, 300_000), noise(3, 10)]);
+    let (_, retired) = dataset(&ada, &old);
+    world.push(&ada);
+    let (root, _) = dataset(&ada, &new);
+    world.push(&ada);
+
+    let planned = world.collect(&ada, CollectOptions { dry_run: true, ..retire(retired) });
+    assert_eq!((planned.pins, planned.doomed, planned.packs), (2, 2, 4), "{planned:?}");
+    assert!(world.objects("gc/").is_empty(), "a dry run writes nothing");
+
+    let doomed = world.collect(&ada, retire(retired));
+    assert_eq!((doomed.doomed, doomed.deleted, doomed.retired), (2, 0, 1), "{doomed:?}");
+    assert_eq!((world.objects("packs/").len(), world.objects("pins/").len()), (4, 1));
+    let waits = world.collect(&ada, CollectOptions::default());
+    assert_eq!((waits.doomed, waits.deleted, waits.waiting), (0, 0, 2), "{waits:?}");
+
+    let gone = world.collect(&ada, now(CollectOptions::default()));
+    assert_eq!((gone.deleted, gone.waiting), (2, 0), "{gone:?}");
+    assert_eq!(world.objects("packs/").len(), 2);
+    world.gets(&root, &new);
+    let again = world.collect(&ada, now(CollectOptions::default()));
+    assert_eq!((again.deleted, again.doomed), (0, 0), "{again:?}");
+}
+
+#[test]
+fn another_clones_pin_and_another_projects_keep_their_data() {
+    let world = World::new();
+    let (ada, ben) = (world.clone_of("ada"), world.clone_of("ben"));
+    let (mine, theirs) = (vec![noise(1, 100_000)], vec![noise(1, 100_000), noise(2, 100_000)]);
+    let (_, pin) = dataset(&ada, &mine);
+    world.push(&ada);
+    let (root, _) = dataset(&ben, &theirs);
+    let other = Id::new();
+    push(&ben, &world.remote(), other, &ben.pins().expect("reads"), &Null).expect("pushes");
+    let done = world.collect(&ada, now(retire(pin)));
+    assert!(done.deleted <= 1, "only the tree of the first: {done:?}");
+    world.gets(&root, &theirs);
+}
+
+#[test]
+fn a_pack_of_which_little_is_needed_is_packed_anew() {
+    let world = World::new();
+    let ada = world.clone_of("ada");
+    let all: Vec<_> = (0..20).map(|seed| noise(seed, 50_000)).collect();
+    let (_, pin) = dataset(&ada, &all);
+    world.push(&ada);
+    let (root, _) = dataset(&ada, &all[..3]);
+    world.push(&ada);
+    let done = world.collect(&ada, now(retire(pin)));
+    assert!(done.repacked_bytes >= 150_000 && done.repacked_bytes < 200_000, "{done:?}");
+    assert!(done.deleted >= 1, "{done:?}");
+    let stored: u64 =
+        world.objects("packs/").iter().map(|path| fs::metadata(path).expect("is there").len()).sum();
+    assert!(stored < 200_000, "{stored}");
+    world.gets(&root, &all[..3]);
+}
+
+#[test]
+fn what_was_collected_is_sent_again_under_another_name() {
+    let world = World::new();
+    let ada = world.clone_of("ada");
+    let content = vec![noise(1, 100_000)];
+    let (_, pin) = dataset(&ada, &content);
+    world.push(&ada);
+    let packs = world.objects("packs/");
+    dataset(&ada, &[noise(9, 1000)]);
+    world.push(&ada);
+    world.collect(&ada, now(retire(pin)));
+    ada.remove_pin(pin).expect("removes");
+    assert!(packs.iter().all(|path| !path.exists()));
+    // The same content again: its packs would have the names of those that are doomed.
+    let (root, _) = dataset(&ada, &content);
+    world.push(&ada);
+    world.collect(&ada, now(CollectOptions::default()));
+    assert!(packs.iter().all(|path| !path.exists()));
+    world.gets(&root, &content);
+}
+
+#[test]
+fn a_listing_that_leaves_a_pin_out_ends_a_collection_before_anything_is_touched() {
+    let world = World::new();
+    let ada = world.clone_of("ada");
+    dataset(&ada, &[noise(1, 1000)]);
+    dataset(&ada, &[noise(2, 1000)]);
+    world.push(&ada);
+    world.collect(&ada, CollectOptions::default());
+    let before = world.objects("packs/");
+    let collect = || collect(&ada, &world.remote(), world.project, &now(CollectOptions::default()), &Null);
+    let pins = world.objects("pins/");
+    let bytes = fs::read(&pins[0]).expect("reads");
+    fs::remove_file(&pins[0]).expect("removes");
+    let error = collect().expect_err("refused");
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    fs::remove_file(&pins[1]).expect("removes");
+    collect().expect_err("refused");
+    assert_eq!(world.objects("packs/"), before);
+    fs::write(&pins[0], bytes).expect("writes");
+}
+
+#[test]
+fn something_needed_that_is_missing_ends_a_collection() {
+    let world = World::new();
+    let ada = world.clone_of("ada");
+    dataset(&ada, &[noise(1, 1000)]);
+    world.push(&ada);
+    for index in world.objects("index/") {
+        fs::remove_file(index).expect("removes");
+    }
+    let ben = world.clone_of("ben");
+    let error = collect(&ben, &world.remote(), world.project, &now(CollectOptions::default()), &Null);
+    assert!(matches!(error, Err(StoreError::NotOnRemote { .. })), "{error:?}");
+    assert_eq!(world.objects("packs/").len(), 2);
+}
+
+#[test]
+fn many_index_objects_become_one_and_everything_is_still_found() {
+    let world = World::new();
+    let ada = world.clone_of("ada");
+    let mut last = None;
+    for seed in 0..5 {
+        last = Some((dataset(&ada, &[noise(seed, 1000)]).0, vec![noise(seed, 1000)]));
+        world.push(&ada);
+    }
+    // Somebody who read the indexes before goes on, too.
+    let ben = world.clone_of("ben");
+    let (root, content) = last.expect("pushed");
+    fetch(&ben, &world.remote(), &[root], &[], &Null).expect("fetches");
+    let plan = compact(&ada, &world.remote(), true).expect("plans");
+    assert_eq!(plan, Compacted { before: 5, after: 1 });
+    assert_eq!(compact(&ada, &world.remote(), false).expect("compacts"), plan);
+    assert_eq!(world.objects("index/").len(), 1);
+    world.gets(&root, &content);
+    dataset(&ben, &[noise(77, 1000)]);
+    world.push(&ben);
+    assert_eq!(compact(&ada, &world.remote(), false).expect("compacts"), Compacted { before: 2, after: 1 });
+}
