@@ -4,6 +4,7 @@ mod commands;
 mod completion;
 mod following;
 mod judgement;
+mod stores;
 pub mod ui;
 
 pub use commands::{command, main};

@@ -20,6 +20,7 @@ mod runs;
 mod s3;
 mod serve;
 mod steps;
+mod store;
 #[allow(dead_code)]
 mod support;
 mod train;

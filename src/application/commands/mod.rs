@@ -18,6 +18,7 @@ mod runs;
 mod schema;
 mod serve;
 mod status;
+mod store;
 mod train;
 
 use std::path::PathBuf;
@@ -69,6 +70,7 @@ enum Command {
     Check(check::Args),
     Schema(schema::Args),
     Data(data::Args),
+    Store(store::Args),
     Train(train::Args),
     #[command(name = "run")]
     RunSteps(run::Args),
@@ -86,6 +88,12 @@ enum Command {
     #[command(name = "explain")]
     ExplainCode(explain::Args),
     #[command(hide = true)]
+    Fsck(store::fsck::Args),
+    #[command(hide = true)]
+    Gc(store::gc::Args),
+    #[command(hide = true)]
+    Repair(store::repair::Args),
+    #[command(hide = true)]
     Agent(agent::Args),
 }
 
@@ -95,6 +103,10 @@ fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Check(args) => check::run(args, context),
         Command::Schema(args) => schema::run(args, context),
         Command::Data(args) => data::run(args, context),
+        Command::Store(args) => store::run(args, context),
+        Command::Fsck(args) => store::fsck::run(args, context),
+        Command::Gc(args) => store::gc::run(args, context),
+        Command::Repair(args) => store::repair::run(args, context),
         Command::Train(args) => train::run(args, context),
         Command::RunSteps(args) => run::run(args, context),
         Command::Runs(args) => runs::run(args, context),

@@ -31,6 +31,17 @@ pub enum GitError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A clone that does not know all commits cannot tell what nobody needs.
+    #[error("this clone does not know all that others may need: {0}")]
+    Partial(String),
+    /// The system's git failed.
+    #[error("git {action}: {detail}")]
+    Program {
+        /// Its command.
+        action: &'static str,
+        /// What it said.
+        detail: String,
+    },
     /// libgit2 failed.
     #[error("git: {0}")]
     Git(String),
@@ -59,6 +70,16 @@ pub const EXPLAIN: &[Explain] = &[
         text: "A file of the work tree that belongs to the code could not be read. Check its permissions.",
     },
     Explain {
+        code: "git::partial-history",
+        text: "A version of a dataset may be given up when no commit of any branch names it. A shallow clone, or one that has not \
+               fetched the newest branches, cannot know that. `git fetch --all --unshallow` makes it whole.",
+    },
+    Explain {
+        code: "git::program",
+        text: "What talks to a git remote runs the system's `git`, which knows your credentials. It is not installed, or the \
+               remote did not answer or refused. The message is git's own; the same command by hand shows more.",
+    },
+    Explain {
         code: "git::failed",
         text: "libgit2 could not do what was asked. If the repository belongs to another user, run `git config \
                --global --add safe.directory PATH`; if it is damaged, `git fsck` tells.",
@@ -78,6 +99,8 @@ impl Diagnose for GitError {
             Self::Bare(_) => "git::bare",
             Self::NoTrustBranch { .. } => "git::no-trust-branch",
             Self::Read { .. } => "git::read",
+            Self::Partial(_) => "git::partial-history",
+            Self::Program { .. } => "git::program",
             Self::Git(_) => "git::failed",
         }
     }
@@ -85,7 +108,7 @@ impl Diagnose for GitError {
     fn exit(&self) -> Exit {
         match self {
             Self::NotARepository(_) | Self::Bare(_) | Self::NoTrustBranch { .. } => Exit::Usage,
-            Self::Read { .. } | Self::Git(_) => Exit::World,
+            Self::Read { .. } | Self::Partial(_) | Self::Program { .. } | Self::Git(_) => Exit::World,
         }
     }
 
@@ -97,6 +120,8 @@ impl Diagnose for GitError {
             Self::Bare(_) => Some("clone it and work in the clone".into()),
             Self::NoTrustBranch { fix, .. } => Some(fix.clone()),
             Self::Read { .. } => Some("check its permissions, or have git ignore it".into()),
+            Self::Partial(_) => Some("run it again after that".into()),
+            Self::Program { action, .. } => Some(format!("`git {action}` by hand shows more")),
             Self::Git(message) if message.contains("owner") => Some(
                 "run `git config --global --add safe.directory PATH` if you trust this repository".into(),
             ),

@@ -2,6 +2,7 @@
 
 mod commit;
 mod error;
+mod history;
 mod repo;
 mod worktree;
 

@@ -22,7 +22,7 @@ impl Local {
             if !seen.insert(id) {
                 continue;
             }
-            let location = self.locate(&id)?.ok_or(StoreError::Missing(id))?;
+            let Some(location) = self.locate(&id)? else { return Err(self.absent(&id)?) };
             visit(&location)?;
             if location.entry.kind.is_metadata() {
                 let (kind, bytes) = self.object(&id)?;

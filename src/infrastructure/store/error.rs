@@ -140,6 +140,9 @@ pub enum StoreError {
     /// A file changed again and again while it was read.
     #[error("`{0}` changes while it is being read")]
     Changing(PathBuf),
+    /// Another process uses the store that is to be collected.
+    #[error("another process uses the store (`{0}` is locked)")]
+    InUse(PathBuf),
     /// Another process holds the stat cache.
     #[error("`{path}` is held by another process ({holder})")]
     Locked {
@@ -183,6 +186,7 @@ impl Diagnose for StoreError {
             Self::Link { .. } => "store::link",
             Self::Absent(_) => "store::absent",
             Self::Changing(_) => "store::changing",
+            Self::InUse(_) => "store::in-use",
             Self::Locked { .. } => "store::locked",
         }
     }
@@ -198,7 +202,9 @@ impl Diagnose for StoreError {
                 Exit::No
             }
             Self::Name { .. } | Self::Link { .. } | Self::Absent(_) => Exit::Usage,
-            Self::Io { .. } | Self::Missing(_) | Self::Changing(_) | Self::Locked { .. } => Exit::World,
+            Self::Io { .. } | Self::Missing(_) | Self::Changing(_) | Self::InUse(_) | Self::Locked { .. } => {
+                Exit::World
+            }
         }
     }
 
@@ -221,6 +227,9 @@ impl Diagnose for StoreError {
             }
             Self::Absent(_) => "check the path".to_owned(),
             Self::Changing(_) => "wait until whatever writes the file has ended".to_owned(),
+            Self::InUse(_) => {
+                "wait until running jobs, servers and other commands have ended (`mlp runs ls` shows jobs)".to_owned()
+            }
             Self::Locked { .. } => "wait until the other command has ended".to_owned(),
             Self::NoStores => {
                 "name one in mlp.yaml: `stores: {origin: {url: \"s3://bucket/prefix\"}}`, or `fs:///path`".to_owned()

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use super::catalog::{Catalog, bad_name};
 use super::codec::decode_object;
@@ -26,13 +26,20 @@ pub struct Local {
     /// None until something is looked up.
     catalog: RwLock<Option<Arc<Catalog>>>,
     open: Mutex<HashMap<Digest, Arc<File>>>,
+    /// The lock that says that this process uses the store, taken when something is looked up first.
+    user: OnceLock<Option<File>>,
 }
 
 impl Local {
     /// Opens the store in `dir`, making it if it is not there. Nothing is read before it is needed.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         files::make_dir(dir)?;
-        Ok(Self { root: dir.to_owned(), catalog: RwLock::default(), open: Mutex::default() })
+        Ok(Self {
+            root: dir.to_owned(),
+            catalog: RwLock::default(),
+            open: Mutex::default(),
+            user: OnceLock::new(),
+        })
     }
 
     /// The store's folder.
@@ -108,7 +115,7 @@ impl Local {
     /// The decoded and verified bytes of any object: blob, chunk, tree node or recipe.
     pub(crate) fn object(&self, id: &Digest) -> Result<(ObjectKind, Vec<u8>), StoreError> {
         loop {
-            let location = self.locate(id)?.ok_or(StoreError::Missing(*id))?;
+            let Some(location) = self.locate(id)? else { return Err(self.absent(id)?) };
             match self.verified(&location) {
                 Ok((_, bytes)) => return Ok((location.entry.kind, bytes)),
                 // It is set aside now; another pack may hold it too.
@@ -116,6 +123,18 @@ impl Local {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Why an object cannot be read: it was never here, or it is damaged and was set aside.
+    pub(super) fn absent(&self, id: &Digest) -> Result<StoreError, StoreError> {
+        let listed = self.catalog()?.indexes.iter().find_map(|index| index.find(id));
+        Ok(match listed {
+            None => StoreError::Missing(*id),
+            Some(there) => StoreError::damaged(
+                format!("object `{id}`"),
+                format!("it was set aside (pack `{}`)", self.pack_path(&there.pack).display()),
+            ),
+        })
     }
 
     /// The stored (encoded) bytes at `location`, verified by decoding them: what goes into a pack for a remote.
@@ -177,6 +196,11 @@ impl Local {
         Ok((rest(old_top, &new_ids)?, rest(new_top, &old_ids)?))
     }
 
+    /// This process's own lock, if it has used the store.
+    pub(super) fn user(&self) -> Option<&File> {
+        self.user.get().and_then(Option::as_ref)
+    }
+
     /// The path of a pack.
     pub(super) fn pack_path(&self, pack: &Digest) -> PathBuf {
         files::fanned(&self.root.join("packs"), &pack.hex())
@@ -194,6 +218,7 @@ impl Local {
     /// Lists the indexes again. A damaged index is set aside and named; what it listed is indexed anew from the packs, so
     /// that the next command works.
     pub(super) fn reload(&self) -> Result<Arc<Catalog>, StoreError> {
+        self.user.get_or_init(|| self.using());
         let mut slot = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
         let known = slot.clone().unwrap_or_default();
         match Catalog::load(&self.root, &known) {

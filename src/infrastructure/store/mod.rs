@@ -21,6 +21,7 @@ mod spec;
 mod transfer;
 mod tree;
 mod upkeep;
+mod users;
 mod wire;
 pub mod worktree;
 mod writer;
@@ -36,5 +37,8 @@ pub use remote::{Remote, Requests};
 pub use spec::StoreSpec;
 pub use transfer::{Missing, Transfer, fetch, fetch_pins, missing, push};
 pub use tree::{Node, NodeKind, Tree};
-pub use upkeep::{CollectOptions, Collected, Compacted, collect, compact};
+pub use upkeep::{
+    Checked, CollectOptions, Collected, Compacted, Depth, Finding, Repaired, Stats, Swept, collect, compact,
+    fsck, fsck_remote, repair, repair_remote, stats, sweep,
+};
 pub use writer::Writer;

@@ -144,6 +144,13 @@ pub(crate) fn read_entries(path: &Path) -> Result<Vec<PackEntry>, StoreError> {
     read_header(&header, &trailer[4..], start as usize).map_err(damaged)
 }
 
+/// What the whole pack `id` holds, in the order of offsets; none if its bytes are not those of that name.
+pub(crate) fn entries_of(bytes: &[u8], id: &Digest) -> Option<Vec<PackEntry>> {
+    let end = bytes.len().checked_sub(TRAILER).filter(|_| pack_id(bytes) == *id)?;
+    let start = end.checked_sub(header_length(&bytes[end..])?)?;
+    read_header(&bytes[start..end], &bytes[end + 4..], start).ok()
+}
+
 /// `length` bytes at `offset` of a file.
 pub(crate) fn read_at(file: &File, offset: u64, length: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];

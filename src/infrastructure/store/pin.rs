@@ -108,14 +108,14 @@ impl Local {
 
     /// All local pins, oldest first.
     pub fn pins(&self) -> Result<Vec<Pin>, StoreError> {
-        self.pin_ids()?
-            .into_iter()
-            .map(|id| {
-                let path = self.pin_path(id);
-                let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
-                Pin::from_bytes(&bytes, id, &path.display().to_string())
-            })
-            .collect()
+        self.pin_ids()?.into_iter().map(|id| self.pin(id)).collect()
+    }
+
+    /// One local pin.
+    pub(super) fn pin(&self, id: Id) -> Result<Pin, StoreError> {
+        let path = self.pin_path(id);
+        let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
+        Pin::from_bytes(&bytes, id, &path.display().to_string())
     }
 
     /// Ids of all local pins, oldest first.

@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use super::super::Context;
 use super::subject::{Subject, subjects};
+use crate::application::stores;
 use crate::application::ui::{bytes, plural};
-use crate::base::{Digest, Failure, RecordKind, Sink, nearest};
-use crate::infrastructure::store::{Ledger, PinKind, Remote, StoreError, Transfer, fetch, fetch_pins};
+use crate::base::{Digest, Failure, RecordKind, Sink};
+use crate::infrastructure::store::{Ledger, PinKind, Remote, Transfer, fetch, fetch_pins};
 use crate::platform::data::Pointer;
 use crate::platform::project::Project;
 
@@ -27,23 +28,7 @@ pub(crate) struct Selection {
 impl Selection {
     /// The remote store.
     pub(super) fn remote(&self, project: &Project) -> Result<Remote, Failure> {
-        let stores = &project.manifest.stores;
-        let found = match &self.store {
-            None => stores.first(),
-            Some(name) => stores.get_key_value(name.as_str()),
-        };
-        let Some((name, spec)) = found else {
-            return Err(match &self.store {
-                None => StoreError::NoStores.into(),
-                Some(name) => {
-                    let near = nearest(name, stores.keys().map(|known| known.as_str()));
-                    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                    let detail = format!("it is not in `stores:`{near}");
-                    StoreError::Spec { store: name.escape_debug().to_string(), detail }.into()
-                }
-            });
-        };
-        Ok(Remote::open(name, spec)?)
+        stores::remote(project, self.store.as_deref())
     }
 
     /// The datasets and other paths that have a pointer. One that is named and has none is an error.

@@ -50,6 +50,12 @@ pub const EXPLAIN: &[Explain] = &[
                lock file to delete.",
     },
     Explain {
+        code: "store::in-use",
+        text: "A collection of the local store removes what nothing needs. A command, job or server that is under way may be \
+               about to rest on something of it, so that the collection waits for ten seconds and then gives up. The kernel \
+               releases the lock when the other process ends.",
+    },
+    Explain {
         code: "store::none",
         text: "Data and evidence are pushed to and fetched from a remote store: a bucket of S3 or of a compatible service, or a \
                folder that others can reach. Stores are named in mlp.yaml under `stores:`; the first is the default, and \

@@ -9,7 +9,7 @@ use opendal::{ErrorKind, Operator};
 
 use super::{NAMES, PAGE, Place, Remote, is_key, wait};
 use crate::base::{Id, Time};
-use crate::infrastructure::store::StoreError;
+use crate::infrastructure::store::{Local, StoreError};
 
 impl Remote {
     /// Keys of all objects below `prefix` (which ends with `/`), sorted, whole. One request a thousand names where the service
@@ -86,10 +86,10 @@ impl Remote {
         time
     }
 
-    /// The id in `mlpstore.json`, which was read or written before.
-    pub(in crate::infrastructure::store) fn id(&self, local: &std::path::Path) -> Result<Id, StoreError> {
-        self.ensure(local)?;
-        let cached = self.cache(local).join(super::STORE);
+    /// The id that the store got when it was first used.
+    pub fn id(&self, local: &Local) -> Result<Id, StoreError> {
+        self.ensure(local.root())?;
+        let cached = self.cache(local.root()).join(super::STORE);
         let bytes = std::fs::read(&cached).map_err(StoreError::io("read", &cached))?;
         let marker: super::Marker = serde_json::from_slice(&bytes)
             .map_err(|error| StoreError::damaged(format!("`{}`", cached.display()), error.to_string()))?;

@@ -91,7 +91,10 @@ pub(in crate::infrastructure::store) fn read(
 }
 
 /// The packs that are doomed on a remote.
-pub(super) fn packs(local: &Local, remote: &Remote) -> Result<HashSet<Digest>, StoreError> {
+pub(in crate::infrastructure::store) fn packs(
+    local: &Local,
+    remote: &Remote,
+) -> Result<HashSet<Digest>, StoreError> {
     Ok(read(local, remote)?.into_values().flat_map(|doom| doom.packs).collect())
 }
 

@@ -62,7 +62,7 @@ pub fn push(
         }
         send_packs(local, remote, &mut plan, &mut transfer, sink)?;
         plan.rests_on.extend(plan.journal.packs.iter().map(|(pack, _)| *pack));
-        send_indexes(local, remote, plan.journal, &mut transfer)?;
+        let indexes = send_indexes(local, remote, plan.journal, &mut transfer)?;
         send_records(local, remote, &plan.missing.records, &mut transfer)?;
         // What a collection has doomed since the plan was made may be gone when somebody reads the pin.
         if doomed::packs(local, remote)?.is_disjoint(&plan.rests_on) {
@@ -72,6 +72,10 @@ pub fn push(
                 remote.put(&records::pin_key(project, pin.id), bytes)?;
             }
             return Ok(transfer.since(remote, before));
+        }
+        // They list packs that are gone. What else they list is sent again: this is rare.
+        for name in indexes {
+            remote.remove(&format!("index/{name}"))?;
         }
     }
     Err(remote.failed("push to", "packs/", "it is collected again and again meanwhile".to_owned()))
@@ -160,14 +164,15 @@ fn send_packs(
     )
 }
 
-/// Sends index objects of all packs of the journal. The ones with trees come last, so that whoever finds a tree finds
+/// Sends index objects of all packs of the journal; returns their names below `index/`. The ones with trees come last, so that whoever finds a tree finds
 /// what it names.
 fn send_indexes(
     local: &Local,
     remote: &Remote,
     mut journal: Journal,
     transfer: &mut Transfer,
-) -> Result<(), StoreError> {
+) -> Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
     journal.packs.sort_by_key(|(_, entries)| entries.iter().any(|entry| entry.kind.is_metadata()));
     let mut rest = &journal.packs[..];
     while !rest.is_empty() {
@@ -183,9 +188,10 @@ fn send_indexes(
         transfer.moved(bytes.len());
         remote.put(&format!("index/{name}"), bytes.clone())?;
         keep(local, remote, &name, &bytes)?;
+        names.push(name);
     }
     journal.listed();
-    Ok(())
+    Ok(names)
 }
 
 /// Sends records.

@@ -40,7 +40,7 @@ pub struct CollectOptions {
     pub now: bool,
     /// Pins of the project that nothing needs any more.
     pub retire: Vec<Id>,
-    /// Trees that must stay besides what pins and ledgers on the remote name.
+    /// Trees that stay, as far as they are there, besides what pins and ledgers on the remote name.
     pub extra: Vec<Digest>,
 }
 
@@ -155,10 +155,9 @@ impl Look {
         }
         let retire = |name: &str| options.retire.iter().any(|id| *name == format!("{project}/{id}"));
         let (retired, kept): (Vec<_>, Vec<_>) = pins.into_iter().partition(|(name, _)| retire(name));
-        let mut roots = roots::of(local, remote, kept.iter().map(|(_, pin)| pin))?;
-        roots.required.extend(&options.extra);
-        let mut all = roots.required.clone();
-        for id in &roots.optional {
+        let roots = roots::of(local, remote, kept.iter().map(|(_, pin)| pin))?;
+        let mut all = roots.required;
+        for id in roots.optional.iter().chain(&options.extra) {
             if index.find(id)?.is_some() {
                 all.push(*id);
             }

@@ -50,10 +50,10 @@ impl Roots {
     }
 }
 
-/// Pins and ledgers of the local store.
-pub(super) fn here(local: &Local) -> Result<Roots, StoreError> {
+/// What some pins and the ledgers of the local store need.
+pub(super) fn here<'a>(local: &Local, pins: impl Iterator<Item = &'a Pin>) -> Result<Roots, StoreError> {
     let mut roots = Roots::default();
-    local.pins()?.iter().for_each(|pin| roots.pin(pin));
+    pins.for_each(|pin| roots.pin(pin));
     for entry in ledger::copied(local.root())? {
         roots.entry(&entry);
     }

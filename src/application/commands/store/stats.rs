@@ -1,0 +1,69 @@
+//! `mlp store stats`.
+
+use serde::Serialize;
+
+use super::super::{Answer, Context};
+use crate::application::ui::{Report, Table, bytes, count};
+use crate::base::Exit;
+use crate::infrastructure::store::{Stats, stats};
+
+/// Tells figures of the local store: sizes, what deduplication and compression save, requests saved.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_: Args, context: &Context) -> Answer {
+    let project = context.project()?;
+    context.ui.report(&Told { ratio: 0.0, stats: stats(&project.store, &context.ui)? }.with_ratio());
+    Ok(Exit::Ok)
+}
+
+#[derive(Serialize)]
+struct Told {
+    /// Bytes of all versions for each byte stored.
+    ratio: f64,
+    #[serde(flatten)]
+    stats: Stats,
+}
+
+impl Told {
+    fn with_ratio(self) -> Self {
+        Self { ratio: self.stats.ratio(), ..self }
+    }
+}
+
+impl Report for Told {
+    fn schema(&self) -> &'static str {
+        "mlp/store-stats/1"
+    }
+
+    fn human(&self) -> String {
+        let stats = &self.stats;
+        let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 };
+        let mut table = Table::plain();
+        table.row(["versions", &count(stats.versions), "that pins name and that are here"]);
+        table.row(["files", &count(stats.files), "in all versions"]);
+        table.row(["bytes", &bytes(stats.bytes), "in all versions"]);
+        let unique =
+            format!("{:.1} % of that: what occurs twice is kept once", share(stats.unique, stats.bytes));
+        table.row(["unique", &bytes(stats.unique), &unique]);
+        let stored = format!("{:.1} % of that: compressed", share(stats.stored, stats.unique));
+        table.row(["stored", &bytes(stats.stored), &stored]);
+        table.row(["ratio", &format!("{:.2}", self.ratio), "bytes of versions for each byte stored"]);
+        table.row([
+            "waste",
+            &bytes(stats.waste),
+            "that no pin needs (`mlp store gc` looks at pointers, too)",
+        ]);
+        table.row([
+            "packs",
+            &count(stats.packs),
+            &format!("{} objects, {} indexes", count(stats.objects), count(stats.indexes)),
+        ]);
+        for (codec, stored) in &stats.codecs {
+            table.row([&format!("  {codec}"), &bytes(*stored), ""]);
+        }
+        let requests = "files for each object that a push sends";
+        table.row(["requests", &format!("{:.0}", stats.files_per_request), requests]);
+        table.render()
+    }
+}

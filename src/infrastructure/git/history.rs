@@ -1,0 +1,94 @@
+//! What the commits that references lead to hold: for whoever must know what is still needed.
+
+use std::collections::HashSet;
+use std::process::{Command, Stdio};
+
+use git2::{ObjectType, Oid, Repository, Tree};
+
+use super::{GitError, Repo};
+
+impl Repo {
+    /// Contents of all files whose names end with `suffix`, each once, in all commits that a branch, tag, stash or remote branch leads
+    /// to; those of `HEAD` of every work tree included.
+    pub fn versions(&self, suffix: &str) -> Result<Vec<Vec<u8>>, GitError> {
+        let repository = self.open()?;
+        let mut walk = repository.revwalk()?;
+        walk.push_glob("*")?;
+        // A repository without commits has no HEAD.
+        let _ = walk.push_head();
+        for name in repository.worktrees()?.iter().flatten().flatten() {
+            let head = repository.find_worktree(name).and_then(|tree| Repository::open_from_worktree(&tree));
+            let head = head.and_then(|tree| Ok(tree.head()?.peel_to_commit()?.id()));
+            if let Ok(id) = head {
+                walk.push(id)?;
+            }
+        }
+        let (mut seen, mut blobs) = (HashSet::new(), HashSet::new());
+        for id in walk {
+            let tree = repository.find_commit(id?)?.tree()?;
+            collect(&repository, &tree, suffix, &mut seen, &mut blobs)?;
+        }
+        let mut contents = Vec::new();
+        for blob in blobs {
+            contents.push(repository.find_blob(blob)?.content().to_vec());
+        }
+        Ok(contents)
+    }
+
+    /// Whether the history here is whole; a shallow clone's is not.
+    pub fn has_whole_history(&self) -> Result<bool, GitError> {
+        Ok(!self.open()?.is_shallow())
+    }
+
+    /// References of the git remotes whose commits are not here. Asks the remotes, through the system's git.
+    pub fn unknown_references(&self) -> Result<Vec<String>, GitError> {
+        let repository = self.open()?;
+        let mut unknown = Vec::new();
+        for remote in repository.remotes()?.iter().flatten().flatten() {
+            let output = Command::new("git")
+                .arg("-C")
+                .arg(self.root())
+                .args(["ls-remote", "--quiet", "--", remote])
+                .stdin(Stdio::null())
+                .output()
+                .map_err(|source| GitError::Program { action: "ls-remote", detail: source.to_string() })?;
+            if !output.status.success() {
+                let detail = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+                return Err(GitError::Program { action: "ls-remote", detail });
+            }
+            for line in String::from_utf8_lossy(&output.stdout).lines() {
+                let Some((id, name)) = line.split_once('\t') else { continue };
+                let is_here =
+                    Oid::from_str(id).is_ok_and(|id| repository.odb().is_ok_and(|odb| odb.exists(id)));
+                if !is_here && (name.starts_with("refs/heads/") || name.starts_with("refs/tags/")) {
+                    unknown.push(format!("{remote} {name}"));
+                }
+            }
+        }
+        Ok(unknown)
+    }
+}
+
+fn collect(
+    repository: &Repository,
+    tree: &Tree<'_>,
+    suffix: &str,
+    seen: &mut HashSet<Oid>,
+    blobs: &mut HashSet<Oid>,
+) -> Result<(), GitError> {
+    if !seen.insert(tree.id()) {
+        return Ok(());
+    }
+    for entry in tree {
+        match entry.kind() {
+            Some(ObjectType::Tree) => {
+                collect(repository, &repository.find_tree(entry.id())?, suffix, seen, blobs)?;
+            }
+            Some(ObjectType::Blob) if entry.name_bytes().ends_with(suffix.as_bytes()) => {
+                blobs.insert(entry.id());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
