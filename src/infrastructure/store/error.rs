@@ -62,6 +62,9 @@ pub enum StoreError {
         /// What the service said.
         detail: String,
     },
+    /// A remote can only be read.
+    #[error("store `{0}` can only be read")]
+    ReadOnly(String),
     /// What stands at a store's URL is not a store that this version can use.
     #[error("store `{store}` is not usable: {detail}")]
     Foreign {
@@ -176,6 +179,7 @@ impl Diagnose for StoreError {
             Self::Spec { .. } => "store::bad-spec",
             Self::Remote { .. } => "store::remote",
             Self::Credentials { .. } => "store::credentials",
+            Self::ReadOnly(_) => "store::read-only",
             Self::Foreign { .. } => "store::foreign",
             Self::NotOnRemote { .. } => "store::not-on-remote",
             Self::NoCreateIfAbsent { .. } => "store::no-create-if-absent",
@@ -194,9 +198,11 @@ impl Diagnose for StoreError {
     fn exit(&self) -> Exit {
         match self {
             Self::Damaged { .. } => Exit::No,
-            Self::NoStores | Self::Spec { .. } | Self::Foreign { .. } | Self::NoCreateIfAbsent { .. } => {
-                Exit::Usage
-            }
+            Self::NoStores
+            | Self::Spec { .. }
+            | Self::ReadOnly(_)
+            | Self::Foreign { .. }
+            | Self::NoCreateIfAbsent { .. } => Exit::Usage,
             Self::Remote { .. } | Self::Credentials { .. } | Self::NotOnRemote { .. } => Exit::World,
             Self::LedgerDamaged { .. } | Self::LedgerRolledBack { .. } | Self::LedgerForked { .. } => {
                 Exit::No
@@ -236,10 +242,14 @@ impl Diagnose for StoreError {
             }
             Self::Spec { .. } => "correct `stores:` in mlp.yaml".to_owned(),
             Self::Remote { .. } => "check the network and the store's URL and endpoint, then try again".to_owned(),
+            Self::Credentials { store, detail } if detail.starts_with("ssh: ") => {
+                format!("`ssh` itself must reach the host without a question; `key_file` and `known_hosts` of `{store}` name files")
+            }
             Self::Credentials { store, .. } => {
                 let name = store.to_ascii_uppercase().replace('-', "_");
-                format!("set MLP_STORE_{name}_ACCESS_KEY_ID and MLP_STORE_{name}_SECRET_ACCESS_KEY")
+                format!("set MLP_STORE_{name}_<KEY> (`mlp explain store::credentials` names the keys), or `credentials`")
             }
+            Self::ReadOnly(_) => "push to another store with `--store NAME`".to_owned(),
             Self::Foreign { .. } => "check the store's URL in mlp.yaml".to_owned(),
             Self::NotOnRemote { store, .. } => {
                 format!("a clone that has it brings it there: `mlp data push --store {store}`")

@@ -34,7 +34,7 @@ pub use pack::PackEntry;
 pub use pack_index::Location;
 pub use pin::{Pin, PinKind};
 pub use remote::{Remote, Requests};
-pub use spec::StoreSpec;
+pub use spec::{CredentialsSpec, LedgerPlace, StoreSpec};
 pub use transfer::{Missing, Transfer, fetch, fetch_pins, missing, push};
 pub use tree::{Node, NodeKind, Tree};
 pub use upkeep::{

@@ -3,19 +3,77 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// One remote store. Credentials never stand here: they come from `MLP_STORE_<NAME>_<KEY>` or the service's own
-/// provider chain.
+/// One remote store. Credentials never stand here: they come from `MLP_STORE_<NAME>_<KEY>`, from where `credentials` says, or from
+/// the service's own provider chain.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct StoreSpec {
-    /// `s3://bucket/prefix`, `fs:///absolute/path`, `memory://name`.
+    /// `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `sftp://user@host:port/path`, `webdavs://host/path`,
+    /// `webdav://host/path`, `https://host/path` (read-only), `webhdfs://host:port/path`, `fs:///absolute/path`, `memory://name`.
     pub url: String,
-    /// Endpoint of an S3-compatible service.
+    /// Endpoint of an S3-compatible service, of Google Cloud Storage or of Azure Blob Storage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// Region of the service.
+    /// Region of an S3 service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// Where credentials are read from, after the environment variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<CredentialsSpec>,
+    /// Path of the private key for `sftp://`; without, ssh's own configuration and agent say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
+    /// Path of the known hosts for `sftp://`; without, ssh's own. A host that is not known is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_hosts: Option<String>,
+    /// Where the ledgers live if this is the first store: in the store itself, or in references of the git remote.
+    #[serde(default, skip_serializing_if = "LedgerPlace::is_store")]
+    pub ledger: LedgerPlace,
+}
+
+impl StoreSpec {
+    /// A store of which nothing but the URL is said.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            endpoint: None,
+            region: None,
+            credentials: None,
+            key_file: None,
+            known_hosts: None,
+            ledger: LedgerPlace::Store,
+        }
+    }
+}
+
+/// Where credentials are read from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialsSpec {
+    /// Environment variables with this prefix: `PREFIX_ACCESS_KEY_ID`.
+    Env(String),
+    /// A file of lines `KEY=VALUE`, which only its owner may read.
+    File(String),
+    /// A command that prints lines `KEY=VALUE` or one JSON object. Only in the configuration of the user or of this clone, never in
+    /// `mlp.yaml`.
+    Command(String),
+}
+
+/// Where ledgers live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LedgerPlace {
+    /// In the store: needs one where of several writers exactly one can create an object.
+    #[default]
+    Store,
+    /// In `refs/mlp/ledger/…` of the git remote.
+    Git,
+}
+
+impl LedgerPlace {
+    fn is_store(&self) -> bool {
+        *self == Self::Store
+    }
 }
 
 /// As written, with the keys that people are tempted to write: each is refused with a word on where it belongs.
@@ -25,6 +83,11 @@ struct Written {
     url: String,
     endpoint: Option<String>,
     region: Option<String>,
+    credentials: Option<CredentialsSpec>,
+    key_file: Option<String>,
+    known_hosts: Option<String>,
+    #[serde(default)]
+    ledger: LedgerPlace,
     #[serde(rename = "access_key_id", alias = "access_key", alias = "key")]
     _access_key_id: Option<Refused>,
     #[serde(rename = "secret_access_key", alias = "secret_key", alias = "secret")]
@@ -51,7 +114,8 @@ impl<'de> Deserialize<'de> for Refused {
 impl<'de> Deserialize<'de> for StoreSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = Written::deserialize(deserializer)?;
-        Ok(Self { url: written.url, endpoint: written.endpoint, region: written.region })
+        let Written { url, endpoint, region, credentials, key_file, known_hosts, ledger, .. } = written;
+        Ok(Self { url, endpoint, region, credentials, key_file, known_hosts, ledger })
     }
 }
 
@@ -78,7 +142,7 @@ mod tests {
     fn the_schema_has_the_public_keys_alone() {
         let schema = schemars::schema_for!(StoreSpec);
         let keys: Vec<_> = schema.as_value()["properties"].as_object().expect("an object").keys().collect();
-        assert_eq!(keys, ["url", "endpoint", "region"]);
+        assert_eq!(keys, ["url", "endpoint", "region", "credentials", "key_file", "known_hosts", "ledger"]);
         assert_eq!(schema.as_value()["additionalProperties"], false);
     }
 }

@@ -63,10 +63,15 @@ pub const EXPLAIN: &[Explain] = &[
     },
     Explain {
         code: "store::bad-spec",
-        text: "A store in `stores:` has a URL of the form s3://bucket/prefix, fs:///absolute/path or memory://name, and \
-               perhaps `endpoint` and `region`. Credentials never stand in mlp.yaml, which is committed: they come from \
-               MLP_STORE_<NAME>_ACCESS_KEY_ID and MLP_STORE_<NAME>_SECRET_ACCESS_KEY, or from the service's own chain \
-               (environment, profile, instance).",
+        text: "A store in `stores:` has a URL: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, \
+               sftp://user@host:port/path, webdavs://host/path, https://host/path (read-only), webhdfs://host:port/path, \
+               fs:///absolute/path. Keys beside it are `endpoint`, `region`, `credentials`, `key_file`, `known_hosts` and `ledger`. \
+               Credentials never stand in mlp.yaml, which is committed (`mlp explain store::credentials`).",
+    },
+    Explain {
+        code: "store::read-only",
+        text: "A store at an http:// or https:// URL is a folder that a web server shows: it can be fetched from, not pushed to. \
+               Push to the place that the web server shows, by its own URL.",
     },
     Explain {
         code: "store::remote",
@@ -75,10 +80,12 @@ pub const EXPLAIN: &[Explain] = &[
     },
     Explain {
         code: "store::credentials",
-        text: "The service refused the request. For the store NAME the keys are read from \
-               MLP_STORE_<NAME>_ACCESS_KEY_ID, MLP_STORE_<NAME>_SECRET_ACCESS_KEY and MLP_STORE_<NAME>_SESSION_TOKEN \
-               (the name in capitals, `-` as `_`), else from the service's own chain. They also need the right to list, \
-               read and write below the store's prefix.",
+        text: "The service refused the request. Credentials of the store NAME are read from variables MLP_STORE_<NAME>_<KEY> (the \
+               name in capitals, `-` as `_`), then from where its `credentials` says ({env: PREFIX}, {file: PATH}, or {command: …} in \
+               the configuration of the user or of this clone), else from the service's own chain. Keys: S3 ACCESS_KEY_ID, \
+               SECRET_ACCESS_KEY, SESSION_TOKEN; Google CREDENTIAL_FILE, CREDENTIAL, TOKEN; Azure ACCOUNT_NAME, ACCOUNT_KEY, \
+               SAS_TOKEN; WebDAV and HTTP USERNAME, PASSWORD, TOKEN; WebHDFS USERNAME, DELEGATION. SFTP uses ssh's own keys. They also \
+               need the right to list, read and write below the store's prefix. A clock that is wrong by minutes makes S3 refuse, too.",
     },
     Explain {
         code: "store::foreign",

@@ -3,11 +3,15 @@
 //! Keys are made of digests, numbers and ULIDs alone and match `[0-9a-z/.-]+`; what a service lists and does not match
 //! is ignored. Every call blocks; the requests run on a runtime of the store's own.
 
+mod credentials;
 mod folder;
 mod location;
+pub(super) mod pages;
 mod probe;
 mod runtime;
 mod service;
+#[cfg(unix)]
+mod sftp;
 mod tidy;
 
 use std::ops::Range;
@@ -19,10 +23,13 @@ use futures::TryStreamExt;
 use opendal::{ErrorKind, Operator};
 use serde::{Deserialize, Serialize};
 
+use self::credentials::Credentials;
 use self::folder::Folder;
 use self::location::Location;
 use self::runtime::wait;
-use self::service::{Service, brief};
+use self::service::{Service, Settings, brief};
+#[cfg(unix)]
+use self::sftp::Sftp;
 use super::{StoreError, StoreSpec};
 use crate::base::{Digest, Id, Name, Time};
 use crate::infrastructure::durable::{self, Sync};
@@ -54,6 +61,36 @@ struct Inner {
 enum Place {
     Folder(Folder),
     Service(Box<Service>),
+    #[cfg(unix)]
+    Sftp(Arc<Sftp>),
+}
+
+/// The place that a location means. Nothing is sent.
+fn place(location: &Location, settings: &Settings<'_>) -> Result<Place, StoreError> {
+    let service = |service: Service| Ok(Place::Service(Box::new(service)));
+    match location {
+        Location::Folder(path) => Ok(Place::Folder(Folder(path.clone()))),
+        Location::Memory(memory) => service(Service::memory(memory)),
+        Location::S3 { bucket, prefix } => service(Service::s3(settings, bucket, prefix)?),
+        Location::Gcs { bucket, prefix } => service(Service::gcs(settings, bucket, prefix)?),
+        Location::Azure { container, prefix } => service(Service::azure(settings, container, prefix)?),
+        Location::WebDav { endpoint, path } => service(Service::webdav(settings, endpoint, path)?),
+        Location::Http { endpoint, path } => service(Service::http(settings, endpoint, path)?),
+        Location::WebHdfs { endpoint, path } => service(Service::webhdfs(settings, endpoint, path)?),
+        #[cfg(unix)]
+        Location::Sftp { destination, port, path } => {
+            let file = |path: &Option<String>| {
+                path.as_deref().map(|path| credentials::expanded(path, settings.environment))
+            };
+            let (key, hosts) = (file(&settings.spec.key_file), file(&settings.spec.known_hosts));
+            Ok(Place::Sftp(Arc::new(Sftp::new(destination, *port, path, key, hosts))))
+        }
+        #[cfg(not(unix))]
+        Location::Sftp { .. } => Err(StoreError::Spec {
+            store: settings.store.to_string(),
+            detail: "sftp:// works on Unix alone".to_owned(),
+        }),
+    }
 }
 
 /// Requests sent to a remote so far, without repetitions of failed ones.
@@ -94,13 +131,9 @@ impl Remote {
         spec: &StoreSpec,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, StoreError> {
-        let place = match Location::parse(name, spec)? {
-            Location::Folder(path) => Place::Folder(Folder(path)),
-            Location::Memory(memory) => Place::Service(Box::new(Service::memory(&memory))),
-            Location::S3 { bucket, prefix } => {
-                Place::Service(Box::new(Service::s3(name, spec, &bucket, &prefix, environment)?))
-            }
-        };
+        let location = Location::parse(name, spec)?;
+        let credentials = Credentials::read(name, spec, environment)?;
+        let place = place(&location, &Settings { store: name, spec, credentials, environment })?;
         let identity = format!("{}\n{}", spec.url, spec.endpoint.as_deref().unwrap_or_default());
         let counter = AtomicU64::default;
         let inner = Inner {
@@ -132,7 +165,7 @@ impl Remote {
     pub(super) fn ensure(&self, local: &Path) -> Result<(), StoreError> {
         let cached = self.cache(local).join(STORE);
         let known = cached.is_file();
-        if known && matches!(self.inner.place, Place::Service(_)) {
+        if known && !matches!(self.inner.place, Place::Folder(_)) {
             return Ok(());
         }
         let bytes = match self.get(STORE, 4096)? {
@@ -145,8 +178,18 @@ impl Remote {
             None => {
                 let marker = Marker { format: 1, id: Id::new(), created: Time::now() };
                 let bytes = serde_json::to_vec(&marker).unwrap_or_default();
-                match self.create(STORE, &bytes) {
+                let created = match self.create(STORE, &bytes) {
+                    // Where nobody can win exactly once the last one wins, and all read back what stands.
+                    Err(StoreError::NoCreateIfAbsent { .. }) => {
+                        self.put(STORE, bytes.clone()).map(|()| false)
+                    }
+                    created => created,
+                };
+                match created {
                     Ok(true) => bytes,
+                    Err(error @ (StoreError::Credentials { .. } | StoreError::ReadOnly(_))) => {
+                        return Err(error);
+                    }
                     // Somebody else was first, or the answer was lost.
                     Ok(false) | Err(_) => self.get(STORE, 4096)?.ok_or_else(|| {
                         self.failed("write", STORE, "it was written and is not there".to_owned())
@@ -182,6 +225,12 @@ impl Remote {
                     Err(error) => return Err(self.service("read", key, &error)),
                 }
             }
+            #[cfg(unix)]
+            Place::Sftp(sftp) => {
+                let (sftp, path) = (Arc::clone(sftp), key.to_owned());
+                wait(async move { sftp.get(&path, limit).await })?
+                    .map_err(|failure| self.host("read", key, &failure))?
+            }
         };
         match bytes {
             Some(bytes) if bytes.len() as u64 > limit => Err(StoreError::Damaged {
@@ -205,6 +254,12 @@ impl Remote {
                     .map_err(|error| self.service("read", key, &error))?
                     .to_vec()
             }
+            #[cfg(unix)]
+            Place::Sftp(sftp) => {
+                let (sftp, path, range) = (Arc::clone(sftp), key.to_owned(), range.clone());
+                wait(async move { sftp.range(&path, range).await })?
+                    .map_err(|failure| self.host("read", key, &failure))?
+            }
         };
         if bytes.len() as u64 == range.end - range.start {
             Ok(bytes)
@@ -225,6 +280,13 @@ impl Remote {
                 .create(key, &bytes, Sync::Disk)
                 .map(drop)
                 .map_err(|error| self.disk("write", key, &error)),
+            Place::Service(service) if service.pages.is_some() => Err(self.read_only()),
+            #[cfg(unix)]
+            Place::Sftp(sftp) => {
+                let (sftp, path) = (Arc::clone(sftp), key.to_owned());
+                wait(async move { sftp.put(&path, &bytes).await })?
+                    .map_err(|failure| self.host("write", key, &failure))
+            }
             Place::Service(service) => {
                 let (operator, path) = (service.writes.clone(), key.to_owned());
                 wait(async move { operator.write(&path, bytes).await })?
@@ -247,11 +309,24 @@ impl Remote {
             Place::Folder(folder) => {
                 folder.create(key, bytes, sync).map_err(|error| self.disk("create", key, &error))
             }
+            Place::Service(service) if service.pages.is_some() => Err(self.read_only()),
+            #[cfg(unix)]
+            Place::Sftp(sftp) => {
+                let (sftp, path, bytes) = (Arc::clone(sftp), key.to_owned(), bytes.to_vec());
+                wait(async move { sftp.create(&path, &bytes).await })?
+                    .map_err(|failure| self.host("create", key, &failure))
+            }
             Place::Service(service) => {
                 let (operator, path, bytes) = (service.once.clone(), key.to_owned(), bytes.to_vec());
                 match wait(async move { operator.write_with(&path, bytes).if_not_exists(true).await })? {
                     Ok(_) => Ok(true),
                     Err(error) if error.kind() == ErrorKind::ConditionNotMatch => Ok(false),
+                    Err(error) if error.kind() == ErrorKind::Unsupported => {
+                        Err(StoreError::NoCreateIfAbsent {
+                            store: self.name.to_string(),
+                            detail: "its service cannot create an object only if it is not there".to_owned(),
+                        })
+                    }
                     Err(error) => Err(self.service("create", key, &error)),
                 }
             }
@@ -262,11 +337,22 @@ impl Remote {
     pub(super) fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let names = match &self.inner.place {
             Place::Folder(folder) => folder.list(prefix).map_err(|error| self.disk("list", prefix, &error)),
-            Place::Service(service) => {
-                let (operator, path) = (service.reads.clone(), prefix.to_owned());
-                wait(async move { names(&operator, &path).await })?
-                    .map_err(|error| self.service("list", prefix, &error))
+            #[cfg(unix)]
+            Place::Sftp(sftp) => {
+                let (sftp, path) = (Arc::clone(sftp), prefix.to_owned());
+                wait(async move { sftp.list(&path).await })?
+                    .map_err(|failure| self.host("list", prefix, &failure))
             }
+            Place::Service(service) => match &service.pages {
+                Some(pages) => {
+                    wait(pages.names(prefix))?.map_err(|detail| self.failed("list", prefix, detail))
+                }
+                None => {
+                    let (operator, path) = (service.reads.clone(), prefix.to_owned());
+                    wait(async move { names(&operator, &path).await })?
+                        .map_err(|error| self.service("list", prefix, &error))
+                }
+            },
         };
         let count = names.as_ref().map_or(0, Vec::len) as u64;
         self.inner.lists.fetch_add((count / PAGE).max(1), Ordering::Relaxed);
@@ -281,6 +367,13 @@ impl Remote {
         check(key);
         match &self.inner.place {
             Place::Folder(folder) => folder.remove(key).map_err(|error| self.disk("remove", key, &error)),
+            Place::Service(service) if service.pages.is_some() => Err(self.read_only()),
+            #[cfg(unix)]
+            Place::Sftp(sftp) => {
+                let (sftp, path) = (Arc::clone(sftp), key.to_owned());
+                wait(async move { sftp.remove(&path).await })?
+                    .map_err(|failure| self.host("remove", key, &failure))
+            }
             Place::Service(service) => {
                 let (operator, path) = (service.once.clone(), key.to_owned());
                 wait(async move { operator.delete(&path).await })?
@@ -293,7 +386,7 @@ impl Remote {
     pub(super) fn place(&self, key: &str) -> String {
         match &self.inner.place {
             Place::Folder(folder) => folder.path(key).display().to_string(),
-            Place::Service(_) => format!("{}:{key}", self.name),
+            _ => format!("{}:{key}", self.name),
         }
     }
 
@@ -304,6 +397,26 @@ impl Remote {
 
     fn disk(&self, action: &'static str, key: &str, error: &std::io::Error) -> StoreError {
         self.failed(action, &self.place(key), error.to_string())
+    }
+
+    #[cfg(unix)]
+    fn host(&self, action: &'static str, key: &str, failure: &sftp::Failure) -> StoreError {
+        match failure.refused {
+            true => StoreError::Credentials { store: self.name.to_string(), detail: failure.text.clone() },
+            false => self.failed(action, key, failure.text.clone()),
+        }
+    }
+
+    fn read_only(&self) -> StoreError {
+        StoreError::ReadOnly(self.name.to_string())
+    }
+
+    /// The size at which a pack for this store is closed, where others are closed at `target`.
+    pub(super) fn pack_target(&self, target: usize) -> usize {
+        match &self.inner.place {
+            Place::Service(service) => service.pack.map_or(target, |most| most.min(target)),
+            _ => target,
+        }
     }
 
     fn service(&self, action: &'static str, key: &str, error: &opendal::Error) -> StoreError {

@@ -1,12 +1,12 @@
 use super::*;
 
 fn memory(name: &str) -> Remote {
-    let spec = StoreSpec { url: format!("memory://{name}"), endpoint: None, region: None };
+    let spec = StoreSpec::new(format!("memory://{name}"));
     Remote::open(&"origin".parse().expect("a name"), &spec).expect("opens")
 }
 
 fn folder(path: &Path) -> Remote {
-    let spec = StoreSpec { url: format!("fs://{}", path.display()), endpoint: None, region: None };
+    let spec = StoreSpec::new(format!("fs://{}", path.display()));
     Remote::open(&"origin".parse().expect("a name"), &spec).expect("opens")
 }
 
@@ -92,10 +92,9 @@ fn the_probe_believes_a_place_with_one_winner_and_asks_once() {
 #[test]
 fn a_store_out_of_reach_is_an_error_of_the_world() {
     let spec = StoreSpec {
-        url: "s3://bucket".to_owned(),
         // The discard port: nobody listens there.
         endpoint: Some("http://127.0.0.1:9".to_owned()),
-        region: None,
+        ..StoreSpec::new("s3://bucket")
     };
     let remote = Remote::open_with(&"origin".parse().expect("a name"), &spec, &|_| Some("key".to_owned()));
     let remote = remote.expect("opens without asking");

@@ -1,6 +1,8 @@
 //! What only upkeep needs of a remote: whole listings, and the time of an object by the store's own clock.
 
 use std::collections::VecDeque;
+#[cfg(unix)]
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
@@ -16,7 +18,14 @@ impl Remote {
     /// lists recursively.
     pub(in crate::infrastructure::store) fn list_all(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let mut keys = match &self.inner.place {
-            Place::Folder(_) => {
+            Place::Service(service) if service.pages.is_none() => {
+                let (operator, path) = (service.reads.clone(), prefix.to_owned());
+                let keys = wait(async move { keys(&operator, &path).await })?
+                    .map_err(|error| self.service("list", prefix, &error))?;
+                self.inner.lists.fetch_add((keys.len() as u64 / PAGE).max(1), Ordering::Relaxed);
+                keys
+            }
+            _ => {
                 let (mut keys, mut folders) = (Vec::new(), VecDeque::from([prefix.to_owned()]));
                 while let Some(folder) = folders.pop_front() {
                     for name in self.list(&folder)? {
@@ -26,13 +35,6 @@ impl Remote {
                         }
                     }
                 }
-                keys
-            }
-            Place::Service(service) => {
-                let (operator, path) = (service.reads.clone(), prefix.to_owned());
-                let keys = wait(async move { keys(&operator, &path).await })?
-                    .map_err(|error| self.service("list", prefix, &error))?;
-                self.inner.lists.fetch_add((keys.len() as u64 / PAGE).max(1), Ordering::Relaxed);
                 keys
             }
         };
@@ -51,6 +53,8 @@ impl Remote {
                 wait(async move { operator.exists(&path).await })?
                     .map_err(|error| self.service("read", key, &error))
             }
+            #[cfg(unix)]
+            Place::Sftp(_) => Ok(self.modified(key)?.is_some()),
         }
     }
 
@@ -66,6 +70,12 @@ impl Remote {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(self.disk("read", key, &error)),
             },
+            #[cfg(unix)]
+            Place::Sftp(sftp) => {
+                let (sftp, path) = (Arc::clone(sftp), key.to_owned());
+                wait(async move { sftp.modified(&path).await })?
+                    .map_err(|failure| self.host("read", key, &failure))
+            }
             Place::Service(service) => {
                 let (operator, path) = (service.reads.clone(), key.to_owned());
                 match wait(async move { operator.stat(&path).await })? {

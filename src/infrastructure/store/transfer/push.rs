@@ -143,7 +143,7 @@ fn send_packs(
     let Plan { missing, journal, doomed, .. } = plan;
     let total = missing.bytes();
     let mut sent = 0;
-    let packer = |objects, target| Packer { local, objects, target, doomed };
+    let packer = |objects, target| Packer { local, objects, target: remote.pack_target(target), doomed };
     let packs =
         packer(missing.data.iter(), DATA_TARGET).chain(packer(missing.metadata.iter(), METADATA_TARGET));
     parallel(

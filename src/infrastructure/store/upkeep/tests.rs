@@ -24,7 +24,7 @@ impl World {
 
     fn remote(&self) -> Remote {
         let url = format!("fs://{}", self.folder.path().join("far").display());
-        let spec = StoreSpec { url, endpoint: None, region: None };
+        let spec = StoreSpec::new(url);
         Remote::open(&"origin".parse().expect("a name"), &spec).expect("opens")
     }
 

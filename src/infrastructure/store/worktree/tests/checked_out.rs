@@ -147,7 +147,7 @@ fn damaged_bytes_are_named_with_pack_and_file_and_nothing_is_written() {
     let error = out().expect_err("an error").to_string();
     assert!(error.contains("train/x") && error.contains(&pack.display().to_string()), "{error}");
     assert!(!world.path("train/x").exists());
-    assert!(matches!(out(), Err(StoreError::Missing(_))));
+    assert!(matches!(out(), Err(StoreError::Damaged { .. })));
     world.write("train/x", "0123456789".repeat(7));
     world.snapshot();
     assert_eq!(out().expect("checks out").kept, 1);

@@ -1,0 +1,187 @@
+//! Where the credentials of a store come from: `MLP_STORE_<NAME>_<KEY>` first, then what `credentials` refers to. What neither has
+//! is left to the service's own provider chain.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::base::Name;
+use crate::infrastructure::store::{CredentialsSpec, StoreError, StoreSpec};
+
+/// Bytes that a credentials file or command may give.
+const LIMIT: usize = 64 << 10;
+
+/// The credentials of one store, by key: `ACCESS_KEY_ID`, `PASSWORD`, …
+pub(super) struct Credentials<'a> {
+    store: &'a Name,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    /// The prefix of further variables.
+    prefix: Option<&'a str>,
+    read: BTreeMap<String, String>,
+}
+
+impl<'a> Credentials<'a> {
+    /// Reads what `spec` refers to. A command is only run if none of its keys stands in a variable.
+    pub(super) fn read(
+        store: &'a Name,
+        spec: &'a StoreSpec,
+        environment: &'a dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, StoreError> {
+        let mut credentials = Self { store, environment, prefix: None, read: BTreeMap::new() };
+        let wrong = |detail: String| StoreError::Spec { store: store.to_string(), detail };
+        match &spec.credentials {
+            None => {}
+            Some(CredentialsSpec::Env(prefix)) => credentials.prefix = Some(prefix),
+            Some(CredentialsSpec::File(path)) => {
+                let path = expanded(path, environment);
+                only_for_its_owner(&path).map_err(wrong)?;
+                let text = fs::read_to_string(&path)
+                    .map_err(|error| wrong(format!("cannot read `{path}`: {error}")))?;
+                credentials.read = parse(&text).ok_or_else(|| {
+                    wrong(format!("`{path}` is neither lines of KEY=VALUE nor a JSON object of texts"))
+                })?;
+            }
+            Some(CredentialsSpec::Command(command)) => {
+                let text = output(command).map_err(wrong)?;
+                credentials.read = parse(&text).ok_or_else(|| {
+                    wrong(
+                        "the credentials command printed neither lines of KEY=VALUE nor a JSON object"
+                            .to_owned(),
+                    )
+                })?;
+            }
+        }
+        Ok(credentials)
+    }
+
+    /// The credential `key`, if it is somewhere.
+    pub(super) fn get(&self, key: &str) -> Option<String> {
+        (self.environment)(&variable(self.store, key))
+            .or_else(|| self.prefix.and_then(|prefix| (self.environment)(&format!("{prefix}_{key}"))))
+            .or_else(|| self.read.get(key).cloned())
+            .filter(|value| !value.is_empty())
+    }
+}
+
+/// The environment variable for `key`.
+pub(super) fn variable(store: &Name, key: &str) -> String {
+    let store = store.as_str().to_ascii_uppercase().replace('-', "_");
+    format!("{}{store}_{key}", crate::base::variables::STORE_PREFIX)
+}
+
+/// The variables that people set for a URL of this scheme.
+pub(super) fn variables(store: &Name, scheme: &str) -> Vec<String> {
+    let keys: &[&str] = match scheme {
+        "s3" => &["ACCESS_KEY_ID", "SECRET_ACCESS_KEY"],
+        "gs" => &["CREDENTIAL_FILE"],
+        "az" | "azblob" => &["ACCOUNT_NAME", "ACCOUNT_KEY"],
+        "webhdfs" => &["USERNAME", "DELEGATION"],
+        _ => &["USERNAME", "PASSWORD"],
+    };
+    keys.iter().map(|key| variable(store, key)).collect()
+}
+
+/// `~/` at the beginning stands for the home folder.
+pub(super) fn expanded(path: &str, environment: &dyn Fn(&str) -> Option<String>) -> String {
+    match path.strip_prefix("~/").zip(environment("HOME")) {
+        Some((rest, home)) => format!("{home}/{rest}"),
+        None => path.to_owned(),
+    }
+}
+
+fn only_for_its_owner(path: &str) -> Result<(), String> {
+    #[cfg(unix)]
+    if let Ok(found) = fs::metadata(path) {
+        use std::os::unix::fs::PermissionsExt;
+        if found.permissions().mode() & 0o077 != 0 {
+            return Err(format!("others may read `{path}`: `chmod 600 {path}` first"));
+        }
+    }
+    Ok(())
+}
+
+/// What a command prints. What it says on its standard error goes to the user's.
+fn output(command: &str) -> Result<String, String> {
+    let failed = |detail: String| format!("the credentials command failed: {detail}");
+    let output = Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(output.status.to_string()));
+    }
+    String::from_utf8(output.stdout)
+        .ok()
+        .filter(|text| text.len() <= LIMIT)
+        .ok_or_else(|| failed("it printed something else than a little text".to_owned()))
+}
+
+/// Lines `KEY=VALUE` (empty ones and those that begin with `#` left out), or a JSON object of texts.
+fn parse(text: &str) -> Option<BTreeMap<String, String>> {
+    if text.trim_start().starts_with('{') {
+        return serde_json::from_str(text).ok();
+    }
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (key, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
+            Some((key.trim().to_owned(), value.trim().trim_matches('"').to_owned()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(spec: &StoreSpec, environment: &[(&str, &str)], key: &str) -> Result<Option<String>, StoreError> {
+        let store: Name = "my-lab".parse().expect("a name");
+        let find = |name: &str| {
+            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        };
+        Credentials::read(&store, spec, &find).map(|credentials| credentials.get(key))
+    }
+
+    fn with(credentials: CredentialsSpec) -> StoreSpec {
+        StoreSpec { credentials: Some(credentials), ..StoreSpec::new("s3://b") }
+    }
+
+    #[test]
+    fn variables_come_before_what_is_referred_to() {
+        let folder = tempfile::tempdir().expect("makes a folder");
+        let path = folder.path().join("keys");
+        fs::write(&path, "# for the lab\nACCESS_KEY_ID=from-file\nexport SECRET_ACCESS_KEY=\"s\"\n")
+            .expect("writes");
+        let file = with(CredentialsSpec::File(path.display().to_string()));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("sets the mode");
+            let error = get(&file, &[], "ACCESS_KEY_ID").expect_err("refused").to_string();
+            assert!(error.contains("chmod 600"), "{error}");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("sets the mode");
+        }
+        assert_eq!(get(&file, &[], "ACCESS_KEY_ID").expect("reads").as_deref(), Some("from-file"));
+        assert_eq!(get(&file, &[], "SECRET_ACCESS_KEY").expect("reads").as_deref(), Some("s"));
+        let variables = [("MLP_STORE_MY_LAB_ACCESS_KEY_ID", "from-variable")];
+        assert_eq!(get(&file, &variables, "ACCESS_KEY_ID").expect("reads").as_deref(), Some("from-variable"));
+        let prefixed = with(CredentialsSpec::Env("LAB".to_owned()));
+        assert_eq!(get(&prefixed, &[("LAB_TOKEN", "t")], "TOKEN").expect("reads").as_deref(), Some("t"));
+        assert_eq!(get(&prefixed, &[], "TOKEN").expect("reads"), None);
+    }
+
+    #[test]
+    fn a_command_prints_lines_or_json_and_its_failure_is_told_without_its_output() {
+        for command in ["echo TOKEN=t", "echo '{\"TOKEN\": \"t\"}'"] {
+            let spec = with(CredentialsSpec::Command(command.to_owned()));
+            assert_eq!(get(&spec, &[], "TOKEN").expect("runs").as_deref(), Some("t"));
+        }
+        for command in ["echo hunter2; exit 3", "echo hunter2"] {
+            let spec = with(CredentialsSpec::Command(command.to_owned()));
+            let error = get(&spec, &[], "TOKEN").expect_err("fails").to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+}
