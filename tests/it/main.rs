@@ -4,6 +4,7 @@ mod architecture;
 mod board;
 mod completion;
 mod crash;
+mod crash_points;
 mod data;
 mod download;
 mod eval;

@@ -58,10 +58,7 @@ impl Folder {
 
     /// Removes `key`; one that is not there is not an error.
     pub(super) fn remove(&self, key: &str) -> io::Result<()> {
-        match fs::remove_file(self.0.join(key)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        durable::remove(&self.0.join(key)).map(drop)
     }
 
     /// Where `key` lies, for messages.
