@@ -13,6 +13,7 @@ mod generated;
 mod init;
 mod jobs;
 mod model;
+mod power_loss;
 mod predict;
 mod project_file;
 mod promote;

@@ -35,7 +35,7 @@ impl Case {
     pub(crate) fn new(root: &Path, dir: &Path, args: &[&str]) -> Self {
         let case = Self {
             root: root.to_owned(),
-            saved: tempfile::tempdir().expect("makes a folder"),
+            saved: scratch(),
             dir: dir.to_owned(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         };
@@ -119,6 +119,11 @@ impl Case {
     }
 }
 
+/// A folder in memory, where there is such a thing: hundreds of runs wait for no disk.
+fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("makes a folder")
+}
+
 /// Copies a folder with times and modes.
 pub(crate) fn copy(from: &Path, to: &Path) {
     let status = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp starts");
@@ -133,7 +138,7 @@ pub(crate) struct Team {
 impl Team {
     /// Ada's project with the first version of a dataset on disk; nothing is added yet.
     pub(crate) fn new() -> Self {
-        let team = Self { folder: tempfile::tempdir().expect("makes a folder") };
+        let team = Self { folder: scratch() };
         let ada = team.dir("ada");
         write(&ada.join("data/set"), &version(1));
         let manifest = format!(
@@ -144,7 +149,7 @@ impl Team {
         fs::write(ada.join("mlp.yaml"), manifest).expect("writes");
         fs::write(ada.join(".gitignore"), "/.test-gitconfig\n/.xdg-config/\n/data/*\n!/data/*.mlp\n")
             .expect("writes");
-        git(&ada, &["init", "-q", "-b", "main"]);
+        git(&ada, &["init", "-q", "--template=", "-b", "main"]);
         git(&ada, &["add", "-A"]);
         git(&ada, &["commit", "-qm", "Begin"]);
         team
@@ -177,7 +182,7 @@ impl Team {
 
     /// A clone of Ada's repository at a version, without data.
     pub(crate) fn clone_as(&self, name: &str, revision: &str) -> PathBuf {
-        git(self.root(), &["clone", "-q", "ada", name]);
+        git(self.root(), &["clone", "-q", "--template=", "ada", name]);
         git(&self.dir(name), &["checkout", "-q", "--detach", revision]);
         self.dir(name)
     }

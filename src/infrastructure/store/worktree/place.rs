@@ -34,7 +34,9 @@ impl Place<'_> {
         let temporary = [durable::TEMPORARY.as_bytes(), Id::new().to_string().as_bytes()].concat();
         let result = self.write(node, &temporary).and_then(|()| {
             let failed = |error: Errno| StoreError::io("write", self.path_of(node))(error.into());
-            self.pass(Point::Rename, node)?;
+            let path = path_buf(&names::join(self.path, &temporary));
+            fault::pass_to(Point::Rename, &path, &self.path_of(node))
+                .map_err(StoreError::io("write", self.path_of(node)))?;
             rustix::fs::renameat(self.dir, temporary.as_slice(), self.dir, node.name.as_slice())
                 .map_err(failed)?;
             // Renaming changes the time of the last status change: look only now.
