@@ -21,14 +21,18 @@ fn of_either(found: &Files, old: &Files, new: &Files, when: &str) {
 }
 
 /// Ada adds the second version; beside her is a work tree at the first.
-struct Add {
-    team: Team,
-    case: Case,
+pub(crate) struct Add {
+    pub(crate) team: Team,
+    pub(crate) case: Case,
 }
 
 impl Add {
     fn new() -> Self {
-        let team = Team::with_versions(1);
+        Self::of(Team::new())
+    }
+
+    pub(crate) fn of(team: Team) -> Self {
+        team.add(1);
         let (ada, tree) = (team.dir("ada"), team.tree_as("tree", "v1"));
         super::support::files::write(&ada.join("data/set"), &version(2));
         // Both have a file of git settings, made by the first command.
@@ -38,7 +42,7 @@ impl Add {
     }
 
     /// All that must hold after the add was stopped; `done` if it had said that all is well.
-    fn check(&self, when: &str, done: bool) {
+    pub(crate) fn check(&self, when: &str, done: bool) {
         let (ada, tree) = (self.team.dir("ada"), self.team.dir("tree"));
         same(&read(&ada.join("data/set")), &version(2), when);
         ok(&tree, &["data", "checkout", "set"]);
@@ -85,16 +89,20 @@ fn the_first_add_of_all_killed_at_any_point_is_done_again() {
 }
 
 /// Ada pushes the second version; Ben and Cleo have clones at the first and the second, without data.
-struct Push {
-    team: Team,
-    case: Case,
+pub(crate) struct Push {
+    pub(crate) team: Team,
+    pub(crate) case: Case,
     /// Whether the first version had been pushed.
     first: bool,
 }
 
 impl Push {
     fn new(first: bool) -> Self {
-        let team = Team::with_versions(1);
+        Self::of(Team::new(), first)
+    }
+
+    pub(crate) fn of(team: Team, first: bool) -> Self {
+        team.add(1);
         let ada = team.dir("ada");
         if first {
             ok(&ada, &["data", "push"]);
@@ -112,7 +120,7 @@ impl Push {
         same(&read(&dir.join("data/set")), &version(number), when);
     }
 
-    fn check(&self, when: &str, done: bool) {
+    pub(crate) fn check(&self, when: &str, done: bool) {
         let far = self.team.dir("far");
         if self.first {
             self.pulls("ben", 1, when);
@@ -144,7 +152,11 @@ fn the_first_push_killed_at_any_point_is_done_again() {
 
 /// Ben, who has the first version, pulls the second.
 fn pull() -> (Team, Case) {
-    let team = Team::with_versions(1);
+    pull_of(Team::new())
+}
+
+pub(crate) fn pull_of(team: Team) -> (Team, Case) {
+    team.add(1);
     let ada = team.dir("ada");
     ok(&ada, &["data", "push"]);
     let ben = team.clone_as("ben", "v1");
@@ -157,7 +169,7 @@ fn pull() -> (Team, Case) {
     (team, case)
 }
 
-fn pulled(case: &Case, ben: &Path, when: &str, done: bool) {
+pub(crate) fn pulled(case: &Case, ben: &Path, when: &str, done: bool) {
     let data = ben.join("data/set");
     of_either(&read_data(&data), &version(1), &version(2), when);
     if done {

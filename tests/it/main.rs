@@ -12,6 +12,7 @@ mod gates;
 mod generated;
 mod init;
 mod jobs;
+mod limits;
 mod model;
 mod power_loss;
 mod predict;

@@ -52,12 +52,17 @@ impl Case {
         copy(&self.saved.path().join("root/."), &self.root);
     }
 
+    /// The command, to be started.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = mlp(&self.dir);
+        command.args(&self.args);
+        command
+    }
+
     /// Runs the command with the faults `MLP_FAULT`.
     pub(crate) fn run(&self, faults: &str) -> Output {
         // One thread: the same points in the same order each time.
-        let mut command = mlp(&self.dir);
-        command.args(&self.args).env("MLP_FAULT", faults).env("RAYON_NUM_THREADS", "1");
-        command.output().expect("starts")
+        self.command().env("MLP_FAULT", faults).env("RAYON_NUM_THREADS", "1").output().expect("starts")
     }
 
     /// Runs the command undisturbed, which must succeed.
@@ -133,12 +138,56 @@ pub(crate) fn copy(from: &Path, to: &Path) {
 /// Two people and a store in a folder beside them.
 pub(crate) struct Team {
     folder: TempDir,
+    mounts: Vec<PathBuf>,
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        for mount in self.mounts.iter().rev() {
+            let _ = Command::new("umount").arg("-l").arg(mount).status();
+        }
+    }
 }
 
 impl Team {
     /// Ada's project with the first version of a dataset on disk; nothing is added yet.
     pub(crate) fn new() -> Self {
-        let team = Self { folder: scratch() };
+        Self { folder: scratch(), mounts: Vec::new() }.begin()
+    }
+
+    /// As [`Team::new`], on a disk.
+    pub(crate) fn on_disk() -> Self {
+        Self { folder: tempfile::tempdir().expect("makes a folder"), mounts: Vec::new() }.begin()
+    }
+
+    /// As [`Team::new`], all on a disk of so many MiB; none where this user may not mount one.
+    pub(crate) fn on_small_disk(mib: u32) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("makes a folder");
+        let path = folder.path().to_owned();
+        let size = format!("size={mib}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).output();
+        mounted
+            .is_ok_and(|output| output.status.success())
+            .then(|| Self { folder, mounts: vec![path] }.begin())
+    }
+
+    /// Makes a folder read-only until the team is gone, for the superuser as well.
+    pub(crate) fn read_only(&mut self, path: &Path) {
+        let mount = |args: &[&str]| {
+            let output = Command::new("mount").args(args).arg(path).output().expect("mount starts");
+            output.status.success()
+        };
+        let shown = path.display().to_string();
+        if mount(&["--bind", &shown]) && mount(&["-o", "remount,ro,bind"]) {
+            self.mounts.push(path.to_owned());
+        } else {
+            let status = Command::new("chmod").args(["-R", "a-w"]).arg(path).status();
+            assert!(status.is_ok_and(|status| status.success()) && modes_bind(), "cannot make it read-only");
+        }
+    }
+
+    fn begin(self) -> Self {
+        let team = self;
         let ada = team.dir("ada");
         write(&ada.join("data/set"), &version(1));
         let manifest = format!(
@@ -193,6 +242,11 @@ impl Team {
         git(&self.dir("ada"), &["worktree", "add", "-q", "--detach", &path.display().to_string(), revision]);
         path
     }
+}
+
+/// Whether modes bind this user.
+fn modes_bind() -> bool {
+    !rustix::process::geteuid().is_root()
 }
 
 /// Makes a folder hold these files and no others.
