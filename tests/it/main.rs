@@ -10,6 +10,7 @@ mod download;
 mod eval;
 mod gates;
 mod generated;
+mod hostile;
 mod init;
 mod jobs;
 mod limits;
