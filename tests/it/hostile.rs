@@ -70,7 +70,6 @@ fn wrong() -> Vec<(&'static str, Vec<u8>)> {
         ("an unknown key", with("dta: {}\n")),
         ("an unknown nested key", with("stages: {a: {gate: {}}}\n")),
         ("a tag of Python", with("data: !!python/object/apply:os.system ['touch /tmp/x']\n")),
-        ("a tag of Ruby", with("data: !ruby/object:Gem::Requirement {}\n")),
         ("a binary tag", b"mlp: 1\nproject: {name: !!binary AAAA, id: x}\n".to_vec()),
         ("a byte order mark", [b"\xef\xbb\xbf".as_slice(), head.as_bytes()].concat()),
         ("UTF-16", head.encode_utf16().flat_map(u16::to_le_bytes).collect()),
@@ -217,7 +216,7 @@ fn no_name_is_ever_taken_for_an_option_or_a_command() {
     let fields: [fn(&str) -> String; 9] = [
         |text| format!("data: {{{text}: {{path: data/a, format: csv}}}}\n"),
         |text| format!("data: {{a: {{path: {text}, format: csv}}}}\n"),
-        |text| format!("data: {{a: {{path: data/a, format: csv, source: [{{url: {text}}}]}}}}\n"),
+        |text| format!("data: {{a: {{path: data/a, format: csv, target: y, source: [{{url: {text}}}]}}}}\n"),
         |text| format!("stores: {{{text}: {{url: \"fs:///nowhere/at/all\"}}}}\n"),
         |text| format!("stores: {{a: {{url: {text}}}}}\n"),
         |text| format!("trust: {{branch: {text}}}\n"),
@@ -240,7 +239,7 @@ fn no_name_is_ever_taken_for_an_option_or_a_command() {
             }
         }
         // On the command line, as a script might pass what it got from elsewhere.
-        let project = Project::new("data: {a: {path: data/a, format: csv}}\n");
+        let project = Project::new("data: {a: {path: data/a, format: csv, target: y}}\n");
         let lines: [&[&str]; 10] = [
             &["data", "add", "--", &text],
             &["data", "checkout", "a", &format!("--rev={text}")],
@@ -282,7 +281,7 @@ fn hosts_and_urls_of_stores_are_never_run() {
     ] {
         let quoted = serde_json::to_string(&url).expect("is JSON");
         let project = Project::new(&format!(
-            "stores: {{a: {{url: {quoted}}}}}\ndata: {{a: {{path: data/a, format: csv}}}}\n"
+            "stores: {{a: {{url: {quoted}}}}}\ndata: {{a: {{path: data/a, format: csv, target: y}}}}\n"
         ));
         project.write("data/a", "x,y\n1,2\n");
         ok(project.path(), &["data", "add", "a"]);
@@ -304,7 +303,7 @@ fn trapped(canary: &Path) -> Team {
     let mut text = fs::read_to_string(ada.join("mlp.yaml")).expect("reads");
     text.push_str(&format!(
         "steps:\n  trap: {{run: '{touch}', in: [data/set], out: [made]}}\nstages:\n  \
-         open: {{gates: {{trap: {{command: {{run: '{touch}'}}}}}}}}\n"
+         open: {{gates: {{trap: {{command: '{touch}'}}}}}}\n"
     ));
     fs::write(ada.join("mlp.yaml"), text).expect("writes");
     fs::write(ada.join(".gitattributes"), "* filter=trap diff=trap merge=trap\n").expect("writes");
@@ -363,7 +362,7 @@ fn a_strangers_project_is_looked_at_without_running_anything_of_it() {
     for args in looking {
         let output = within(20, mlp(&clone).args(args));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(matches!(output.status.code(), Some(0..=2)), "{args:?}: {said}");
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {said}");
         assert!(!canary.exists(), "{args:?} ran something of the project");
     }
     same(&read(&clone.join("data/set")), &version(1), "pulled");
@@ -382,7 +381,7 @@ fn nowhere(folder: &Path, secret: &str, except: &[&str]) {
 fn secrets_are_neither_said_nor_kept() {
     let project = Project::new(
         "stores: {origin: {url: \"s3://bucket/x\", endpoint: \"http://127.0.0.1:9\"}}\n\
-         data: {a: {path: data/a, format: csv}}\nsteps: {greet: {run: 'echo $MLP_STORE_ORIGIN_SECRET_ACCESS_KEY; env'}}\n",
+         data: {a: {path: data/a, format: csv, target: y}}\nsteps: {greet: {run: 'echo $MLP_STORE_ORIGIN_SECRET_ACCESS_KEY; env'}}\n",
     );
     project.write("data/a", "x,y\n1,2\n");
     let secrets = [
@@ -425,7 +424,7 @@ fn a_secret_in_a_committed_file_is_refused_without_being_repeated() {
         format!("stores: {{a: {{url: \"https://u:{secret}@host/x\"}}}}\n"),
         format!("stores: {{a: {{url: \"s3://{secret}:{secret}@b/x\"}}}}\n"),
         format!(
-            "data: {{a: {{path: data/a, format: csv, source: [{{url: \"https://u:{secret}@127.0.0.1:9/x\"}}]}}}}\n"
+            "data: {{a: {{path: data/a, format: csv, target: y, source: [{{url: \"https://u:{secret}@127.0.0.1:9/x\"}}]}}}}\n"
         ),
     ] {
         let project = Project::new(&body);
