@@ -3,6 +3,7 @@
 mod architecture;
 mod board;
 mod completion;
+mod corpus;
 mod crash;
 mod crash_points;
 mod data;
