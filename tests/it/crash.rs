@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Instant;
 
+use super::crash_points::{Push, pull_of, pulled};
+use super::support::faulted::{Case, Team};
 use super::support::files::{Files, noise, put_back, read, read_data, same, write};
 use super::support::project::Project;
 use super::support::{mlp, ok, refused, rounds};
@@ -116,6 +118,29 @@ fn a_checkout_that_is_killed_at_any_moment_is_done_again() {
         let status = project.json(&["data", "status", "pets"], 0);
         assert_eq!(status["datasets"][0]["state"], "clean", "{status}");
         same(&read_data(&data), &files, "after the second attempt");
+    }
+}
+
+#[test]
+fn a_push_or_pull_that_is_killed_at_any_moment_is_done_again() {
+    let push = Push::of(Team::new(), true);
+    killed_at_any_moment(&push.case, |when| push.check(when, false));
+    let (team, case) = pull_of(Team::new());
+    killed_at_any_moment(&case, |when| pulled(&case, &team.dir("ben"), when, false));
+}
+
+fn killed_at_any_moment(case: &Case, check: impl Fn(&str)) {
+    let begun = Instant::now();
+    case.ok();
+    let (whole, all) = (begun.elapsed(), rounds(8, 200));
+    for round in 0..all {
+        case.restore();
+        let mut command = case.command();
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+        std::thread::sleep(whole * round / all);
+        let _ = child.kill();
+        child.wait().expect("ends");
+        check(&format!("killed after {:?} of {whole:?}", whole * round / all));
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use mlp::base::{Entry, Id, Verdict};
 use mlp::infrastructure::store::{Ledger, LedgerHome, Local};
 
-use super::support::faulted::{Case, Team, git, version};
+use super::support::faulted::{Case, Checked, Team, git, version};
 use super::support::files::{Files, read, read_data, same};
 use super::support::lifecycle::{FLOOR, ID, Lab};
 use super::support::{mlp, ok, rounds};
@@ -272,7 +272,7 @@ fn an_operation_that_fails_anywhere_is_told_or_did_not_matter() {
 fn a_disk_that_is_full_from_any_point_on_is_named_and_costs_nothing() {
     let (add, push, (team, pull)) = (Add::new(), Push::new(true), pull());
     let ben = team.dir("ben");
-    let cases: [(&Case, &dyn Fn(&str, bool)); 3] = [
+    let cases: [Checked; 3] = [
         (&add.case, &|when, done| add.check(when, done)),
         (&push.case, &|when, done| push.check(when, done)),
         (&pull, &|when, done| pulled(&pull, &ben, when, done)),

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use super::crash_points::{Add, Push, pull_of, pulled};
-use super::support::faulted::{Case, Team, copy, version};
+use super::support::faulted::{Case, Checked, Team, copy, version};
 use super::support::files::{Files, noise, read, read_data, same, write};
 use super::support::{mlp, ok, rounds, run};
 
@@ -78,7 +78,7 @@ fn files_that_may_not_grow_are_named_and_cost_nothing() {
     let push = Push::of(Team::new(), true);
     let (team, pull) = pull_of(Team::new());
     let ben = team.dir("ben");
-    let cases: [(&Case, &dyn Fn(&str, bool)); 3] = [
+    let cases: [Checked; 3] = [
         (&add.case, &|when, done| add.check(when, done)),
         (&push.case, &|when, done| push.check(when, done)),
         (&pull, &|when, done| pulled(&pull, &ben, when, done)),

@@ -19,6 +19,9 @@ pub(crate) struct Case {
     args: Vec<String>,
 }
 
+/// A case and what must hold after it, told whether the command had said that all is well.
+pub(crate) type Checked<'a> = (&'a Case, &'a dyn Fn(&str, bool));
+
 /// One line of the journal of a command.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
