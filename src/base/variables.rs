@@ -32,3 +32,7 @@ pub const STAGE: &str = "MLP_STAGE";
 pub const TREE: &str = "MLP_TREE";
 /// A folder with the version's files. Set for the command of a gate.
 pub const MODEL_DIR: &str = "MLP_MODEL_DIR";
+/// Fails or kills mlp at one of its operations on files (`infrastructure/durable/fault.rs`). Read by mlp; for tests.
+pub const FAULT: &str = "MLP_FAULT";
+/// Long counts instead of quick ones. Read by the tests.
+pub const TEST_LONG: &str = "MLP_TEST_LONG";

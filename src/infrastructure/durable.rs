@@ -1,11 +1,15 @@
 //! Files that appear under their name whole and on the disk, or not at all: a temporary file, fsync, rename or `link(2)`,
-//! fsync of the folder. All that the other modules write to keep goes through here.
+//! fsync of the folder. All that the other modules write to keep goes through here, or passes the same fault points.
+
+pub(crate) mod fault;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
+
+use self::fault::{Point, pass, pass_to};
 
 /// Beginning of the names that mlp uses beside data while it writes; what is called so is never taken for data.
 pub(crate) const TEMPORARY: &str = ".mlptmp.";
@@ -41,15 +45,16 @@ pub(crate) fn replace_if(
 ) -> io::Result<bool> {
     let folder = folder_of(path);
     let mut file = temporary(folder)?;
+    pass(Point::Write, file.path())?;
     let mut out = BufWriter::new(file.as_file_mut());
     fill(&mut out)?;
     out.flush()?;
     drop(out);
-    file.as_file().sync_all()?;
+    sync_file(&file)?;
     if !still() {
         return Ok(false);
     }
-    file.persist(path)?;
+    take_name(file, path)?;
     sync_folder(folder)?;
     Ok(true)
 }
@@ -75,13 +80,15 @@ pub(crate) fn create(scratch: &Path, path: &Path, bytes: &[u8], sync: Sync) -> i
 /// Gives a temporary file its name if nothing has that name; returns whether it got it.
 pub(crate) fn link(file: NamedTempFile, path: &Path, sync: Sync) -> io::Result<bool> {
     if sync == Sync::Disk {
-        file.as_file().sync_all()?;
+        sync_file(&file)?;
     }
+    pass_to(Point::Link, file.path(), path)?;
     let created = match fs::hard_link(file.path(), path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
     };
+    pass(Point::Unlink, file.path())?;
     drop(file);
     if sync == Sync::Disk {
         // Also where another writer won: what the caller is about to rely on must be as durable as its own.
@@ -93,35 +100,68 @@ pub(crate) fn link(file: NamedTempFile, path: &Path, sync: Sync) -> io::Result<b
 /// Makes the bytes of a temporary file durable and gives it its name, which is durable after [`sync_folder`] only: for
 /// many files of one folder.
 pub(crate) fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
-    file.as_file().sync_all()?;
+    sync_file(&file)?;
+    take_name(file, path)
+}
+
+fn sync_file(file: &NamedTempFile) -> io::Result<()> {
+    pass(Point::Fsync, file.path())?;
+    file.as_file().sync_all()
+}
+
+fn take_name(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    pass_to(Point::Rename, file.path(), path)?;
     file.persist(path)?;
     Ok(())
 }
 
 /// Renames durably, within a folder, what is on the disk already.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    set_aside(from, to)?;
+    sync_folder(folder_of(to))
+}
+
+/// Renames what need not survive a crash under its new name: damaged files, on their way out of the way.
+pub(crate) fn set_aside(from: &Path, to: &Path) -> io::Result<()> {
+    pass_to(Point::Rename, from, to)?;
     #[expect(
         clippy::disallowed_methods,
-        reason = "the folder is synced here; the content is, says the caller"
+        reason = "the content is on the disk, or not worth it, says the caller"
     )]
-    fs::rename(from, to)?;
-    sync_folder(folder_of(to))
+    fs::rename(from, to)
+}
+
+/// Removes a file; whether it was there.
+pub(crate) fn remove(path: &Path) -> io::Result<bool> {
+    pass(Point::Unlink, path)?;
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// A temporary file in `folder`, with the mode of an ordinary new file.
 pub(crate) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY);
+    pass(Point::Open, folder)?;
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask
     builder.tempfile_in(folder)
 }
 
 fn filled(scratch: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    fs::create_dir_all(scratch)?;
+    make_folders(scratch)?;
     let mut file = temporary(scratch)?;
-    file.write_all(bytes)?;
+    write(&mut file, bytes)?;
     Ok(file)
+}
+
+/// Writes the bytes of a temporary file.
+pub(crate) fn write(file: &mut NamedTempFile, bytes: &[u8]) -> io::Result<()> {
+    pass(Point::Write, file.path())?;
+    file.write_all(bytes)
 }
 
 /// Makes a folder and those above it, each durable in its parent.
@@ -131,6 +171,7 @@ pub(crate) fn make_folders(folder: &Path) -> io::Result<()> {
     }
     if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         make_folders(parent)?;
+        pass(Point::Mkdir, folder)?;
         match fs::create_dir(folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => sync_folder(parent)?,
@@ -143,6 +184,7 @@ pub(crate) fn make_folders(folder: &Path) -> io::Result<()> {
 
 /// Makes the names in a folder durable.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    pass(Point::Fsync, folder)?;
     if cfg!(windows) { Ok(()) } else { File::open(folder)?.sync_all() }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [(&str, u8, &[&str]); 14] = [
     ("base", 0, &[]),
     ("hardware", 1, &["base"]),
-    ("infrastructure::durable", 1, &[]),
+    ("infrastructure::durable", 1, &["base"]),
     ("infrastructure::git", 2, &["base"]),
     ("infrastructure::keys", 2, &["base"]),
     (

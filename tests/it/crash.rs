@@ -1,31 +1,23 @@
 //! The store through kills at any moment and damage on the disk: nothing acknowledged is lost, nothing wrong is written.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Instant;
 
+use super::crash_points::{Push, pull_of, pulled};
+use super::support::faulted::{Case, Team};
+use super::support::files::{Files, noise, put_back, read, read_data, same, write};
 use super::support::project::Project;
-use super::support::{mlp, ok, refused};
+use super::support::{mlp, ok, refused, rounds};
 
 const FILES: usize = 2000;
-const ROUNDS: u32 = 12;
-
-/// Files of a folder: their paths below it and their bytes.
-type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 fn project() -> Project {
     let project = Project::new("data:\n  pets: {path: data/pets, format: images}\n");
     project.write(".gitignore", "/.*\n");
     project
-}
-
-fn noise(seed: &str, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    blake3::Hasher::new().update(seed.as_bytes()).finalize_xof().fill(&mut bytes);
-    bytes
 }
 
 /// Many small files and a large one, all of them new in each round.
@@ -37,41 +29,9 @@ fn content(round: u32) -> Files {
     small.chain([("large.bin".into(), noise(&format!("large {round}"), 5_000_000))]).collect()
 }
 
-fn write(folder: &Path, files: &Files) {
-    for (path, bytes) in files {
-        let path = folder.join(path);
-        fs::create_dir_all(path.parent().expect("has a parent")).expect("makes the folder");
-        fs::write(path, bytes).expect("writes");
-    }
-}
-
-/// What lies in a folder; nothing if it is not there.
-fn read(folder: &Path) -> Files {
-    let mut files = Files::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(&next).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(folder).expect("is below").to_owned();
-                files.insert(name, fs::read(&path).expect("reads"));
-            }
-        }
-    }
-    files
-}
-
-/// Fails without printing megabytes.
-fn same(found: &Files, wanted: &Files, when: &str) {
-    let differing: Vec<_> =
-        wanted.keys().chain(found.keys()).filter(|path| found.get(*path) != wanted.get(*path)).collect();
-    assert!(differing.is_empty(), "{when}: {} files differ, such as {:?}", differing.len(), differing[0]);
-}
-
 #[test]
 fn an_add_that_is_killed_at_any_moment_loses_nothing_and_is_done_again() {
+    let all = rounds(8, 200);
     let project = project();
     let (root, data) = (project.path(), project.path().join("data/pets"));
     let commit = |message: &str| {
@@ -88,7 +48,7 @@ fn an_add_that_is_killed_at_any_moment_loses_nothing_and_is_done_again() {
     let tree = other.path().join("tree");
     project.git(&["worktree", "add", "-q", "--detach", &tree.display().to_string(), "HEAD"]);
     let mut killed = 0;
-    for round in 1..=ROUNDS {
+    for round in 1..=all {
         let files = content(round);
         write(&data, &files);
         let mut child = mlp(root)
@@ -98,7 +58,7 @@ fn an_add_that_is_killed_at_any_moment_loses_nothing_and_is_done_again() {
             .spawn()
             .expect("starts");
         // Spread over the whole of it, in no order.
-        std::thread::sleep(whole * (round * 5 % ROUNDS) / ROUNDS);
+        std::thread::sleep(whole * (round * 5 % all) / all);
         let _ = child.kill();
         killed += u32::from(child.wait().expect("ends").signal() == Some(9));
         same(&read(&data), &files, "the user's files after a kill");
@@ -117,10 +77,10 @@ fn an_add_that_is_killed_at_any_moment_loses_nothing_and_is_done_again() {
     assert!(killed > 0, "every add was over before it was killed");
     fs::remove_dir_all(&data).expect("removes");
     ok(root, &["data", "checkout", "pets"]);
-    same(&read(&data), &content(ROUNDS), "the last version");
-    for round in [0, ROUNDS / 2] {
+    same(&read(&data), &content(all), "the last version");
+    for round in [0, all / 2] {
         let at = tree.display().to_string();
-        project.git(&["-C", &at, "checkout", "-q", "--detach", &format!("main~{}", ROUNDS - round)]);
+        project.git(&["-C", &at, "checkout", "-q", "--detach", &format!("main~{}", all - round)]);
         ok(&tree, &["data", "checkout", "pets"]);
         same(&read(&tree.join("data/pets")), &content(round), "a version of before many kills");
     }
@@ -137,7 +97,8 @@ fn a_checkout_that_is_killed_at_any_moment_is_done_again() {
     let begun = Instant::now();
     ok(root, &["data", "checkout", "pets"]);
     let whole = begun.elapsed();
-    for round in 0..6 {
+    let all = rounds(6, 200);
+    for round in 0..all {
         fs::remove_dir_all(&data).expect("removes");
         let mut child = mlp(root)
             .args(["data", "checkout", "pets"])
@@ -145,7 +106,7 @@ fn a_checkout_that_is_killed_at_any_moment_is_done_again() {
             .stderr(Stdio::null())
             .spawn()
             .expect("starts");
-        std::thread::sleep(whole * round / 6);
+        std::thread::sleep(whole * round / all);
         let _ = child.kill();
         child.wait().expect("ends");
         // What has its name is whole.
@@ -156,9 +117,30 @@ fn a_checkout_that_is_killed_at_any_moment_is_done_again() {
         ok(root, &["data", "checkout", "pets"]);
         let status = project.json(&["data", "status", "pets"], 0);
         assert_eq!(status["datasets"][0]["state"], "clean", "{status}");
-        let mut found = read(&data);
-        found.retain(|path, _| !path.to_string_lossy().contains(".mlptmp."));
-        same(&found, &files, "after the second attempt");
+        same(&read_data(&data), &files, "after the second attempt");
+    }
+}
+
+#[test]
+fn a_push_or_pull_that_is_killed_at_any_moment_is_done_again() {
+    let push = Push::of(Team::new(), true);
+    killed_at_any_moment(&push.case, |when| push.check(when, false));
+    let (team, case) = pull_of(Team::new());
+    killed_at_any_moment(&case, |when| pulled(&case, &team.dir("ben"), when, false));
+}
+
+fn killed_at_any_moment(case: &Case, check: impl Fn(&str)) {
+    let begun = Instant::now();
+    case.ok();
+    let (whole, all) = (begun.elapsed(), rounds(8, 200));
+    for round in 0..all {
+        case.restore();
+        let mut command = case.command();
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+        std::thread::sleep(whole * round / all);
+        let _ = child.kill();
+        child.wait().expect("ends");
+        check(&format!("killed after {:?} of {whole:?}", whole * round / all));
     }
 }
 
@@ -196,9 +178,7 @@ fn a_flipped_byte_in_any_pack_is_named_and_nothing_wrong_is_written() {
             fs::remove_dir_all(&data).expect("removes");
             let output = mlp(root).args(["data", "checkout", "pets"]).output().expect("starts");
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            let mut written = read(&data);
-            // Temporary files are not data.
-            written.retain(|path, _| !path.to_string_lossy().contains(".mlptmp."));
+            let written = read_data(&data);
             match output.status.code() {
                 // Not a byte that this version needs.
                 Some(0) => same(&written, &files, "a checkout that succeeds"),
@@ -260,10 +240,4 @@ fn a_flipped_byte_in_the_record_of_a_run_is_named_by_who_reads_it() {
     }
     put_back(&store, &before);
     ok(root, &["runs", "show"]);
-}
-
-/// Makes the folder hold these files and no others.
-fn put_back(folder: &Path, files: &Files) {
-    fs::remove_dir_all(folder).expect("removes");
-    write(folder, files);
 }

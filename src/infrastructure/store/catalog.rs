@@ -47,14 +47,7 @@ impl Catalog {
                 match index {
                     Ok(index) => indexes.push(Arc::new(index)),
                     Err(error) => {
-                        let bad = root.join("bad");
-                        files::make_dir(&bad)?;
-                        // Damaged bytes need not survive a crash.
-                        #[expect(
-                            clippy::disallowed_methods,
-                            reason = "the file is moved out of the way, not made"
-                        )]
-                        fs::rename(&path, bad.join(&name)).map_err(StoreError::io("move", &path))?;
+                        files::set_aside(&path, &root.join("bad").join(&name))?;
                         return Err(error);
                     }
                 }

@@ -1,7 +1,6 @@
 //! Files of the local store, with the errors of the store.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
@@ -16,16 +15,18 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> 
     }
 }
 
-/// Makes `dir` and its parents.
+/// Makes `dir` and its parents, each durable in its own.
 pub(crate) fn make_dir(dir: &Path) -> Result<(), StoreError> {
-    fs::create_dir_all(dir).map_err(StoreError::io("make the folder", dir))
+    durable::make_folders(dir).map_err(StoreError::io("make the folder", dir))
 }
 
 /// Writes `bytes` as `path`, replacing what is there: after a crash there is the old or the new file, never a part. The
 /// file is durable; its name is only after [`sync_dir`], so that a batch syncs a folder once.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let mut file = temporary(path)?;
-    file.write_all(bytes).and_then(|()| durable::persist(file, path)).map_err(StoreError::io("write", path))
+    durable::write(&mut file, bytes)
+        .and_then(|()| durable::persist(file, path))
+        .map_err(StoreError::io("write", path))
 }
 
 /// A temporary file beside `path`; a missing folder is made.
@@ -39,6 +40,17 @@ pub(crate) fn temporary(path: &Path) -> Result<tempfile::NamedTempFile, StoreErr
         made => made,
     }
     .map_err(StoreError::io("write", path))
+}
+
+/// Removes a file; one that is not there is not an error.
+pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
+    durable::remove(path).map(drop).map_err(StoreError::io("remove", path))
+}
+
+/// Moves a damaged file out of the way; it need not survive a crash.
+pub(crate) fn set_aside(from: &Path, to: &Path) -> Result<(), StoreError> {
+    make_dir(durable::folder_of(to))?;
+    durable::set_aside(from, to).map_err(StoreError::io("move", from))
 }
 
 /// Makes the names in `dir` durable.

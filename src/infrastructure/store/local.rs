@@ -5,7 +5,7 @@
 //! ```
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -366,8 +366,7 @@ impl Local {
         let bad = self.root.join("bad");
         for name in super::catalog::names(&bad)? {
             if name.split_once('.').is_some_and(|(hex, place)| hex == pack.hex() && place != "record") {
-                let path = bad.join(name);
-                fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+                files::remove(&bad.join(name))?;
             }
         }
         self.reload().map(drop)

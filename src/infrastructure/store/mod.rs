@@ -7,6 +7,8 @@ mod closure;
 mod codec;
 mod error;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod ledger;
 mod local;
 mod mapped;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Local, StoreError};
+use super::{Local, StoreError, files};
 use crate::base::{Digest, Id, RecordKind};
 use crate::infrastructure::durable::{self, Sync};
 
@@ -136,11 +136,7 @@ impl Local {
 
     /// Removes a pin; removing one that is not there is not an error.
     pub fn remove_pin(&self, id: Id) -> Result<(), StoreError> {
-        let path = self.pin_path(id);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io("remove", path)(error)),
-            _ => Ok(()),
-        }
+        files::remove(&self.pin_path(id))
     }
 
     fn pin_path(&self, id: Id) -> PathBuf {

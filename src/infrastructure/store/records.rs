@@ -1,7 +1,5 @@
 //! Records in the local store: `records/ab/<hex>`, one small immutable file each.
 
-use std::fs;
-
 use super::{Local, PinKind, StoreError, files};
 use crate::base::{AnyRecord, Body, Digest, Record, RecordError, RecordKind};
 
@@ -50,11 +48,8 @@ impl Local {
         if Digest::of(&bytes) == *id {
             return Ok(bytes);
         }
-        let bad = self.root().join("bad");
-        files::make_dir(&bad)?;
-        let aside = bad.join(format!("{}.record", id.hex()));
-        #[expect(clippy::disallowed_methods, reason = "the file is moved out of the way, not made")]
-        fs::rename(&path, &aside).map_err(StoreError::io("move", &path))?;
+        let aside = self.root().join("bad").join(format!("{}.record", id.hex()));
+        files::set_aside(&path, &aside)?;
         let detail = format!("its bytes do not match its name; moved to `{}`", aside.display());
         Err(StoreError::damaged(format!("record `{}`", path.display()), detail))
     }

@@ -108,6 +108,11 @@ impl<'a> Writer<'a> {
             }
         }
         if self.packs.is_empty() {
+            // What is here already may have been written by a command that died before it synced the names.
+            let dir = self.store.root().join("index");
+            if dir.is_dir() {
+                files::sync_dir(&dir)?;
+            }
             return Ok(self.stored);
         }
         let dirs = self.packs.iter().map(|(id, _)| files::parent(&self.store.pack_path(id)));
@@ -249,13 +254,7 @@ impl Local {
         }
         let merged = publish_index(self.root(), &packs.into_iter().collect::<Vec<_>>())?;
         for index in small.iter().filter(|index| !merged.contains(&index.id())) {
-            let path = self.root().join("index").join(index.id().hex());
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(StoreError::io("remove", path)(error));
-                }
-                _ => {}
-            }
+            files::remove(&self.root().join("index").join(index.id().hex()))?;
         }
         self.reload().map(drop)
     }
@@ -281,8 +280,12 @@ pub(super) fn publish_index(
         ids.push(id);
     }
     if !ids.is_empty() {
-        files::sync_dir(&dir)?;
-        files::sync_dir(root)?;
+        let synced = files::sync_dir(&dir).and_then(|()| files::sync_dir(root));
+        if synced.is_err() {
+            // A failed sync is never tried again, for the next one may say that all is well: nothing must rely on these names.
+            ids.iter().for_each(|id| drop(files::remove(&dir.join(id.hex()))));
+        }
+        synced?;
     }
     Ok(ids)
 }

@@ -219,8 +219,7 @@ fn file(
             }
             Some(wanted) if found != *wanted => {
                 let aside = aside(path, &found);
-                #[expect(clippy::disallowed_methods, reason = "a file that nobody will use")]
-                fs::rename(&part, &aside).map_err(DataError::io("move", &part))?;
+                durable::set_aside(&part, &aside).map_err(DataError::io("move", &part))?;
                 return Err(DataError::WrongHash {
                     url: url.to_string(),
                     wanted: wanted.clone(),
@@ -282,10 +281,7 @@ fn temporary(path: &Path, end: &str) -> PathBuf {
 }
 
 fn remove(path: &Path) -> Result<(), DataError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(DataError::io("remove", path)(error)),
-        _ => Ok(()),
-    }
+    durable::remove(path).map(drop).map_err(DataError::io("remove", path))
 }
 
 fn file_name(path: &Path) -> String {

@@ -234,6 +234,7 @@ impl Diagnose for DataError {
                         .into()
                 }
                 std::io::ErrorKind::PermissionDenied => "check the permissions of the file".into(),
+                std::io::ErrorKind::StorageFull => "free some space and run the command again".into(),
                 _ => "check the file system, then try again".into(),
             },
             Self::Malformed { .. } => "get the file again, or take it out of the dataset".into(),

@@ -31,7 +31,7 @@ pub fn unignore(path: &Path) -> Result<Option<PathBuf>, DataError> {
         return Ok(None);
     }
     if kept.is_empty() {
-        fs::remove_file(&file).map_err(DataError::io("remove", &file))?;
+        durable::remove(&file).map_err(DataError::io("remove", &file))?;
     } else {
         let text = format!("{}\n", kept.join("\n"));
         durable::replace(&file, text.as_bytes()).map_err(DataError::io("write", &file))?;

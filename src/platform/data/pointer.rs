@@ -113,7 +113,8 @@ impl Pointer {
         }
         let text = pointer.text();
         if fs::read(path).is_ok_and(|old| old == text.as_bytes()) {
-            return Ok(());
+            // Whoever wrote it may have died before its name was on the disk.
+            return durable::sync_folder(durable::folder_of(path)).map_err(DataError::io("sync", path));
         }
         durable::replace(path, text.as_bytes()).map_err(DataError::io("write", path))
     }

@@ -174,6 +174,14 @@ fn source(path: &[&str], source: &Source) -> Checked {
         (None, Some(_)) => Ok(()),
         (Some(url), None) => {
             let parsed = url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            if parsed.as_ref().is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
+                let message = "credentials do not belong in a committed file";
+                return Err(Wrong::value(
+                    &at(path, &["url"]),
+                    message,
+                    "take name and password out of the URL",
+                ));
+            }
             if parsed.is_none_or(|url| url.host_str().is_none()) {
                 let message = "not an http or https URL".to_owned();
                 return Err(Wrong::value(&at(path, &["url"]), message, "write it as `https://host/file`"));

@@ -1,6 +1,5 @@
 //! Making a project from a template: what is there stays as it is.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::{FILE, Profile, ProjectError, Template};
@@ -96,7 +95,7 @@ fn create(path: &Path, text: &str) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut file = durable::temporary(folder)?;
-    file.write_all(text.as_bytes())?;
+    durable::write(&mut file, text.as_bytes())?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

@@ -10,6 +10,9 @@ use crate::base::Label;
 /// The largest file that is read.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// What the message of a refused credential holds (`StoreSpec`).
+const SECRET: &str = "credentials do not belong in a committed file";
+
 /// The text of a project file.
 pub(super) struct Source {
     /// As the user would name it.
@@ -129,7 +132,11 @@ impl Source {
     ) -> Mistake {
         let label = place.map(|place| {
             // A window of the line is enough: a line may be as long as the file.
-            let text: String = self.line(place.line).chars().take(place.column + 200).collect();
+            let mut text: String = self.line(place.line).chars().take(place.column + 200).collect();
+            if message.contains(SECRET) {
+                // The value is one: it does not belong on a terminal or in a log of CI either.
+                text = text.chars().take(place.column - 1).chain(['…']).collect();
+            }
             let rest = text.trim_end().chars().count().saturating_sub(place.column - 1);
             Label {
                 path: self.path.clone(),

@@ -1,5 +1,7 @@
 //! What the tests share: the program under test, throw-away projects, real servers.
 
+pub(crate) mod faulted;
+pub(crate) mod files;
 pub(crate) mod http;
 pub(crate) mod http_server;
 pub(crate) mod lifecycle;
@@ -45,6 +47,11 @@ pub(crate) fn ok(dir: &Path, args: &[&str]) -> String {
 /// The stderr of `mlp ARGS` in `dir`, which must exit with `code`.
 pub(crate) fn refused(dir: &Path, args: &[&str], code: i32) -> String {
     String::from_utf8_lossy(&run(dir, args, code).stderr).into_owned()
+}
+
+/// How often to do what is done again and again: `long` if `MLP_TEST_LONG` is set, else `quick`.
+pub(crate) fn rounds(quick: u32, long: u32) -> u32 {
+    if std::env::var_os(mlp::base::variables::TEST_LONG).is_some() { long } else { quick }
 }
 
 fn gitconfig(dir: &Path) -> PathBuf {

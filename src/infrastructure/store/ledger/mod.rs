@@ -15,6 +15,12 @@ use self::folder::Folder;
 use super::{Remote, StoreError};
 use crate::base::{Digest, Entry, Id, Name};
 
+/// Reads an entry as anybody may have written it, for the fuzzers.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn read(bytes: &[u8]) {
+    drop(chain::decode(bytes));
+}
+
 /// Where a project's ledgers live.
 pub enum LedgerHome {
     /// In the local store, whose folder this is: no remote is configured.

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::infrastructure::durable::{self, Sync};
+use crate::infrastructure::store::pack::PACK_LIMIT;
 
 /// The folder of a store.
 pub(super) struct Folder(pub(super) PathBuf);
@@ -27,7 +28,9 @@ impl Folder {
     pub(super) fn range(&self, key: &str, range: Range<u64>) -> io::Result<Vec<u8>> {
         let mut file = File::open(self.0.join(key))?;
         file.seek(SeekFrom::Start(range.start))?;
-        let mut bytes = Vec::new();
+        // Reading on without growing: a span has many MiB.
+        let mut bytes =
+            Vec::with_capacity((range.end.saturating_sub(range.start)).min(PACK_LIMIT as u64) as usize);
         file.take(range.end.saturating_sub(range.start)).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
@@ -58,10 +61,7 @@ impl Folder {
 
     /// Removes `key`; one that is not there is not an error.
     pub(super) fn remove(&self, key: &str) -> io::Result<()> {
-        match fs::remove_file(self.0.join(key)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        durable::remove(&self.0.join(key)).map(drop)
     }
 
     /// Where `key` lies, for messages.

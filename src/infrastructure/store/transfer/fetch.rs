@@ -17,7 +17,7 @@ const DOWNLOADS: usize = 6;
 /// Bytes that are read and thrown away rather than sending another request.
 const GAP: u64 = 1 << 20;
 /// Bytes of one request, at most (one object may be larger).
-const SPAN: u64 = 16 << 20;
+const SPAN: u64 = 8 << 20;
 /// Bytes after which what has arrived is made durable, so that a broken fetch goes on from there.
 const COMMIT: u64 = 256 << 20;
 

@@ -48,7 +48,7 @@ impl Journal {
                     let entries = (0..index.len()).map(|position| index.get(position).entry).collect();
                     packs.push((pack, entries));
                 }
-                _ => drop(fs::remove_file(&path)),
+                _ => drop(durable::remove(&path)),
             }
         }
         Ok(Self { folder, scratch: local.root().join("tmp"), packs })
@@ -77,7 +77,7 @@ impl Journal {
     /// Forgets the packs: an index object on the remote lists them now.
     pub(super) fn listed(self) {
         for (pack, _) in self.packs {
-            let _ = fs::remove_file(self.folder.join(pack.hex()));
+            let _ = durable::remove(&self.folder.join(pack.hex()));
         }
     }
 }

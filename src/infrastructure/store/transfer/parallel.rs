@@ -21,7 +21,8 @@ pub(in crate::infrastructure::store) fn parallel<T: Send, R: Send>(
         let mut items = items.lock().unwrap_or_else(PoisonError::into_inner);
         if stop.load(Ordering::Relaxed) { None } else { items.next() }
     };
-    let (sender, receiver) = mpsc::sync_channel(workers);
+    // Results may be large: none waits besides those that the workers hold.
+    let (sender, receiver) = mpsc::sync_channel(0);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             let (next, work, sender) = (&next, &work, sender.clone());

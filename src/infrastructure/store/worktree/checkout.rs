@@ -20,6 +20,7 @@ use super::stat::Stat;
 use super::trash::Trash;
 use super::{names, survey};
 use crate::base::{Digest, Sink};
+use crate::infrastructure::durable::fault::{self, Point};
 
 /// How a checkout treats what is in the way.
 #[derive(Clone, Copy, Debug, Default)]
@@ -253,9 +254,11 @@ impl Work<'_> {
             return Ok(false);
         }
         if self.is_clean(name, entry, group)? {
+            let shown = path_buf(&path);
+            fault::pass(Point::Unlink, &shown).map_err(StoreError::io("remove", &shown))?;
             match rustix::fs::unlinkat(dir.as_fd(), name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(StoreError::io("remove", path_buf(&path))(error.into())),
+                Err(error) => return Err(StoreError::io("remove", shown)(error.into())),
             }
             self.done.removed += 1;
             return Ok(true);
@@ -291,12 +294,11 @@ impl Work<'_> {
             write.push(node);
             return Ok(());
         }
+        let path = path_buf(&names::join(&spot.path, &node.name));
+        fault::pass(Point::Mkdir, &path).map_err(StoreError::io("make the folder", &path))?;
         match rustix::fs::mkdirat(dir.as_fd(), node.name.as_slice(), Mode::from_raw_mode(0o777)) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => {
-                let path = names::join(&spot.path, &node.name);
-                return Err(StoreError::io("make the folder", path_buf(&path))(error.into()));
-            }
+            Err(error) => return Err(StoreError::io("make the folder", path)(error.into())),
         }
         let below = spot.below(&node.name);
         self.steps.push(Step::Fill {

@@ -13,7 +13,10 @@ use super::names;
 use super::scan::path_buf;
 use super::stat::Stat;
 use crate::base::Id;
-use crate::infrastructure::durable;
+use crate::infrastructure::durable::{
+    self,
+    fault::{self, Point},
+};
 
 /// An open folder that files are written into.
 pub(super) struct Place<'a> {
@@ -31,6 +34,9 @@ impl Place<'_> {
         let temporary = [durable::TEMPORARY.as_bytes(), Id::new().to_string().as_bytes()].concat();
         let result = self.write(node, &temporary).and_then(|()| {
             let failed = |error: Errno| StoreError::io("write", self.path_of(node))(error.into());
+            let path = path_buf(&names::join(self.path, &temporary));
+            fault::pass_to(Point::Rename, &path, &self.path_of(node))
+                .map_err(StoreError::io("write", self.path_of(node)))?;
             rustix::fs::renameat(self.dir, temporary.as_slice(), self.dir, node.name.as_slice())
                 .map_err(failed)?;
             // Renaming changes the time of the last status change: look only now.
@@ -50,11 +56,13 @@ impl Place<'_> {
                 let path = names::join(self.path, &node.name);
                 return Err(StoreError::Link { path: names::shown(&path), target: names::shown(&target) });
             }
+            self.pass(Point::Open, node)?;
             return rustix::fs::symlinkat(target.as_slice(), self.dir, temporary)
                 .map_err(|error| io(error.into()));
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = if node.kind == NodeKind::Executable { 0o777 } else { 0o666 };
+        self.pass(Point::Open, node)?;
         let file = rustix::fs::openat(self.dir, temporary, flags, Mode::from_raw_mode(mode));
         let mut file = File::from(file.map_err(|error| io(error.into()))?);
         let lying = || {
@@ -66,12 +74,14 @@ impl Place<'_> {
             if kind != ObjectKind::Blob || bytes.len() as u64 != node.size {
                 return Err(lying());
             }
+            self.pass(Point::Write, node)?;
             return file.write_all(&bytes).map_err(io);
         }
         let recipe = self.store.recipe(&node.id).map_err(|error| self.needed_for(node, error))?;
         if recipe.is_none_or(|recipe| recipe.size() != node.size) {
             return Err(lying());
         }
+        self.pass(Point::Write, node)?;
         // An error of the output names no file: put the right one in.
         match self.store.copy(&node.id, &mut file) {
             Ok(_) => Ok(()),
@@ -89,6 +99,11 @@ impl Place<'_> {
             }
             error => error,
         }
+    }
+
+    fn pass(&self, point: Point, node: &Node) -> Result<(), StoreError> {
+        let path = self.path_of(node);
+        fault::pass(point, &path).map_err(StoreError::io("write", path))
     }
 
     fn path_of(&self, node: &Node) -> PathBuf {

@@ -261,7 +261,9 @@ fn read_long(
     for _ in 0..TRIES {
         let (mut file, stat) = open_file(dir, name, path)?;
         let mut hasher = blake3::Hasher::new();
-        let (mut window, mut chunks) = (Vec::new(), Vec::new());
+        // One byte more, so that the end is seen without growing.
+        let mut window = Vec::with_capacity(stat.size.min(WINDOW as u64) as usize + 1);
+        let mut chunks = Vec::new();
         let class = Class::choose(stat.size, class);
         let mut plan = None;
         let mut size = 0;

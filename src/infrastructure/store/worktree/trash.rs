@@ -11,6 +11,7 @@ use super::super::catalog::names;
 use super::super::{Local, StoreError, files};
 use super::scan::path_buf;
 use crate::base::{Id, Time};
+use crate::infrastructure::durable::fault::{self, Point};
 
 const KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
 
@@ -38,6 +39,8 @@ impl Trash {
         let to = self.dir.join(path_buf(shown));
         files::make_dir(&files::parent(&to))?;
         let failed = |error: Errno| StoreError::io("move to the trash", path_buf(path))(error.into());
+        fault::pass_to(Point::Rename, &path_buf(path), &to)
+            .map_err(StoreError::io("move to the trash", path_buf(path)))?;
         match rustix::fs::renameat(dir, name, CWD, &to) {
             Ok(()) => return Ok(()),
             Err(Errno::XDEV) => {}
