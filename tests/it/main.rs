@@ -9,6 +9,7 @@ mod download;
 mod eval;
 mod gates;
 mod generated;
+mod independent_reader;
 mod init;
 mod jobs;
 mod model;
