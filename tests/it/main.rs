@@ -12,6 +12,7 @@ mod eval;
 mod gates;
 mod generated;
 mod hostile;
+mod independent_reader;
 mod init;
 mod jobs;
 mod limits;
