@@ -24,7 +24,7 @@ const COMMIT: u64 = 256 << 20;
 /// Stores an object from its stored bytes.
 type Keep<'a> = dyn FnMut(&PackEntry, &[u8]) -> Result<(), StoreError> + 'a;
 /// Takes an object from its stored bytes; the last argument names the pack.
-type Take<'a> = dyn FnMut(&Location, &[u8], &str) -> Result<(), StoreError> + 'a;
+pub(super) type Take<'a> = dyn FnMut(&Location, &[u8], &str) -> Result<(), StoreError> + 'a;
 
 /// Makes the closure of the trees and blobs `roots` present here, and the `records` with the records they rest on.
 ///
@@ -136,7 +136,7 @@ fn fetch_data(
 
 /// Gets objects in few requests and gives each, as it is stored, to `take`, which verifies it; the last argument names
 /// the pack. What `take` finds damaged is asked for once more.
-fn get(
+pub(super) fn get(
     remote: &Remote,
     objects: Vec<Location>,
     transfer: &mut Transfer,

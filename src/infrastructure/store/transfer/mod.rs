@@ -7,12 +7,16 @@ mod fetch;
 mod index;
 mod journal;
 mod parallel;
+mod presence;
 mod push;
 mod records;
+mod trees;
 
 pub use self::fetch::fetch;
+pub use self::presence::Presence;
 pub use self::push::{Missing, missing, push};
 pub use self::records::fetch_pins;
+pub use self::trees::Trees;
 
 use super::Remote;
 use super::remote::Requests;
