@@ -8,7 +8,9 @@ mod data;
 mod eval;
 mod explain;
 mod gate;
+mod hook;
 mod init;
+mod merge;
 mod model;
 mod predict;
 mod promote;
@@ -69,6 +71,8 @@ enum Command {
     Check(check::Args),
     Schema(schema::Args),
     Data(data::Args),
+    Merge(merge::Args),
+    Hook(hook::Args),
     Train(train::Args),
     #[command(name = "run")]
     RunSteps(run::Args),
@@ -95,6 +99,8 @@ fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Check(args) => check::run(args, context),
         Command::Schema(args) => schema::run(args, context),
         Command::Data(args) => data::run(args, context),
+        Command::Merge(args) => merge::run(args, context),
+        Command::Hook(args) => hook::run(args, context),
         Command::Train(args) => train::run(args, context),
         Command::RunSteps(args) => run::run(args, context),
         Command::Runs(args) => runs::run(args, context),

@@ -31,6 +31,17 @@ pub enum GitError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file of the git directory cannot be written.
+    #[error("cannot write `{path}`: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The program `git` cannot be started.
+    #[error("cannot start `git`: {0}")]
+    Program(String),
     /// libgit2 failed.
     #[error("git: {0}")]
     Git(String),
@@ -59,6 +70,16 @@ pub const EXPLAIN: &[Explain] = &[
         text: "A file of the work tree that belongs to the code could not be read. Check its permissions.",
     },
     Explain {
+        code: "git::write",
+        text: "A hook could not be written into the git directory, or removed from it. Check the owner and mode of the \
+               folder.",
+    },
+    Explain {
+        code: "git::no-program",
+        text: "What talks to another repository is done by git's own program, so that your credentials and SSH settings \
+               count. It is not installed, or not in the PATH.",
+    },
+    Explain {
         code: "git::failed",
         text: "libgit2 could not do what was asked. If the repository belongs to another user, run `git config \
                --global --add safe.directory PATH`; if it is damaged, `git fsck` tells.",
@@ -78,6 +99,8 @@ impl Diagnose for GitError {
             Self::Bare(_) => "git::bare",
             Self::NoTrustBranch { .. } => "git::no-trust-branch",
             Self::Read { .. } => "git::read",
+            Self::Write { .. } => "git::write",
+            Self::Program(_) => "git::no-program",
             Self::Git(_) => "git::failed",
         }
     }
@@ -85,7 +108,7 @@ impl Diagnose for GitError {
     fn exit(&self) -> Exit {
         match self {
             Self::NotARepository(_) | Self::Bare(_) | Self::NoTrustBranch { .. } => Exit::Usage,
-            Self::Read { .. } | Self::Git(_) => Exit::World,
+            Self::Read { .. } | Self::Write { .. } | Self::Program(_) | Self::Git(_) => Exit::World,
         }
     }
 
@@ -97,6 +120,8 @@ impl Diagnose for GitError {
             Self::Bare(_) => Some("clone it and work in the clone".into()),
             Self::NoTrustBranch { fix, .. } => Some(fix.clone()),
             Self::Read { .. } => Some("check its permissions, or have git ignore it".into()),
+            Self::Write { .. } => Some("check the owner and mode of the folder".into()),
+            Self::Program(_) => Some("install git, or put it into the PATH".into()),
             Self::Git(message) if message.contains("owner") => Some(
                 "run `git config --global --add safe.directory PATH` if you trust this repository".into(),
             ),

@@ -5,9 +5,11 @@
 //! differently, or that one changed and the other removed, is a conflict of just that file.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::DataError;
 use super::pointer::Pointer;
 use crate::base::Digest;
 use crate::infrastructure::store::{Node, NodeKind, StoreError, Tree};
@@ -24,6 +26,39 @@ pub struct Sides {
     pub ours: Option<Pointer>,
     /// The version that is merged in.
     pub theirs: Option<Pointer>,
+}
+
+impl Sides {
+    /// The two sides of a pointer that holds the conflict markers of git, and the base where the markers show it
+    /// (`merge.conflictStyle` diff3); none if it holds no markers. Without a base nobody knows what was removed: an entry that one
+    /// side alone has is kept.
+    pub fn from_markers(text: &str, path: &Path) -> Result<Option<Self>, DataError> {
+        let mut sides = [String::new(), String::new(), String::new()];
+        let (mut at, mut conflict, mut has_base) = (None, false, false);
+        for line in text.split_inclusive('\n') {
+            let begins = |mark: &str| {
+                line.starts_with(mark) && matches!(line.as_bytes().get(7), Some(b' ' | b'\n' | b'\r'))
+            };
+            match at {
+                None if begins("<<<<<<<") => (at, conflict) = (Some(1), true),
+                Some(1) if begins("|||||||") => (at, has_base) = (Some(0), true),
+                Some(0 | 1) if begins("=======") => at = Some(2),
+                Some(2) if begins(">>>>>>>") => at = None,
+                Some(side) => sides[side].push_str(line),
+                None => sides.iter_mut().for_each(|side| side.push_str(line)),
+            }
+        }
+        if !conflict {
+            return Ok(None);
+        }
+        let [base, ours, theirs] = sides;
+        let base = has_base.then(|| Pointer::parse(&base, path)).transpose()?;
+        Ok(Some(Self {
+            base,
+            ours: Some(Pointer::parse(&ours, path)?),
+            theirs: Some(Pointer::parse(&theirs, path)?),
+        }))
+    }
 }
 
 /// How a conflict is to be resolved.
@@ -102,7 +137,8 @@ pub fn merge(sides: &Sides, read: &mut ReadTree<'_>, choose: &Choose<'_>) -> Res
 /// The keys that a later mlp wrote beside the known ones: what one side changed counts, ours where both did.
 fn extra(sides: &Sides) -> Map<String, Value> {
     let none = Map::new();
-    let of = |side: &'_ Option<Pointer>| side.as_ref().map_or_else(|| none.clone(), |side| side.extra().clone());
+    let of =
+        |side: &'_ Option<Pointer>| side.as_ref().map_or_else(|| none.clone(), |side| side.extra().clone());
     let (base, ours, theirs) = (of(&sides.base), of(&sides.ours), of(&sides.theirs));
     let mut merged = Map::new();
     for key in ours.keys().chain(theirs.keys().filter(|key| !ours.contains_key(*key))) {
@@ -166,7 +202,8 @@ impl Merger<'_, '_> {
         }
         // A directory that one side removed is merged as an empty one, so that conflicts are those of its files.
         let directories = (is_directory(ours) && is_directory(theirs))
-            || (is_directory(base) && [ours, theirs].iter().all(|side| side.is_none() || is_directory(*side)));
+            || (is_directory(base)
+                && [ours, theirs].iter().all(|side| side.is_none() || is_directory(*side)));
         if !directories {
             return Ok(self.conflict(path.to_vec(), sides, taken));
         }

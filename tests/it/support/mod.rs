@@ -6,6 +6,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod project;
 pub(crate) mod s3;
 pub(crate) mod serving;
+pub(crate) mod team;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -45,6 +46,11 @@ pub(crate) fn ok(dir: &Path, args: &[&str]) -> String {
 /// The stderr of `mlp ARGS` in `dir`, which must exit with `code`.
 pub(crate) fn refused(dir: &Path, args: &[&str], code: i32) -> String {
     String::from_utf8_lossy(&run(dir, args, code).stderr).into_owned()
+}
+
+/// `long` if the variable `MLP_TEST_LONG` is set (by night), else `quick`.
+pub(crate) fn rounds(quick: u32, long: u32) -> u32 {
+    if std::env::var_os("MLP_TEST_LONG").is_some() { long } else { quick }
 }
 
 fn gitconfig(dir: &Path) -> PathBuf {

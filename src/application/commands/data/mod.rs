@@ -9,11 +9,13 @@ mod info;
 mod ls;
 mod pull;
 mod push;
+mod remote_status;
 mod rm;
 mod status;
 mod subject;
 mod transfer;
 
+pub(super) use self::transfer::store;
 use super::{Answer, Context};
 
 /// Versions data: add, status, checkout, diff, download, push, pull.

@@ -27,23 +27,7 @@ pub(crate) struct Selection {
 impl Selection {
     /// The remote store.
     pub(super) fn remote(&self, project: &Project) -> Result<Remote, Failure> {
-        let stores = &project.manifest.stores;
-        let found = match &self.store {
-            None => stores.first(),
-            Some(name) => stores.get_key_value(name.as_str()),
-        };
-        let Some((name, spec)) = found else {
-            return Err(match &self.store {
-                None => StoreError::NoStores.into(),
-                Some(name) => {
-                    let near = nearest(name, stores.keys().map(|known| known.as_str()));
-                    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                    let detail = format!("it is not in `stores:`{near}");
-                    StoreError::Spec { store: name.escape_debug().to_string(), detail }.into()
-                }
-            });
-        };
-        Ok(Remote::open(name, spec)?)
+        store(project, self.store.as_deref())
     }
 
     /// The datasets and other paths that have a pointer. One that is named and has none is an error.
@@ -79,6 +63,27 @@ impl Selection {
         add(&mut total, &fetch(local, remote, &roots, &[], sink)?);
         Ok(total)
     }
+}
+
+/// The store `named` in `stores:`, or the first of them.
+pub(in super::super) fn store(project: &Project, named: Option<&str>) -> Result<Remote, Failure> {
+    let stores = &project.manifest.stores;
+    let found = match named {
+        None => stores.first(),
+        Some(name) => stores.get_key_value(name),
+    };
+    let Some((name, spec)) = found else {
+        return Err(match named {
+            None => StoreError::NoStores.into(),
+            Some(name) => {
+                let near = nearest(name, stores.keys().map(|known| known.as_str()));
+                let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                let detail = format!("it is not in `stores:`{near}");
+                StoreError::Spec { store: name.escape_debug().to_string(), detail }.into()
+            }
+        });
+    };
+    Ok(Remote::open(name, spec)?)
 }
 
 /// Trees of the registered versions, and what evaluations rest on.

@@ -24,7 +24,8 @@ impl Presence {
             fetch_pins(local, remote, project, sink)?;
         }
         let pins = local.pins()?;
-        let kept = pins.iter().filter(|pin| there.contains(&pin.id)).flat_map(|pin| pin.roots.iter().copied());
+        let kept =
+            pins.iter().filter(|pin| there.contains(&pin.id)).flat_map(|pin| pin.roots.iter().copied());
         Ok(Self { kept: kept.collect(), index: RemoteIndex::read(local, remote)? })
     }
 
