@@ -197,7 +197,8 @@ fn a_file_of_another_program_with_that_name_is_merged_as_text() {
     };
     file(&ada, "<mesh>\n1\n2\n3\n4\n5\n</mesh>\n");
     git(&ada, &["push", "-q", "--no-verify"]);
-    let ben = team.colleague("ben");
+    let ben = team.clone_as("ben");
+    ok(&ben, &["hook", "install"]);
     file(&ada, "<mesh>\nA\n2\n3\n4\n5\n</mesh>\n");
     git(&ada, &["push", "-q", "--no-verify"]);
     file(&ben, "<mesh>\n1\n2\n3\n4\nB\n</mesh>\n");

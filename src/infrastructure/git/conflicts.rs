@@ -47,7 +47,8 @@ impl Repo {
 
     /// Stages `path` as it is in the work tree, or its removal: its conflict is resolved.
     pub fn resolve(&self, path: &str) -> Result<(), GitError> {
-        let mut index = self.open()?.index()?;
+        let repository = self.open()?;
+        let mut index = repository.index()?;
         let path = Path::new(path);
         if self.root.join(path).symlink_metadata().is_ok() {
             index.add_path(path)?;
