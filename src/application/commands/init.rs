@@ -52,9 +52,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         return Err(ProjectError::Folder { path: context.dir.clone(), source }.into());
     }
     let scaffold = Scaffold::plan(&context.dir, &name, template, args.profile)?;
-    if !args.dry_run {
-        scaffold.write()?;
-    }
+    let setup = if args.dry_run { None } else { scaffold.write()? };
     let mut next: Vec<String> = template.next.iter().map(|line| (*line).to_owned()).collect();
     if scaffold.folder != Path::new(".") {
         next.insert(
@@ -71,6 +69,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         complete: scaffold.complete,
         dry_run: args.dry_run,
         folder: scaffold.folder,
+        hooks: setup.map(|setup| setup.is_complete()),
         next: if scaffold.complete { vec!["mlp check".to_owned(), "mlp status".to_owned()] } else { next },
     });
     Ok(Exit::Ok)
@@ -88,6 +87,9 @@ struct Made {
     /// Whether there was a project already.
     complete: bool,
     dry_run: bool,
+    /// Whether the pre-push hook and the merge driver are set up now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hooks: Option<bool>,
     next: Vec<String>,
 }
 
@@ -117,6 +119,10 @@ impl Report for Made {
             for path in &self.existing {
                 text += &format!("  {path}\n");
             }
+        }
+        if self.hooks == Some(false) {
+            text +=
+                "there is a pre-push hook already, left as it is: `mlp hook status` says what to add to it\n";
         }
         text += "next:\n";
         for line in &self.next {

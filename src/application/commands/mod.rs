@@ -8,7 +8,9 @@ mod data;
 mod eval;
 mod explain;
 mod gate;
+mod hook;
 mod init;
+mod merge;
 mod model;
 mod predict;
 mod promote;
@@ -71,6 +73,8 @@ enum Command {
     Schema(schema::Args),
     Data(data::Args),
     Store(store::Args),
+    Merge(merge::Args),
+    Hook(hook::Args),
     Train(train::Args),
     #[command(name = "run")]
     RunSteps(run::Args),
@@ -107,6 +111,8 @@ fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Fsck(args) => store::fsck::run(args, context),
         Command::Gc(args) => store::gc::run(args, context),
         Command::Repair(args) => store::repair::run(args, context),
+        Command::Merge(args) => merge::run(args, context),
+        Command::Hook(args) => hook::run(args, context),
         Command::Train(args) => train::run(args, context),
         Command::RunSteps(args) => run::run(args, context),
         Command::Runs(args) => runs::run(args, context),

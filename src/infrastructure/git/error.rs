@@ -42,6 +42,17 @@ pub enum GitError {
         /// What it said.
         detail: String,
     },
+    /// A file of the git directory cannot be written.
+    #[error("cannot write `{path}`: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The program `git` cannot be started.
+    #[error("cannot start `git`: {0}")]
+    NoProgram(String),
     /// libgit2 failed.
     #[error("git: {0}")]
     Git(String),
@@ -80,6 +91,16 @@ pub const EXPLAIN: &[Explain] = &[
                remote did not answer or refused. The message is git's own; the same command by hand shows more.",
     },
     Explain {
+        code: "git::write",
+        text: "A hook could not be written into the git directory, or removed from it. Check the owner and mode of the \
+               folder.",
+    },
+    Explain {
+        code: "git::no-program",
+        text: "What talks to another repository is done by git's own program, so that your credentials and SSH settings \
+               count. It is not installed, or not in the PATH.",
+    },
+    Explain {
         code: "git::failed",
         text: "libgit2 could not do what was asked. If the repository belongs to another user, run `git config \
                --global --add safe.directory PATH`; if it is damaged, `git fsck` tells.",
@@ -101,6 +122,8 @@ impl Diagnose for GitError {
             Self::Read { .. } => "git::read",
             Self::Partial(_) => "git::partial-history",
             Self::Program { .. } => "git::program",
+            Self::Write { .. } => "git::write",
+            Self::NoProgram(_) => "git::no-program",
             Self::Git(_) => "git::failed",
         }
     }
@@ -108,7 +131,12 @@ impl Diagnose for GitError {
     fn exit(&self) -> Exit {
         match self {
             Self::NotARepository(_) | Self::Bare(_) | Self::NoTrustBranch { .. } => Exit::Usage,
-            Self::Read { .. } | Self::Partial(_) | Self::Program { .. } | Self::Git(_) => Exit::World,
+            Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Partial(_)
+            | Self::Program { .. }
+            | Self::NoProgram(_)
+            | Self::Git(_) => Exit::World,
         }
     }
 
@@ -122,6 +150,8 @@ impl Diagnose for GitError {
             Self::Read { .. } => Some("check its permissions, or have git ignore it".into()),
             Self::Partial(_) => Some("run it again after that".into()),
             Self::Program { action, .. } => Some(format!("`git {action}` by hand shows more")),
+            Self::Write { .. } => Some("check the owner and mode of the folder".into()),
+            Self::NoProgram(_) => Some("install git, or put it into the PATH".into()),
             Self::Git(message) if message.contains("owner") => Some(
                 "run `git config --global --add safe.directory PATH` if you trust this repository".into(),
             ),

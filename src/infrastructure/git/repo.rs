@@ -13,7 +13,7 @@ use super::GitError;
 pub struct Repo {
     pub(super) root: PathBuf,
     git_dir: PathBuf,
-    common_dir: PathBuf,
+    pub(super) common_dir: PathBuf,
 }
 
 /// Where gates, roles and signers are read from.

@@ -34,6 +34,16 @@ impl Local {
     }
 }
 
+impl Local {
+    /// Whether all that the trees and files `roots` rest on is here.
+    pub fn holds(&self, roots: &[Digest]) -> Result<bool, StoreError> {
+        match self.closure(roots, &mut |_| Ok(())) {
+            Err(StoreError::Missing(_)) => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+}
+
 /// Ids of the objects that a tree node or recipe names, from its decoded bytes (`(kind, id)`; a file's id is given as
 /// `Blob` and may turn out to be a recipe). Nothing for blobs and chunks. For whoever walks a closure on a remote.
 pub(crate) fn references(kind: ObjectKind, bytes: &[u8]) -> Result<Vec<(ObjectKind, Digest)>, StoreError> {

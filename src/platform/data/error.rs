@@ -262,7 +262,7 @@ impl Diagnose for DataError {
             Self::NoEntry { name, .. } => format!("`mlp data ls {name}` lists what is in it"),
             Self::Pointer { .. } => "restore it from git, or make it anew with `mlp data add`".into(),
             Self::Conflict(_) => {
-                "take one side (`git checkout --ours` or `--theirs`), `mlp data checkout`, redo the other's change, `mlp data add`".into()
+                "`mlp merge` merges it file by file".into()
             }
             Self::Source { .. } => "correct `source:` of the dataset in mlp.yaml".into(),
             Self::Download { .. } => "check the URL and the network, then try again; it goes on where it stopped".into(),
@@ -367,8 +367,9 @@ pub const EXPLAIN: &[Explain] = &[
     },
     Explain {
         code: "data::conflict",
-        text: "Two branches changed the same entry of a dataset, and git left conflict markers in the pointer. Changes to different \
-               entries merge without one.",
+        text: "Two branches changed the same entry of a dataset, and git left conflict markers in the pointer. `mlp merge` \
+               merges the two versions file by file and asks only about files that both sides changed; \
+               `mlp hook install` has git do so by itself.",
     },
     Explain {
         code: "data::source",

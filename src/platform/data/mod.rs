@@ -15,6 +15,7 @@ mod image_folder;
 pub mod images;
 mod inputs;
 mod leakage;
+mod merge;
 mod pointer;
 mod spec;
 mod split;
@@ -32,6 +33,7 @@ pub use expectations::expectations;
 pub use ignore::{ignore, unignore};
 pub use inputs::idx_inputs;
 pub use leakage::leakage;
+pub use merge::{Choice, Choose, Conflict, Merged, ReadTree, Sides, merge};
 pub use pointer::Pointer;
 pub use spec::{
     ColumnExpectation, DataSpec, Digits, Expectation, Format, Guard, Range, Source, Split, SplitBy,

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::DataError;
+use super::{DataError, Sides};
 use crate::base::Digest;
 use crate::infrastructure::durable;
 use crate::infrastructure::store::{Local, Node, NodeKind, StoreError, Tree};
@@ -157,6 +157,24 @@ impl Pointer {
             Target::Whole { id, .. } => vec![*id],
             Target::Children(children) => children.iter().map(|child| child.id).collect(),
         }
+    }
+
+    /// The root directory, if the pointer lists it.
+    pub(super) fn listed(&self) -> Option<Tree> {
+        matches!(self.target, Target::Children(_)).then(|| self.tree())
+    }
+
+    /// Keys that a later version wrote.
+    pub(super) fn extra(&self) -> &Map<String, Value> {
+        &self.extra
+    }
+
+    /// After a merge: these keys, and those of children as the sides have them, ours first.
+    pub(super) fn take_extra(&mut self, sides: &Sides, extra: Map<String, Value>) {
+        for side in [&sides.theirs, &sides.ours].into_iter().flatten() {
+            self.keep(side.clone());
+        }
+        self.extra = extra;
     }
 
     /// The root directory, from the listed children.

@@ -1,6 +1,7 @@
 //! The front door of the platform: `mlp.yaml`, templates, schemas.
 
 mod check;
+mod collaboration;
 mod error;
 mod manifest;
 mod open;
@@ -14,6 +15,7 @@ mod template;
 mod yaml;
 
 pub use check::Findings;
+pub use collaboration::Setup;
 pub use error::{EXPLAIN, Mistake, ProjectError};
 pub use manifest::{Manifest, Profile, ProjectSpec};
 pub use open::{FILE, Project};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{FILE, Profile, ProjectError, Template};
+use super::{FILE, Profile, ProjectError, Setup, Template};
 use crate::base::{Failure, Name};
 use crate::infrastructure::durable::{self, Sync};
 use crate::infrastructure::git::Repo;
@@ -57,10 +57,11 @@ impl Scaffold {
         Ok(Self { name, folder, missing: if complete { Vec::new() } else { missing }, existing, complete })
     }
 
-    /// Makes the folder, its git repository if it lies in none, and the missing files, `mlp.yaml` last.
-    pub fn write(&self) -> Result<(), Failure> {
+    /// Makes the folder, its git repository if it lies in none, and the missing files, `mlp.yaml` last; then sets up the clone
+    /// for work with others. Returns how it is set up; none if there was a project already.
+    pub fn write(&self) -> Result<Option<Setup>, Failure> {
         if self.complete {
-            return Ok(());
+            return Ok(None);
         }
         let io = |action, path: &Path| {
             let path = path.to_owned();
@@ -69,14 +70,17 @@ impl Scaffold {
         std::fs::create_dir_all(&self.folder).map_err(io("make", &self.folder))?;
         // A new folder becomes a repository of its own; one with content stays in the repository it belongs to.
         let empty = std::fs::read_dir(&self.folder).map_err(io("read", &self.folder))?.next().is_none();
-        if empty || Repo::discover(&self.folder).is_err() {
-            Repo::init(&self.folder)?;
-        }
+        let repo = match Repo::discover(&self.folder) {
+            Ok(around) if !empty => around,
+            _ => Repo::init(&self.folder)?,
+        };
         for (path, text) in &self.missing {
             let path = self.folder.join(path);
             create(&path, text).map_err(io("write", &path))?;
         }
-        Ok(())
+        let full = self.folder.canonicalize().map_err(io("open", &self.folder))?;
+        let inside = full.strip_prefix(repo.root()).unwrap_or(Path::new(""));
+        Ok(Some(Setup::install(&repo, inside)?))
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod project;
 pub(crate) mod s3;
 pub(crate) mod serving;
+pub(crate) mod team;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

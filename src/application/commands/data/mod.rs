@@ -9,6 +9,7 @@ mod info;
 mod ls;
 mod pull;
 mod push;
+mod remote_status;
 mod rm;
 mod status;
 mod subject;

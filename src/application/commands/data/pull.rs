@@ -43,6 +43,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             pulled.dirty.extend(done.dirty.iter().map(|path| format!("{folder}/{path}")));
         }
     }
+    super::super::hook::hint(&project, context)?;
     let exit = if pulled.dirty.is_empty() { Exit::Ok } else { Exit::No };
     context.ui.report(&pulled);
     Ok(exit)

@@ -1,5 +1,7 @@
 //! `mlp data push`.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::super::{Answer, Context};
@@ -7,6 +9,7 @@ use super::transfer::{Moved, Selection};
 use crate::application::ui::{Report, bytes, plural};
 use crate::base::{Exit, Failure, Id};
 use crate::infrastructure::store::{Pin, PinKind, missing, push};
+use crate::platform::data::Pointer;
 use crate::platform::project::Project;
 
 /// Sends data, runs and other evidence to a remote store.
@@ -17,13 +20,19 @@ use crate::platform::project::Project;
 pub(crate) struct Args {
     #[command(flatten)]
     selection: Selection,
+    /// Send the versions of all commits that no branch of a git remote has yet, too.
+    #[arg(long)]
+    unpushed: bool,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let remote = args.selection.remote(&project)?;
     let store = remote.name.to_string();
-    let pins = pins(&project, &args.selection, context)?;
+    let mut pins = pins(&project, &args.selection, context)?;
+    if args.unpushed {
+        add_unpushed(&mut pins, &project, args.selection.dry_run)?;
+    }
     if args.selection.dry_run {
         let missing = missing(&project.store, &remote, project.id(), &pins)?;
         context.ui.report(&Planned {
@@ -68,6 +77,36 @@ fn pins(project: &Project, selection: &Selection, context: &Context) -> Result<V
         PinKind::Data => wanted.iter().any(|(name, root)| pin.name == *name && pin.roots.contains(root)),
     });
     Ok(pins)
+}
+
+/// Adds the pins of the versions that the commits of this branch brought, as far as no branch of a remote has them.
+fn add_unpushed(pins: &mut Vec<Pin>, project: &Project, dry_run: bool) -> Result<(), Failure> {
+    let known = project.store.pins()?;
+    for found in project.repo.unpublished(".mlp")? {
+        if !found.bytes.starts_with(b"mlp:") {
+            continue;
+        }
+        let place = PathBuf::from(format!("{}@{}", found.path, found.commit));
+        let pointer = Pointer::parse(&String::from_utf8_lossy(&found.bytes), &place)?;
+        let root = pointer.root(&project.store)?.id;
+        let keeps = |pin: &&Pin| pin.kind == PinKind::Data && pin.roots.contains(&root);
+        if pins.iter().any(|pin| keeps(&pin)) {
+            continue;
+        }
+        pins.push(match known.iter().find(keeps) {
+            Some(pin) => pin.clone(),
+            None => {
+                let name = found.path.strip_suffix(".mlp").unwrap_or(&found.path);
+                let pin =
+                    Pin { roots: vec![root], commit: Some(found.commit), ..Pin::new(PinKind::Data, name) };
+                if !dry_run {
+                    project.store.put_pin(&pin)?;
+                }
+                pin
+            }
+        });
+    }
+    Ok(())
 }
 
 #[derive(Serialize)]

@@ -21,9 +21,18 @@ pub(crate) struct Args {
     /// Datasets or paths; all if none is named.
     #[arg(value_name = "NAME|PATH", add = ArgValueCandidates::new(completion::datasets))]
     names: Vec<String>,
+    /// Ask a remote store instead whether it has what the pointers name; exits with 1 if it does not.
+    #[arg(long)]
+    remote: bool,
+    /// With `--remote`: the store, by its name in `stores:`; the first of them if left out.
+    #[arg(long, value_name = "NAME", requires = "remote")]
+    store: Option<String>,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
+    if args.remote {
+        return super::remote_status::run(&args.names, args.store.as_deref(), context);
+    }
     let project = context.project()?;
     let mut told = Told { datasets: Vec::new() };
     for subject in subjects(&args.names, &project, context)? {

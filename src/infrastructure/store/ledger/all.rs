@@ -38,7 +38,7 @@ pub(in crate::infrastructure::store) fn copied(store: &Path) -> Result<Vec<Entry
 }
 
 /// The entry at a key of a remote; none if the key is not that of an entry.
-pub(in crate::infrastructure::store) fn read(
+pub(in crate::infrastructure::store) fn entry_at(
     remote: &Remote,
     key: &str,
 ) -> Result<Option<Entry>, StoreError> {

@@ -10,7 +10,7 @@ mod shared;
 
 use std::path::PathBuf;
 
-pub(super) use self::all::{chains, copied, read};
+pub(super) use self::all::{chains, copied, entry_at};
 use self::folder::Folder;
 use super::{Remote, StoreError};
 use crate::base::{Digest, Entry, Id, Name};

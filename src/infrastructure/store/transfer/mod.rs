@@ -8,12 +8,16 @@ pub(super) mod fetch;
 pub(super) mod index;
 mod journal;
 pub(super) mod parallel;
+mod presence;
 pub(super) mod push;
 pub(super) mod records;
+mod trees;
 
 pub use self::fetch::fetch;
+pub use self::presence::Presence;
 pub use self::push::{Missing, missing, push};
 pub use self::records::fetch_pins;
+pub use self::trees::Trees;
 
 use super::Remote;
 use super::remote::Requests;

@@ -102,7 +102,7 @@ pub(super) fn of<'a>(
     let mut roots = Roots::default();
     pins.for_each(|pin| roots.pin(pin));
     for key in remote.list_all("ledger/")? {
-        if let Some(entry) = ledger::read(remote, &key)? {
+        if let Some(entry) = ledger::entry_at(remote, &key)? {
             roots.entry(&entry);
         }
     }
