@@ -12,6 +12,7 @@ mod generated;
 mod hooks;
 mod init;
 mod jobs;
+mod ledger_git;
 mod merge;
 mod model;
 mod predict;

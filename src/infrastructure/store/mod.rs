@@ -32,7 +32,7 @@ pub use pack::PackEntry;
 pub use pack_index::Location;
 pub use pin::{Pin, PinKind};
 pub use remote::{Remote, Requests};
-pub use spec::StoreSpec;
+pub use spec::{LedgerPlace, StoreSpec};
 pub use transfer::{Missing, Presence, Transfer, Trees, fetch, fetch_pins, missing, push};
 pub use tree::{Node, NodeKind, Tree};
 pub use writer::Writer;

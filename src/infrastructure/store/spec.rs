@@ -3,9 +3,20 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+/// Where the ledgers of a project live whose data are on a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LedgerPlace {
+    /// On the store itself.
+    #[default]
+    Store,
+    /// In refs of the shared git repository: for stores that cannot create an object only if it is absent.
+    Git,
+}
+
 /// One remote store. Credentials never stand here: they come from `MLP_STORE_<NAME>_<KEY>` or the service's own
 /// provider chain.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct StoreSpec {
     /// `s3://bucket/prefix`, `fs:///absolute/path`, `memory://name`.
@@ -16,6 +27,13 @@ pub struct StoreSpec {
     /// Region of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// Where ledgers live, of the first store: on the store, or in refs of the shared git repository.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ledger: LedgerPlace,
+}
+
+fn is_default(place: &LedgerPlace) -> bool {
+    *place == LedgerPlace::default()
 }
 
 /// As written, with the keys that people are tempted to write: each is refused with a word on where it belongs.
@@ -25,6 +43,7 @@ struct Written {
     url: String,
     endpoint: Option<String>,
     region: Option<String>,
+    ledger: Option<LedgerPlace>,
     #[serde(rename = "access_key_id", alias = "access_key", alias = "key")]
     _access_key_id: Option<Refused>,
     #[serde(rename = "secret_access_key", alias = "secret_key", alias = "secret")]
@@ -51,7 +70,8 @@ impl<'de> Deserialize<'de> for Refused {
 impl<'de> Deserialize<'de> for StoreSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = Written::deserialize(deserializer)?;
-        Ok(Self { url: written.url, endpoint: written.endpoint, region: written.region })
+        let Written { url, endpoint, region, ledger, .. } = written;
+        Ok(Self { url, endpoint, region, ledger: ledger.unwrap_or_default() })
     }
 }
 
@@ -78,7 +98,7 @@ mod tests {
     fn the_schema_has_the_public_keys_alone() {
         let schema = schemars::schema_for!(StoreSpec);
         let keys: Vec<_> = schema.as_value()["properties"].as_object().expect("an object").keys().collect();
-        assert_eq!(keys, ["url", "endpoint", "region"]);
+        assert_eq!(keys, ["url", "endpoint", "region", "ledger"]);
         assert_eq!(schema.as_value()["additionalProperties"], false);
     }
 }

@@ -67,6 +67,7 @@ pub(crate) fn open_with(
         url: url.to_owned(),
         endpoint: Some(format!("http://{address}")),
         region: Some("us-east-1".to_owned()),
+        ..StoreSpec::default()
     };
     Remote::open_with(&"s3".parse().expect("a name"), &spec, environment).expect("opens")
 }

@@ -28,7 +28,7 @@ fn entry(seq: u64, prev: Option<&Entry>, actor: &str) -> Entry {
 }
 
 fn far(url: &str, cache: &Path) -> LedgerHome {
-    let spec = StoreSpec { url: url.to_owned(), endpoint: None, region: None };
+    let spec = StoreSpec { url: url.to_owned(), endpoint: None, region: None, ..StoreSpec::default() };
     let remote = Remote::open(&"origin".parse().expect("a name"), &spec).expect("opens");
     LedgerHome::Remote { remote, cache: cache.to_owned() }
 }

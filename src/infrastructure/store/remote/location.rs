@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn parse(url: &str) -> Result<Location, StoreError> {
-        let spec = StoreSpec { url: url.to_owned(), endpoint: None, region: None };
+        let spec = StoreSpec { url: url.to_owned(), endpoint: None, region: None, ..StoreSpec::default() };
         Location::parse(&"origin".parse().expect("a name"), &spec)
     }
 

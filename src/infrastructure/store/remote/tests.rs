@@ -1,12 +1,18 @@
 use super::*;
 
 fn memory(name: &str) -> Remote {
-    let spec = StoreSpec { url: format!("memory://{name}"), endpoint: None, region: None };
+    let spec =
+        StoreSpec { url: format!("memory://{name}"), endpoint: None, region: None, ..StoreSpec::default() };
     Remote::open(&"origin".parse().expect("a name"), &spec).expect("opens")
 }
 
 fn folder(path: &Path) -> Remote {
-    let spec = StoreSpec { url: format!("fs://{}", path.display()), endpoint: None, region: None };
+    let spec = StoreSpec {
+        url: format!("fs://{}", path.display()),
+        endpoint: None,
+        region: None,
+        ..StoreSpec::default()
+    };
     Remote::open(&"origin".parse().expect("a name"), &spec).expect("opens")
 }
 
@@ -96,6 +102,7 @@ fn a_store_out_of_reach_is_an_error_of_the_world() {
         // The discard port: nobody listens there.
         endpoint: Some("http://127.0.0.1:9".to_owned()),
         region: None,
+        ..StoreSpec::default()
     };
     let remote = Remote::open_with(&"origin".parse().expect("a name"), &spec, &|_| Some("key".to_owned()));
     let remote = remote.expect("opens without asking");

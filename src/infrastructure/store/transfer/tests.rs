@@ -45,7 +45,7 @@ impl World {
 }
 
 fn open(url: &str) -> Remote {
-    let spec = StoreSpec { url: url.to_owned(), endpoint: None, region: None };
+    let spec = StoreSpec { url: url.to_owned(), endpoint: None, region: None, ..StoreSpec::default() };
     Remote::open(&"origin".parse().expect("a name"), &spec).expect("opens")
 }
 
