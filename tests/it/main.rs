@@ -16,6 +16,7 @@ mod hostile;
 mod independent_reader;
 mod init;
 mod jobs;
+mod ledger_git;
 mod limits;
 mod merge;
 mod model;

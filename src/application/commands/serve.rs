@@ -8,7 +8,7 @@ use super::{Answer, Context};
 use crate::application::ui::Report;
 use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
 use crate::infrastructure::keys::Signers;
-use crate::infrastructure::store::{LedgerHome, fetch};
+use crate::infrastructure::store::fetch;
 use crate::platform::model::{Registry, Selector, Version, parse_reference};
 use crate::platform::project::Project;
 use crate::platform::serve::{Limits, ServeError, Served, Server};
@@ -155,13 +155,13 @@ pub(super) fn choose(project: &Project, reference: &str) -> Result<Chosen, Failu
 pub(super) fn open(project: &Project, reference: &str, sink: &dyn Sink) -> Result<Served, Failure> {
     let Chosen { name, stage, version } = choose(project, reference)?;
     if !project.store.has(&version.tree)?
-        && let LedgerHome::Remote { remote, .. } = project.ledger_home()?
+        && let Some(remote) = project.ledger_home()?.store()
     {
         sink.log(
             Level::Info,
             &format!("fetching {name}@{} from the store `{}`", version.number, remote.name),
         );
-        fetch(&project.store, &remote, &[version.tree], &[], sink)?;
+        fetch(&project.store, remote, &[version.tree], &[], sink)?;
     }
     Ok(Served::load(&project.store, &name, version.number, stage, version.tree)?)
 }

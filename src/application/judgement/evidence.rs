@@ -8,7 +8,7 @@ use super::Judging;
 use crate::base::variables::{MODEL, MODEL_DIR, STAGE, TREE, VERSION};
 use crate::base::{CommandOutput, Digest, Failure, Level, Name, Record};
 use crate::infrastructure::store::worktree::{CheckoutOptions, checkout};
-use crate::infrastructure::store::{LedgerHome, Node, NodeKind, StoreError, fetch};
+use crate::infrastructure::store::{Node, NodeKind, StoreError, fetch};
 use crate::platform::data::{Dataset, expectations, leakage};
 use crate::platform::model::{Candidate, ModelError, Need};
 use crate::platform::run::{evaluate, publish};
@@ -67,7 +67,7 @@ fn shape<'a>(judging: &'a Judging<'_>, model: &Name) -> Option<&'a [usize]> {
 fn present(judging: &Judging<'_>, id: Digest) -> Result<(), Failure> {
     let store = &judging.project.store;
     if !store.has(&id)?
-        && let LedgerHome::Remote { remote, .. } = &judging.home
+        && let Some(remote) = judging.home.store()
     {
         fetch(store, remote, &[id], &[], judging.sink)?;
     }

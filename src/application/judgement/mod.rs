@@ -41,7 +41,7 @@ impl<'a> Judging<'a> {
         let (manifest, signers) = project.trusted()?;
         let home = project.ledger_home()?;
         run::settle(&project.store, &LocalExecutor::new(project.jobs()))?;
-        if let LedgerHome::Remote { remote, .. } = &home {
+        if let Some(remote) = home.store() {
             fetch_pins(&project.store, remote, project.id(), sink)?;
         }
         Ok(Self { project, manifest, trust, signers, home, sink })
@@ -195,7 +195,7 @@ impl<'a> Judging<'a> {
 
     /// Makes `records`, and what they rest on, present where the ledger is, so that whoever reads an entry finds them.
     fn share(&self, records: &[Digest]) -> Result<(), Failure> {
-        let LedgerHome::Remote { remote, .. } = &self.home else { return Ok(()) };
+        let Some(remote) = self.home.store() else { return Ok(()) };
         let mut pins = self.project.store.pins()?;
         pins.retain(|pin| {
             matches!(pin.kind, PinKind::Record(_)) && pin.records.iter().any(|id| records.contains(id))

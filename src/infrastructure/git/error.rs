@@ -50,6 +50,19 @@ pub enum GitError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// There is no other repository to work with, or several and none is meant.
+    #[error("this clone has no git remote to keep ledgers in")]
+    NoRemote,
+    /// Another repository did not answer, or refused.
+    #[error("cannot {action} the git remote `{remote}`: {detail}")]
+    Network {
+        /// What was tried: `fetch from`, `push to`.
+        action: &'static str,
+        /// The git remote.
+        remote: String,
+        /// What git said.
+        detail: String,
+    },
     /// The program `git` cannot be started.
     #[error("cannot start `git`: {0}")]
     NoProgram(String),
@@ -96,6 +109,18 @@ pub const EXPLAIN: &[Explain] = &[
                folder.",
     },
     Explain {
+        code: "git::no-remote",
+        text: "`ledger: git` in mlp.yaml keeps ledgers in refs of a shared git repository: that of the current branch's \
+               remote, else `origin`, else the only remote. This clone has none of these. `git remote add origin URL` \
+               names one; without a shared repository put a store that can hold ledgers first in `stores:`.",
+    },
+    Explain {
+        code: "git::network",
+        text: "Git's own program could not reach the shared repository, or was refused there. What it said stands in the \
+               message; `git ls-remote` shows whether the repository answers, and whether you may read it. Ledgers in \
+               git need the right to push to refs below `refs/mlp/`.",
+    },
+    Explain {
         code: "git::no-program",
         text: "What talks to another repository is done by git's own program, so that your credentials and SSH settings \
                count. It is not installed, or not in the PATH.",
@@ -123,6 +148,8 @@ impl Diagnose for GitError {
             Self::Partial(_) => "git::partial-history",
             Self::Program { .. } => "git::program",
             Self::Write { .. } => "git::write",
+            Self::NoRemote => "git::no-remote",
+            Self::Network { .. } => "git::network",
             Self::NoProgram(_) => "git::no-program",
             Self::Git(_) => "git::failed",
         }
@@ -130,12 +157,15 @@ impl Diagnose for GitError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::NotARepository(_) | Self::Bare(_) | Self::NoTrustBranch { .. } => Exit::Usage,
+            Self::NotARepository(_) | Self::Bare(_) | Self::NoTrustBranch { .. } | Self::NoRemote => {
+                Exit::Usage
+            }
             Self::Read { .. }
             | Self::Write { .. }
             | Self::Partial(_)
             | Self::Program { .. }
             | Self::NoProgram(_)
+            | Self::Network { .. }
             | Self::Git(_) => Exit::World,
         }
     }
@@ -151,6 +181,13 @@ impl Diagnose for GitError {
             Self::Partial(_) => Some("run it again after that".into()),
             Self::Program { action, .. } => Some(format!("`git {action}` by hand shows more")),
             Self::Write { .. } => Some("check the owner and mode of the folder".into()),
+            Self::NoRemote => Some(
+                "name one with `git remote add origin URL`, or put a store that can hold ledgers first in `stores:`"
+                    .into(),
+            ),
+            Self::Network { remote, .. } => {
+                Some(format!("`git ls-remote {remote}` tells whether it answers; then try again"))
+            }
             Self::NoProgram(_) => Some("install git, or put it into the PATH".into()),
             Self::Git(message) if message.contains("owner") => Some(
                 "run `git config --global --add safe.directory PATH` if you trust this repository".into(),

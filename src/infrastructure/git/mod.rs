@@ -1,6 +1,7 @@
 //! What mlp asks of git: commit, dirty tree, files of the work tree, files at a revision. By libgit2, which
 //! has no network here; what talks to another repository is git's own program.
 
+mod chain;
 mod command;
 mod commit;
 mod conflicts;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 pub use self::explain::EXPLAIN;
 use crate::base::{Diagnose, Digest, Exit};
+use crate::infrastructure::git::GitError;
 
 /// What can go wrong in the store.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +122,17 @@ pub enum StoreError {
         /// The first entry that differs.
         seq: u64,
     },
+    /// A ledger lives in git refs now, and `mlp.yaml` does not say so.
+    #[error("the ledger of `{model}` moved from store `{store}` to git refs")]
+    LedgerMoved {
+        /// The store.
+        store: String,
+        /// The model.
+        model: String,
+    },
+    /// Git failed.
+    #[error(transparent)]
+    Git(GitError),
     /// A name that must never be written into a work tree.
     #[error("`{path}` cannot be part of a dataset: {reason}")]
     Name {
@@ -186,6 +198,8 @@ impl Diagnose for StoreError {
             Self::LedgerDamaged { .. } => "store::ledger-damaged",
             Self::LedgerRolledBack { .. } => "store::ledger-rolled-back",
             Self::LedgerForked { .. } => "store::ledger-forked",
+            Self::LedgerMoved { .. } => "store::ledger-moved",
+            Self::Git(error) => error.code(),
             Self::Name { .. } => "store::name",
             Self::Link { .. } => "store::link",
             Self::Absent(_) => "store::absent",
@@ -198,6 +212,8 @@ impl Diagnose for StoreError {
     fn exit(&self) -> Exit {
         match self {
             Self::Damaged { .. } => Exit::No,
+            Self::Git(error) => error.exit(),
+            Self::LedgerMoved { .. } => Exit::Usage,
             Self::NoStores
             | Self::Spec { .. }
             | Self::ReadOnly(_)
@@ -263,6 +279,10 @@ impl Diagnose for StoreError {
             Self::LedgerRolledBack { .. } => {
                 "restore the store from a backup; this machine has a copy in `ledger/` of its local store".to_owned()
             }
+            Self::Git(error) => return error.hint(),
+            Self::LedgerMoved { store, .. } => format!(
+                "write `ledger: git` under `{store}` in `stores:` of mlp.yaml, as others of the project did"
+            ),
             Self::LedgerForked { .. } => {
                 "keep one: move the local ledger out of `ledger/` in the local store, then register and promote again"
                     .to_owned()

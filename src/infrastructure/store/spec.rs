@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// One remote store. Credentials never stand here: they come from `MLP_STORE_<NAME>_<KEY>`, from where `credentials` says, or from
 /// the service's own provider chain.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct StoreSpec {
     /// `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `sftp://user@host:port/path`, `webdavs://host/path`,

@@ -10,7 +10,7 @@ use crate::base::{Failure, Id, Name, nearest};
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::keys::Signers;
 use crate::infrastructure::store::worktree::StatCache;
-use crate::infrastructure::store::{LedgerHome, Local, Remote};
+use crate::infrastructure::store::{LedgerHome, LedgerPlace, Local, Remote, StoreError};
 use crate::platform::data::Dataset;
 use crate::platform::model::StageSpec;
 use crate::platform::run::StepSpec;
@@ -144,11 +144,23 @@ impl Project {
         parts.join("/")
     }
 
-    /// Where this project's ledgers live: its first store, or the local store.
+    /// Where this project's ledgers live: its first store, or git refs if that store says so, or the local store.
     pub fn ledger_home(&self) -> Result<LedgerHome, Failure> {
         let cache = self.store.root().to_owned();
+        if let Some((name, _)) =
+            self.manifest.stores.iter().skip(1).find(|(_, spec)| spec.ledger == LedgerPlace::Git)
+        {
+            let detail = "`ledger: git` counts for the first store alone".to_owned();
+            return Err(StoreError::Spec { store: name.to_string(), detail }.into());
+        }
         match self.manifest.stores.first() {
             None => Ok(LedgerHome::Local(cache)),
+            Some((name, spec)) if spec.ledger == LedgerPlace::Git => Ok(LedgerHome::Git {
+                repo: self.repo.clone(),
+                origin: self.repo.remote()?,
+                store: Remote::open(name, spec)?,
+                cache,
+            }),
             Some((name, spec)) => Ok(LedgerHome::Remote { remote: Remote::open(name, spec)?, cache }),
         }
     }

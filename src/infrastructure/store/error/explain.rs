@@ -118,6 +118,13 @@ pub const EXPLAIN: &[Explain] = &[
                served on such a ledger. Put the missing entries back; the copy below `ledger/` in the local store has them.",
     },
     Explain {
+        code: "store::ledger-moved",
+        text: "Somebody of the project moved its ledgers from this store into refs of the shared git repository \
+               (`ledger: git` in mlp.yaml) and the store's ledger was closed, so that there are never two. This \
+               mlp.yaml still names the store as their home: take the newer one (`git pull`), or write the key. A closed \
+               ledger is not opened again.",
+    },
+    Explain {
         code: "store::ledger-forked",
         text: "A ledger that began in the local store is published when the first remote store is added, if the remote \
                has no entries or the same ones. Here the remote has others: two clones began the same model's ledger on \

@@ -4,16 +4,22 @@
 //! Two processes that append at once get one winner; the other judges again on top of the winner's entry.
 
 mod all;
+mod bucket;
 mod chain;
 mod folder;
+mod refs;
 mod shared;
 
 use std::path::PathBuf;
 
 pub(super) use self::all::{chains, copied, entry_at};
+use self::bucket::Bucket;
 use self::folder::Folder;
+use self::refs::Refs;
+use self::shared::Shared;
 use super::{Remote, StoreError};
 use crate::base::{Digest, Entry, Id, Name};
+use crate::infrastructure::git::Repo;
 
 /// Reads an entry as anybody may have written it, for the fuzzers.
 #[cfg(any(test, feature = "fuzzing"))]
@@ -29,6 +35,17 @@ pub enum LedgerHome {
     Remote {
         /// The first of `stores:`.
         remote: Remote,
+        /// The folder of the local store, which holds a copy.
+        cache: PathBuf,
+    },
+    /// In refs of a shared git repository, with a local copy as cache: for stores that cannot hold ledgers.
+    Git {
+        /// This clone.
+        repo: Repo,
+        /// The name of its git remote.
+        origin: String,
+        /// The first of `stores:`, which holds the data.
+        store: Remote,
         /// The folder of the local store, which holds a copy.
         cache: PathBuf,
     },
@@ -54,13 +71,28 @@ pub enum Appended {
 }
 
 impl LedgerHome {
+    /// The store where the data are that ledgers speak of, if there is one.
+    pub fn store(&self) -> Option<&Remote> {
+        match self {
+            Self::Local(_) => None,
+            Self::Remote { remote: store, .. } | Self::Git { store, .. } => Some(store),
+        }
+    }
+
     /// Names of the models that have a ledger here, sorted. Asks the remote, if the home is one.
     pub fn models(&self, project: Id) -> Result<Vec<Name>, StoreError> {
         let mut models = match self {
             Self::Local(store) => folder::models(store, project)?,
-            Self::Remote { remote, cache } => shared::models(remote, cache, project)?,
+            Self::Remote { remote, cache } => bucket::models(remote, cache, project)?,
+            Self::Git { repo, origin, store, cache } => {
+                let mut models = refs::models(repo, origin, project)?;
+                // Those that have not moved to git yet.
+                models.extend(bucket::models(store, cache, project)?);
+                models
+            }
         };
         models.sort_unstable();
+        models.dedup();
         Ok(models)
     }
 }
@@ -73,7 +105,15 @@ impl Ledger<'_> {
     pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         match self.home {
             LedgerHome::Local(store) => self.folder(store).entries(),
-            LedgerHome::Remote { remote, cache } => self.shared(remote, cache).synchronise(),
+            LedgerHome::Remote { remote, cache } => {
+                let far = Bucket::new(remote, cache, self.key(), &self.model);
+                Shared::new(&far, cache, self.key(), &self.model).synchronise()
+            }
+            LedgerHome::Git { repo, origin, store, cache } => {
+                let bucket = Bucket::new(store, cache, self.key(), &self.model);
+                let far = Refs::new(repo, origin, cache, self.key(), &bucket)?;
+                Shared::new(&far, cache, self.key(), &self.model).synchronise()
+            }
         }
     }
 
@@ -81,16 +121,20 @@ impl Ledger<'_> {
     pub fn append(&self, entry: &Entry) -> Result<Appended, StoreError> {
         match self.home {
             LedgerHome::Local(store) => self.folder(store).append(entry),
-            LedgerHome::Remote { remote, cache } => self.shared(remote, cache).append(entry),
+            LedgerHome::Remote { remote, cache } => {
+                let far = Bucket::new(remote, cache, self.key(), &self.model);
+                Shared::new(&far, cache, self.key(), &self.model).append(entry)
+            }
+            LedgerHome::Git { repo, origin, store, cache } => {
+                let bucket = Bucket::new(store, cache, self.key(), &self.model);
+                let far = Refs::new(repo, origin, cache, self.key(), &bucket)?;
+                Shared::new(&far, cache, self.key(), &self.model).append(entry)
+            }
         }
     }
 
     fn folder(&self, store: &std::path::Path) -> Folder {
         Folder::new(store, &self.key(), &self.model)
-    }
-
-    fn shared<'b>(&self, remote: &'b Remote, cache: &std::path::Path) -> shared::Shared<'b> {
-        shared::Shared::new(remote, cache, self.key(), &self.model)
     }
 
     /// The folder of this ledger in a store.
