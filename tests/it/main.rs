@@ -24,3 +24,4 @@ mod store;
 #[allow(dead_code)]
 mod support;
 mod train;
+mod worktree;

@@ -35,7 +35,7 @@ pub use pack_index::Location;
 pub use pin::{Pin, PinKind};
 pub use remote::{Remote, Requests};
 pub use spec::StoreSpec;
-pub use transfer::{Missing, Transfer, fetch, fetch_pins, missing, push};
+pub use transfer::{Missing, OnDemand, Transfer, fetch, fetch_pins, missing, push};
 pub use tree::{Node, NodeKind, Tree};
 pub use upkeep::{
     Checked, CollectOptions, Collected, Compacted, Depth, Finding, Repaired, Stats, Swept, collect, compact,

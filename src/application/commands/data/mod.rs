@@ -1,18 +1,23 @@
 //! `mlp data`: versions of datasets.
 
 mod add;
+mod changes;
 mod checkout;
 mod diff;
 mod download;
+mod export;
 mod fetch;
+mod get;
 mod info;
 mod ls;
 mod pull;
 mod push;
 mod rm;
+mod sparse;
 mod status;
 mod subject;
 mod transfer;
+mod trash;
 
 use super::{Answer, Context};
 
@@ -36,6 +41,10 @@ enum Command {
     Fetch(fetch::Args),
     Push(push::Args),
     Pull(pull::Args),
+    Get(get::Args),
+    Export(export::Args),
+    Sparse(sparse::Args),
+    Trash(trash::Args),
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
@@ -51,5 +60,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         Command::Fetch(args) => fetch::run(args, context),
         Command::Push(args) => push::run(args, context),
         Command::Pull(args) => pull::run(args, context),
+        Command::Get(args) => get::run(args, context),
+        Command::Export(args) => export::run(args, context),
+        Command::Sparse(args) => sparse::run(args, context),
+        Command::Trash(args) => trash::run(args, context),
     }
 }

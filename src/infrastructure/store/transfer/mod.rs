@@ -7,11 +7,13 @@ pub(super) mod doomed;
 pub(super) mod fetch;
 pub(super) mod index;
 mod journal;
+mod on_demand;
 pub(super) mod parallel;
 pub(super) mod push;
 pub(super) mod records;
 
 pub use self::fetch::fetch;
+pub use self::on_demand::OnDemand;
 pub use self::push::{Missing, missing, push};
 pub use self::records::fetch_pins;
 

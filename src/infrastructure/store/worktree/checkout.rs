@@ -19,7 +19,7 @@ use super::scan::{Entry, Folder, Ignore, Scan, list, open_folder, path_buf};
 use super::stat::Stat;
 use super::trash::Trash;
 use super::{names, survey};
-use crate::base::{Digest, Sink};
+use crate::base::{Digest, Id, Sink};
 
 /// How a checkout treats what is in the way.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,6 +41,8 @@ pub struct Checkout {
     pub bytes: u64,
     /// Files with local edits that were left alone (without `force`), relative to the destination.
     pub dirty: Vec<String>,
+    /// Where in the trash files with local edits are now (with `force`).
+    pub trashed: Option<Id>,
 }
 
 /// Makes `path` equal to `root`. A file is replaced or removed only if its content is in the store and the cache does not say that
@@ -58,17 +60,17 @@ pub fn checkout(
     survey::check(store, root)?;
     let known = cache.map_or_else(|| Ok(Contents::empty()), StatCache::load)?;
     let key = key(path)?;
+    let is_folder = path.is_dir();
     let mut work = Work {
         store,
         known,
-        trash: options.force.then(|| Trash::beside(store)),
+        trash: options.force.then(|| Trash::beside(store, trash_root(root, is_folder, &key))),
         sink,
         meter: Meter::new(sink, "checking out", root.size),
         done: Checkout::default(),
         seen: Vec::new(),
         steps: Vec::new(),
     };
-    let is_folder = path.is_dir();
     if root.kind == NodeKind::Directory && (is_folder || !path.exists() && !path.is_symlink()) {
         files::make_dir(path)?;
         let dir = Arc::new(open_folder(&key, false)?);
@@ -96,7 +98,13 @@ pub fn checkout(
         cache.update(&key, work.groups(cache.file_system_time()?), true)?;
     }
     work.done.dirty.sort_unstable();
+    work.done.trashed = work.trash.as_ref().and_then(Trash::used);
     Ok(work.done)
+}
+
+/// The folder that the paths of what goes to the trash begin in.
+fn trash_root<'a>(root: &Node, is_folder: bool, key: &'a [u8]) -> &'a [u8] {
+    if root.kind == NodeKind::Directory && is_folder { key } else { split(key).0 }
 }
 
 struct Work<'a> {
