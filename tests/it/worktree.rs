@@ -164,14 +164,18 @@ fn one_file_is_added_and_one_removed_without_having_the_dataset() {
     fs::write(ben.join("data/set/extra/x.png"), "a new picture").expect("writes");
     let planned = json(&ben, &["data", "add", "--dry-run", "data/set/extra/x.png"]);
     let added = json(&ben, &["data", "add", "data/set/extra/x.png"]);
-    assert_eq!((&planned["datasets"][0]["id"], &added["datasets"][0]["put"]), (&added["datasets"][0]["id"], &1.into()));
+    assert_eq!(
+        (&planned["datasets"][0]["id"], &added["datasets"][0]["put"]),
+        (&added["datasets"][0]["id"], &1.into())
+    );
     fs::write(ben.join("picture.png"), "from elsewhere").expect("writes");
     ok(&ben, &["data", "add", "set", "--at", "bee/", "picture.png"]);
     ok(&ben, &["data", "add", "set", "--at", "bee/renamed.png", "picture.png"]);
     ok(&ben, &["data", "rm", "data/set/cat/07.bin"]);
     // Nothing of the data came along: two folders, no file.
     let store = ben.join(".git/mlp/store/packs");
-    let stored: u64 = files(&store).iter().map(|file| fs::metadata(store.join(file)).expect("stats").len()).sum();
+    let stored: u64 =
+        files(&store).iter().map(|file| fs::metadata(store.join(file)).expect("stats").len()).sum();
     assert!(stored < 16_000, "{stored}");
     assert_eq!(files(&ben.join("data/set")), ["extra/x.png"], "files beside are left alone");
     commit(&ben);
@@ -200,8 +204,13 @@ fn changes_of_single_paths_that_make_no_sense_are_refused() {
     assert!(refused(&ada, &["data", "rm", "data/set/cat/absent.bin"], 2).contains("data::no-entry"));
     assert!(refused(&ada, &["data", "add", "data/set/cat/absent.bin"], 2).contains("data::absent"));
     assert!(refused(&ada, &["data", "add", "set", "--at", "../x", "mlp.yaml"], 2).contains("store::name"));
-    assert!(refused(&ada, &["data", "add", "set", "--at", "x/.git/config", "mlp.yaml"], 2).contains("store::name"));
-    assert!(refused(&ada, &["data", "add", "set", "--at", "table.csv/x", "mlp.yaml"], 2).contains("store::name"));
+    assert!(
+        refused(&ada, &["data", "add", "set", "--at", "x/.git/config", "mlp.yaml"], 2)
+            .contains("store::name")
+    );
+    assert!(
+        refused(&ada, &["data", "add", "set", "--at", "table.csv/x", "mlp.yaml"], 2).contains("store::name")
+    );
     assert!(refused(&ada, &["data", "rm", "--files", "data/set/cat/07.bin"], 2).contains("data::place"));
     ok(&ada, &["data", "rm", "--dry-run", "data/set/cat/07.bin"]);
     assert_eq!(fs::read(ada.join("data/set.mlp")).expect("reads"), pointer);
@@ -219,14 +228,21 @@ fn a_work_tree_can_hold_a_part_of_a_dataset() {
     let state = |dir: &Path| json(dir, &["data", "status", "set"])["datasets"][0].clone();
     assert_eq!((&state(&ben)["state"], &state(&ben)["patterns"][1]), (&"clean".into(), &"*.csv".into()));
     let pulled = json(&ben, &["data", "pull"]);
-    assert_eq!((&pulled["objects"], &pulled["written"], &pulled["removed"]), (&0.into(), &0.into(), &0.into()));
+    assert_eq!(
+        (&pulled["objects"], &pulled["written"], &pulled["removed"]),
+        (&0.into(), &0.into(), &0.into())
+    );
     ok(&ben, &["data", "checkout"]);
     assert_eq!(files(&ben.join("data/set")).len(), 41);
 
     fs::write(ben.join("data/set/cat/07.bin"), "edited").expect("writes");
     fs::remove_file(ben.join("data/set/cat/08.bin")).expect("removes");
     let told = state(&ben);
-    assert_eq!((&told["modified"], &told["removed"], &told["added"]), (&1.into(), &1.into(), &0.into()), "{told}");
+    assert_eq!(
+        (&told["modified"], &told["removed"], &told["added"]),
+        (&1.into(), &1.into(), &0.into()),
+        "{told}"
+    );
     ok(&ben, &["data", "add", "set"]);
     assert_eq!(state(&ben)["state"], "clean");
     commit(&ben);
@@ -277,7 +293,11 @@ fn a_version_is_exported_as_files_and_as_the_same_tar_file_everywhere() {
     fs::create_dir(ben.join("unpacked")).expect("makes a folder");
     let unpack = Command::new("tar").args(["-xf", "set.tar", "-C", "unpacked"]).current_dir(&ben).output();
     let unpack = unpack.expect("tar starts");
-    assert!(unpack.status.success() && unpack.stderr.is_empty(), "{}", String::from_utf8_lossy(&unpack.stderr));
+    assert!(
+        unpack.status.success() && unpack.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&unpack.stderr)
+    );
     assert_eq!(files(&ben.join("unpacked")), files(&ada.join("data/set")));
     assert_eq!(fs::read(ben.join("unpacked/long.bin")).expect("reads"), noise(7, 3 << 20));
     assert_eq!(fs::read_link(ben.join("unpacked/link")).expect("reads").to_str(), Some("table.csv"));
@@ -298,7 +318,10 @@ fn what_a_forced_checkout_replaces_is_listed_and_comes_back() {
     let id = done["datasets"][0]["trashed"].as_str().expect("says where").to_owned();
     assert_eq!(fs::read(ada.join("data/set/table.csv")).expect("reads"), b"a,b\n");
     let listed = json(&ada, &["data", "trash"]);
-    assert_eq!((&listed["commands"][0]["id"], &listed["commands"][0]["from"]), (&id.clone().into(), &"data/set".into()));
+    assert_eq!(
+        (&listed["commands"][0]["id"], &listed["commands"][0]["from"]),
+        (&id.clone().into(), &"data/set".into())
+    );
     assert_eq!(listed["commands"][0]["files"].as_array().map(Vec::len), Some(2));
     ok(&ada, &["data", "trash", "restore", &id, "cat"]);
     assert_eq!(fs::read(ada.join("data/set/cat/new.bin")).expect("reads"), b"precious too");

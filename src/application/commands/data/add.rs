@@ -37,7 +37,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     if let Some(at) = &args.at {
-        let (name, files) = args.names.split_first().map_or(("", &[][..]), |(name, files)| (name.as_str(), files));
+        let (name, files) =
+            args.names.split_first().map_or(("", &[][..]), |(name, files)| (name.as_str(), files));
         let mut changes = Changes::default();
         changes.put(name, at, files, &project, context)?;
         return changes.make(&project, args.dry_run, context);

@@ -116,7 +116,15 @@ fn make(
     let store = &project.store;
     let root = subject.read(project, None)?.root(store)?;
     let pointer = relative(&project.root, &subject.pointer());
-    let mut line = Line { name: subject.name.clone(), pointer, id: root.id, changed: false, put: 0, removed: 0, bytes: 0 };
+    let mut line = Line {
+        name: subject.name.clone(),
+        pointer,
+        id: root.id,
+        changed: false,
+        put: 0,
+        removed: 0,
+        bytes: 0,
+    };
     let mut edits = Edits::new();
     for (path, wanted) in wanted {
         let edit = match wanted {

@@ -45,7 +45,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         source.complete(&[node.id], &context.ui)?;
         return match archive(&node, &name, store, &mut context.ui.out(), &context.ui) {
             // Whoever read it has read enough.
-            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
+            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => {
+                Ok(Exit::Ok)
+            }
             done => Ok(done.map(|_| Exit::Ok)?),
         };
     }
@@ -53,7 +55,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let shown_to = shown(&args.destination.display().to_string());
     let is_archive = [".tar", ".tar.zst"].iter().any(|end| shown_to.ends_with(end));
     let is_empty_folder = to.read_dir().is_ok_and(|mut entries| entries.next().is_none());
-    if to.symlink_metadata().is_ok() && !(is_archive && args.force && to.is_file()) && (is_archive || !is_empty_folder) {
+    if to.symlink_metadata().is_ok()
+        && !(is_archive && args.force && to.is_file())
+        && (is_archive || !is_empty_folder)
+    {
         return Err(DataError::Exists(shown_to).into());
     }
     source.complete(&[node.id], &context.ui)?;
@@ -82,7 +87,13 @@ impl Report for Exported {
     }
 
     fn human(&self) -> String {
-        format!("{}: {}, {} of {}\n", self.path, plural(self.files, "file"), bytes(self.bytes), self.id.short())
+        format!(
+            "{}: {}, {} of {}\n",
+            self.path,
+            plural(self.files, "file"),
+            bytes(self.bytes),
+            self.id.short()
+        )
     }
 
     fn quiet(&self) -> String {

@@ -113,7 +113,8 @@ impl Report for Got {
     }
 
     fn human(&self) -> String {
-        let from = if self.moved.nothing() { String::new() } else { format!(", fetched {}", self.moved.human()) };
+        let from =
+            if self.moved.nothing() { String::new() } else { format!(", fetched {}", self.moved.human()) };
         let mut text = format!("{} ({}{from})\n", self.path, bytes(self.bytes));
         if let Some(id) = self.trashed {
             text.push_str(&format!("what stood there is in the trash: `mlp data trash restore {id}`\n"));

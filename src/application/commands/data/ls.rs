@@ -34,7 +34,13 @@ fn datasets(context: &Context) -> Result<Vec<Entry>, Failure> {
     let mut entries = Vec::new();
     for subject in subjects(&[], &project, context)? {
         if !subject.pointer().exists() {
-            entries.push(Entry { name: subject.name, kind: "not added", size: None, id: None, absent: false });
+            entries.push(Entry {
+                name: subject.name,
+                kind: "not added",
+                size: None,
+                id: None,
+                absent: false,
+            });
             continue;
         }
         let node = subject.read(&project, None)?.node();

@@ -49,7 +49,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         if whole.is_empty() && !args.files {
             return changes.make(&project, args.dry_run, context);
         }
-        let detail = "paths inside datasets are taken out by a command of their own, which keeps the files".to_owned();
+        let detail =
+            "paths inside datasets are taken out by a command of their own, which keeps the files".to_owned();
         return Err(DataError::Place { path: shown(&args.names[0]), detail }.into());
     }
     let mut removed = Removed { dry_run: args.dry_run, datasets: Vec::new() };

@@ -38,7 +38,7 @@ struct Set {
     #[command(flatten)]
     dataset: Named,
     /// What is wanted.
-    #[arg(value_name = "PATTERN", required = true, allow_hyphen_values = true)]
+    #[arg(value_name = "PATTERN", required = true)]
     patterns: Vec<String>,
 }
 
@@ -82,7 +82,8 @@ fn change(subject: Subject, sparse: Option<&Sparse>, project: &Project, context:
     };
     project.sparse().set(&relative(&root(project), &subject.path), sparse)?;
     let options = CheckoutOptions::default();
-    let done = checkout(&wanted, &subject.path, &project.store, Some(&project.cache()), options, &context.ui)?;
+    let done =
+        checkout(&wanted, &subject.path, &project.store, Some(&project.cache()), options, &context.ui)?;
     let exit = if done.dirty.is_empty() { Exit::Ok } else { Exit::No };
     let patterns = sparse.map(|sparse| sparse.patterns().to_vec());
     let change = Change {

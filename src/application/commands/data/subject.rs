@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 use super::super::Context;
 use crate::application::stores;
 use crate::base::{Digest, Failure};
-use crate::infrastructure::store::{Node, NodeKind, OnDemand};
 use crate::infrastructure::store::worktree::{Change, Sparse};
+use crate::infrastructure::store::{Node, NodeKind, OnDemand};
 use crate::platform::data::{DataError, Pointer};
 use crate::platform::project::Project;
 
@@ -122,7 +122,9 @@ pub(super) fn within(
     let top = root(project);
     for above in whole.ancestors().skip(1).take_while(|above| above.starts_with(&project.root)) {
         let pointer = Pointer::beside(above);
-        let in_rev = || rev.is_some_and(|rev| matches!(project.repo.file_at(rev, &relative(&top, &pointer)), Ok(Some(_))));
+        let in_rev = || {
+            rev.is_some_and(|rev| matches!(project.repo.file_at(rev, &relative(&top, &pointer)), Ok(Some(_))))
+        };
         if pointer.exists() || in_rev() {
             let found = subject(&above.to_string_lossy(), project, context)?;
             return Ok((found, relative(above, &whole)));

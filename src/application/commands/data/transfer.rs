@@ -62,7 +62,8 @@ impl Selection {
             match subject.sparse(project)? {
                 None => roots.extend(pointer.ids()),
                 Some(sparse) => {
-                    let mut source = OnDemand::new(local, Some(stores::remote(project, self.store.as_deref())?));
+                    let mut source =
+                        OnDemand::new(local, Some(stores::remote(project, self.store.as_deref())?));
                     sparse.fetch(&pointer.root(local)?, &mut source, sink)?;
                     add(&mut total, &source.transfer());
                 }

@@ -38,11 +38,16 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let all = trashed(&project.store)?;
     let Some(Command::Restore { id, path }) = args.command else {
-        context.ui.report(&Listed { commands: all.iter().map(|trashed| Line::of(trashed, &project)).collect() });
+        context
+            .ui
+            .report(&Listed { commands: all.iter().map(|trashed| Line::of(trashed, &project)).collect() });
         return Ok(Exit::Ok);
     };
     let missing = |path: &str| DataError::NoEntry { name: "the trash".to_owned(), path: shown(path) };
-    let found = all.iter().find(|trashed| trashed.id.to_string().eq_ignore_ascii_case(&id)).ok_or_else(|| missing(&id))?;
+    let found = all
+        .iter()
+        .find(|trashed| trashed.id.to_string().eq_ignore_ascii_case(&id))
+        .ok_or_else(|| missing(&id))?;
     let (files, aside) = restore(&project.store, found, path.as_deref())?;
     if files.is_empty() {
         return Err(missing(&path.unwrap_or_default().to_string_lossy()).into());
@@ -79,7 +84,9 @@ impl Line {
             id: trashed.id,
             time: Time::from_ms(trashed.id.timestamp_ms() as i64),
             from: relative(&project.root, &trashed.from),
-            files: files.map(|(path, size)| File { path: path.to_string_lossy().into_owned(), size: *size }).collect(),
+            files: files
+                .map(|(path, size)| File { path: path.to_string_lossy().into_owned(), size: *size })
+                .collect(),
         }
     }
 }

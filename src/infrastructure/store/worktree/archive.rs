@@ -122,7 +122,10 @@ impl Archive<'_> {
             let written = self.store.copy(&node.id, self.out)?;
             if written != node.size {
                 let path = names::shown(&path);
-                return Err(StoreError::damaged(format!("the tree of `{path}`"), "it says another size than the file has"));
+                return Err(StoreError::damaged(
+                    format!("the tree of `{path}`"),
+                    "it says another size than the file has",
+                ));
             }
             self.pad(written)?;
         }

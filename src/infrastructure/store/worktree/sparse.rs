@@ -16,8 +16,12 @@ use crate::base::{Digest, Sink};
 #[derive(Clone, Debug)]
 pub struct Sparse {
     patterns: Vec<String>,
-    rules: Gitignore,
+    /// Each pattern for itself.
+    rules: Vec<Gitignore>,
 }
+
+/// The position of the pattern that decides about a path so far; none if no pattern matches it or a folder above it.
+type Choice = Option<usize>;
 
 /// Looks up a folder.
 type Look<'a> = dyn FnMut(&Digest) -> Result<Tree, StoreError> + 'a;
@@ -27,18 +31,17 @@ type Keep<'a> = dyn FnMut(&Tree) -> Result<Digest, StoreError> + 'a;
 impl Sparse {
     /// From patterns as written.
     pub fn new(patterns: &[String]) -> Result<Self, StoreError> {
-        let mut builder = GitignoreBuilder::new("");
-        for pattern in patterns {
-            let failed = |detail: String| StoreError::Pattern { pattern: pattern.escape_debug().to_string(), detail };
+        let rule = |pattern: &String| {
+            let failed =
+                |detail: String| StoreError::Pattern { pattern: pattern.escape_debug().to_string(), detail };
             if pattern.trim().is_empty() || pattern.starts_with('#') || pattern.contains(['\n', '\r', '\0']) {
                 return Err(failed("it is empty or a comment".to_owned()));
             }
+            let mut builder = GitignoreBuilder::new("");
             builder.add_line(None, pattern).map_err(|error| failed(error.to_string()))?;
-        }
-        let rules = builder.build().map_err(|error| StoreError::Pattern {
-            pattern: patterns.join(" ").escape_debug().to_string(),
-            detail: error.to_string(),
-        })?;
+            builder.build().map_err(|error| failed(error.to_string()))
+        };
+        let rules = patterns.iter().map(rule).collect::<Result<_, StoreError>>()?;
         Ok(Self { patterns: patterns.to_vec(), rules })
     }
 
@@ -53,8 +56,9 @@ impl Sparse {
             return Ok(root.clone());
         }
         let mut writer = store.writer()?;
-        let (look, keep): (&mut Look<'_>, &mut Keep<'_>) = (&mut |id| store.tree(id), &mut |tree| writer.tree(tree));
-        let part = match self.part(root, &mut Vec::new(), self.begins_chosen(), look, keep)? {
+        let (look, keep): (&mut Look<'_>, &mut Keep<'_>) =
+            (&mut |id| store.tree(id), &mut |tree| writer.tree(tree));
+        let part = match self.part(root, &mut Vec::new(), None, look, keep)? {
             Some(part) => part,
             None => Node { size: 0, id: writer.tree(&Tree::default())?, ..root.clone() },
         };
@@ -68,13 +72,14 @@ impl Sparse {
             return source.complete(&[root.id], sink);
         }
         // Level by level: all folders of a level that are not here are got together.
-        let mut level = vec![(Vec::new(), root.clone(), self.begins_chosen())];
+        let mut level = vec![(Vec::new(), root.clone(), None)];
         let mut wanted = Vec::new();
         while !level.is_empty() {
             let (mut below, mut again, mut absent) = (Vec::new(), Vec::new(), Vec::new());
             for (path, node, above) in level {
                 let is_folder = node.kind == NodeKind::Directory;
-                let chosen = self.chooses(&path, is_folder, above);
+                let choice = self.choice(&path, is_folder, above);
+                let chosen = self.is_chosen(choice);
                 if !is_folder {
                     wanted.extend(chosen.then_some(node.id));
                     continue;
@@ -89,7 +94,7 @@ impl Sparse {
                     }
                     tree => {
                         let children = tree?.nodes.into_iter();
-                        below.extend(children.map(|child| (names::join(&path, &child.name), child, chosen)));
+                        below.extend(children.map(|child| (names::join(&path, &child.name), child, choice)));
                     }
                 }
             }
@@ -113,7 +118,7 @@ impl Sparse {
             return Ok(part.clone());
         }
         let mut writer = store.writer()?;
-        let tree = self.overlay(store, &mut writer, [Some(whole), Some(part)], &mut Vec::new(), self.begins_chosen())?;
+        let tree = self.overlay(store, &mut writer, [Some(whole), Some(part)], &mut Vec::new(), None)?;
         let tree = tree.unwrap_or_default();
         let id = writer.tree(&tree)?;
         writer.finish()?;
@@ -125,12 +130,13 @@ impl Sparse {
         &self,
         node: &Node,
         path: &mut Vec<u8>,
-        chosen: bool,
+        above: Choice,
         look: &mut Look<'_>,
         keep: &mut Keep<'_>,
     ) -> Result<Option<Node>, StoreError> {
         let is_folder = node.kind == NodeKind::Directory;
-        let chosen = self.chooses(path, is_folder, chosen);
+        let choice = self.choice(path, is_folder, above);
+        let chosen = self.is_chosen(choice);
         if !is_folder {
             return Ok(chosen.then(|| node.clone()));
         }
@@ -147,7 +153,7 @@ impl Sparse {
         for child in &old.nodes {
             let length = path.len();
             *path = names::join(path, &child.name);
-            tree.nodes.extend(self.part(child, path, chosen, look, keep)?);
+            tree.nodes.extend(self.part(child, path, choice, look, keep)?);
             path.truncate(length);
         }
         if tree.nodes.is_empty() && !(was_empty && chosen) {
@@ -163,7 +169,7 @@ impl Sparse {
         writer: &mut Writer<'_>,
         [whole, part]: [Option<&Node>; 2],
         path: &mut Vec<u8>,
-        chosen: bool,
+        choice: Choice,
     ) -> Result<Option<Tree>, StoreError> {
         let look = |node: Option<&Node>| match node {
             Some(node) => store.tree(&node.id),
@@ -171,8 +177,8 @@ impl Sparse {
         };
         let (old, new) = (look(whole)?, look(part)?);
         // An empty folder is kept where the work tree has it, and where it is none of the work tree's business.
-        let stays_empty =
-            (part.is_some() && new.nodes.is_empty()) || (whole.is_some() && !chosen && old.nodes.is_empty());
+        let stays_empty = (part.is_some() && new.nodes.is_empty())
+            || (whole.is_some() && !self.is_chosen(choice) && old.nodes.is_empty());
         let mut both: BTreeMap<Vec<u8>, [Option<Node>; 2]> = BTreeMap::new();
         for (side, tree) in [old, new].into_iter().enumerate() {
             for node in tree.nodes {
@@ -184,7 +190,7 @@ impl Sparse {
         for (name, sides) in both {
             let length = path.len();
             *path = names::join(path, &name);
-            tree.nodes.extend(self.laid_over(store, writer, sides, path, chosen)?);
+            tree.nodes.extend(self.laid_over(store, writer, sides, path, choice)?);
             path.truncate(length);
         }
         Ok((stays_empty || !tree.nodes.is_empty()).then_some(tree))
@@ -197,14 +203,15 @@ impl Sparse {
         writer: &mut Writer<'_>,
         [old, new]: [Option<Node>; 2],
         path: &mut Vec<u8>,
-        above: bool,
+        above: Choice,
     ) -> Result<Option<Node>, StoreError> {
         let is_folder = |node: &Node| node.kind == NodeKind::Directory;
         let Some(old) = old else { return Ok(new) };
         if new.as_ref().is_some_and(|new| new.id == old.id) {
             return Ok(new);
         }
-        let chosen = self.chooses(path, is_folder(&old), above);
+        let choice = self.choice(path, is_folder(&old), above);
+        let chosen = self.is_chosen(choice);
         if !is_folder(&old) {
             return Ok(new.or((!chosen).then_some(old)));
         }
@@ -219,25 +226,29 @@ impl Sparse {
             let reason = "a folder stands there in the version, of which not all is checked out";
             return Err(StoreError::Name { path: names::shown(path), reason });
         }
-        let Some(tree) = self.overlay(store, writer, [Some(&old), new.as_ref()], path, chosen)? else {
+        let Some(tree) = self.overlay(store, writer, [Some(&old), new.as_ref()], path, choice)? else {
             return Ok(None);
         };
         let id = writer.tree(&tree)?;
         Ok(Some(Node { size: tree.size(), id, ..old }))
     }
 
-    /// Whether `path` is chosen, `above` saying whether the folder around it is.
-    fn chooses(&self, path: &[u8], is_folder: bool, above: bool) -> bool {
+    /// What decides about `path`, `above` being what decides about the folder around it.
+    fn choice(&self, path: &[u8], is_folder: bool, above: Choice) -> Choice {
         if path.is_empty() {
             return above;
         }
-        let found = self.rules.matched(path_buf(path), is_folder);
-        if found.is_none() { above } else { found.is_ignore() }
+        let path = path_buf(path);
+        // None is less than any position.
+        above.max(self.rules.iter().rposition(|rule| !rule.matched(&path, is_folder).is_none()))
     }
 
-    /// With exceptions alone everything else is meant.
-    fn begins_chosen(&self) -> bool {
-        self.patterns.iter().all(|pattern| pattern.starts_with('!'))
+    fn is_chosen(&self, choice: Choice) -> bool {
+        match choice {
+            Some(at) => !self.patterns[at].starts_with('!'),
+            // With exceptions alone everything else is meant.
+            None => self.patterns.iter().all(|pattern| pattern.starts_with('!')),
+        }
     }
 
     fn has_exceptions(&self) -> bool {
