@@ -12,6 +12,7 @@ mod generated;
 mod init;
 mod jobs;
 mod model;
+mod names;
 mod predict;
 mod project_file;
 mod promote;

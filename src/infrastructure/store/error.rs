@@ -233,6 +233,8 @@ impl Diagnose for StoreError {
         Some(match self {
             Self::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::StorageFull => "free some space and run the command again".to_owned(),
+                std::io::ErrorKind::QuotaExceeded => "free some space within your quota and run the command again".to_owned(),
+                std::io::ErrorKind::ReadOnlyFilesystem => "the file system is mounted read-only: use another place".to_owned(),
                 std::io::ErrorKind::PermissionDenied => "check the owner and mode of the file".to_owned(),
                 _ => return None,
             },

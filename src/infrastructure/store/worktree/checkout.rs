@@ -18,7 +18,7 @@ use super::read::{Meter, resolve};
 use super::scan::{Entry, Folder, Ignore, Scan, list, open_folder, path_buf};
 use super::stat::Stat;
 use super::trash::Trash;
-use super::{names, survey};
+use super::{left_over, names, portable, space, survey};
 use crate::base::{Digest, Id, Sink};
 
 /// How a checkout treats what is in the way.
@@ -61,6 +61,10 @@ pub fn checkout(
     let known = cache.map_or_else(|| Ok(Contents::empty()), StatCache::load)?;
     let key = key(path)?;
     let is_folder = path.is_dir();
+    // Where something stands already, less may be needed.
+    if !path.exists() || path.read_dir().is_ok_and(|mut entries| entries.next().is_none()) {
+        space::check(path, root.size)?;
+    }
     let mut work = Work {
         store,
         known,
@@ -174,6 +178,8 @@ impl Work<'_> {
         let tree = tree.map_or_else(|| Ok(Tree::default()), |id| self.store.tree(id))?;
         let mut folder = Folder::new(spot.path.clone(), spot.depth);
         let ignore = list(&dir, &mut folder, spot.ignore.clone(), true, self.sink)?;
+        folder.temporary.iter().for_each(|name| left_over::remove(&dir, name));
+        portable::check(&tree, &dir, &spot.shown)?;
         folder.retain(|name, entry| !entry.ignored || tree.get(name).is_some());
         self.reconcile(&dir, folder, &Spot { ignore, ..spot }, tree.nodes)
     }
