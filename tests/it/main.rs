@@ -20,6 +20,7 @@ mod ledger_git;
 mod limits;
 mod merge;
 mod model;
+mod names;
 mod power_loss;
 mod predict;
 mod project_file;
@@ -33,3 +34,4 @@ mod store;
 #[allow(dead_code)]
 mod support;
 mod train;
+mod worktree;

@@ -78,6 +78,12 @@ impl Ui {
         self.answer_bytes(bytes);
     }
 
+    /// Where an answer goes that is a file too long for memory. Whoever writes treats a closed pipe as the end, not as a failure.
+    pub fn out(&self) -> impl Write {
+        self.bars.clear();
+        std::io::stdout().lock()
+    }
+
     /// Writes the failure to stderr (and as a JSON line to stdout with `--json`).
     pub fn failure(&self, failure: &Failure) {
         self.bars.clear();

@@ -15,6 +15,25 @@ impl Local {
         roots: &[Digest],
         visit: &mut dyn FnMut(&Location) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
+        self.closure_with(roots, visit, &mut |id| Err(self.absent(&id)?))
+    }
+
+    /// Whether all that `roots` rest on is here.
+    pub fn is_complete(&self, roots: &[Digest]) -> Result<bool, StoreError> {
+        match self.closure(roots, &mut |_| Ok(())) {
+            Ok(()) => Ok(true),
+            Err(StoreError::Missing(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Local::closure`], with `absent` to decide about what is not here: a version may be here in part.
+    pub(super) fn closure_with(
+        &self,
+        roots: &[Digest],
+        visit: &mut dyn FnMut(&Location) -> Result<(), StoreError>,
+        absent: &mut dyn FnMut(Digest) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let mut seen = HashSet::new();
         let mut todo = roots.to_vec();
         todo.reverse();
@@ -22,7 +41,10 @@ impl Local {
             if !seen.insert(id) {
                 continue;
             }
-            let Some(location) = self.locate(&id)? else { return Err(self.absent(&id)?) };
+            let Some(location) = self.locate(&id)? else {
+                absent(id)?;
+                continue;
+            };
             visit(&location)?;
             if location.entry.kind.is_metadata() {
                 let (kind, bytes) = self.object(&id)?;

@@ -141,6 +141,24 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A pattern that cannot choose a part of a dataset.
+    #[error("`{pattern}` is not a pattern: {detail}")]
+    Pattern {
+        /// As written, escaped.
+        pattern: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A file system has too little space.
+    #[error("`{}` needs {needed} bytes and its file system has {available} left", path.display())]
+    Space {
+        /// What was to be written: a file, or a folder.
+        path: PathBuf,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes that can be written there.
+        available: u64,
+    },
     /// A symbolic link that is absolute or leads out of the dataset.
     #[error("the link `{path}` to `{target}` leads out of the dataset")]
     Link {
@@ -201,6 +219,8 @@ impl Diagnose for StoreError {
             Self::LedgerMoved { .. } => "store::ledger-moved",
             Self::Git(error) => error.code(),
             Self::Name { .. } => "store::name",
+            Self::Pattern { .. } => "store::bad-pattern",
+            Self::Space { .. } => "store::no-space",
             Self::Link { .. } => "store::link",
             Self::Absent(_) => "store::absent",
             Self::Changing(_) => "store::changing",
@@ -223,7 +243,8 @@ impl Diagnose for StoreError {
             Self::LedgerDamaged { .. } | Self::LedgerRolledBack { .. } | Self::LedgerForked { .. } => {
                 Exit::No
             }
-            Self::Name { .. } | Self::Link { .. } | Self::Absent(_) => Exit::Usage,
+            Self::Space { .. } => Exit::World,
+            Self::Name { .. } | Self::Pattern { .. } | Self::Link { .. } | Self::Absent(_) => Exit::Usage,
             Self::Io { .. } | Self::Missing(_) | Self::Changing(_) | Self::InUse(_) | Self::Locked { .. } => {
                 Exit::World
             }
@@ -234,6 +255,8 @@ impl Diagnose for StoreError {
         Some(match self {
             Self::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::StorageFull => "free some space and run the command again".to_owned(),
+                std::io::ErrorKind::QuotaExceeded => "free some space within your quota and run the command again".to_owned(),
+                std::io::ErrorKind::ReadOnlyFilesystem => "the file system is mounted read-only: use another place".to_owned(),
                 std::io::ErrorKind::PermissionDenied => "check the owner and mode of the file".to_owned(),
                 _ => return None,
             },
@@ -244,6 +267,10 @@ impl Diagnose for StoreError {
                     .to_owned()
             }
             Self::Name { .. } => "rename it, or list it in `.mlpignore`".to_owned(),
+            Self::Pattern { .. } => "write it as in `.gitignore`: `train/`, `*.csv`, `!raw/`".to_owned(),
+            Self::Space { needed, available, .. } => {
+                format!("free {} bytes there and run the command again", needed.saturating_sub(*available))
+            }
             Self::Link { .. } => {
                 "replace the link by a copy of the file, or list it in `.mlpignore`".to_owned()
             }

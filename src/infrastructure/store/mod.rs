@@ -37,7 +37,7 @@ pub use pack_index::Location;
 pub use pin::{Pin, PinKind};
 pub use remote::{Remote, Requests};
 pub use spec::{CredentialsSpec, LedgerPlace, StoreSpec};
-pub use transfer::{Missing, Presence, Transfer, Trees, fetch, fetch_pins, missing, push};
+pub use transfer::{Missing, OnDemand, Presence, Transfer, Trees, fetch, fetch_pins, missing, push};
 pub use tree::{Node, NodeKind, Tree};
 pub use upkeep::{
     Checked, CollectOptions, Collected, Compacted, Depth, Finding, Repaired, Stats, Swept, collect, compact,

@@ -125,6 +125,9 @@ pub enum DataError {
         /// The path in it.
         path: String,
     },
+    /// Something stands where a file or folder is to be written.
+    #[error("`{0}` is there already")]
+    Exists(String),
     /// A pointer file cannot be used.
     #[error("`{path}` is not a valid pointer: {detail}")]
     Pointer {
@@ -207,6 +210,7 @@ impl Diagnose for DataError {
             Self::Place { .. } => "data::place",
             Self::NoPointer { .. } => "data::no-pointer",
             Self::NoEntry { .. } => "data::no-entry",
+            Self::Exists(_) => "data::exists",
             Self::Pointer { .. } => "data::pointer",
             Self::Conflict(_) => "data::conflict",
             Self::Source { .. } => "data::source",
@@ -260,6 +264,7 @@ impl Diagnose for DataError {
             Self::Place { .. } => "name a file or folder inside the project, none that holds mlp.yaml".into(),
             Self::NoPointer { .. } => "`git log -- POINTER` lists the commits that have it".into(),
             Self::NoEntry { name, .. } => format!("`mlp data ls {name}` lists what is in it"),
+            Self::Exists(_) => "choose another place, or replace it with `--force`".into(),
             Self::Pointer { .. } => "restore it from git, or make it anew with `mlp data add`".into(),
             Self::Conflict(_) => {
                 "`mlp merge` merges it file by file".into()
@@ -359,6 +364,11 @@ pub const EXPLAIN: &[Explain] = &[
     Explain {
         code: "data::no-entry",
         text: "The version of the dataset has no file or folder of that name.",
+    },
+    Explain {
+        code: "data::exists",
+        text: "Something stands where a file or folder of a version is to be written. It is not replaced unless `--force` is given; then it \
+               goes to the trash first, from where `mlp data trash restore` brings it back.",
     },
     Explain {
         code: "data::pointer",

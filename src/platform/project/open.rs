@@ -9,7 +9,7 @@ use super::{Loosening, Manifest, ProjectError, profile};
 use crate::base::{Failure, Id, Name, nearest};
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::keys::Signers;
-use crate::infrastructure::store::worktree::StatCache;
+use crate::infrastructure::store::worktree::{SparseFile, StatCache};
 use crate::infrastructure::store::{LedgerHome, LedgerPlace, Local, Remote, StoreError};
 use crate::platform::data::Dataset;
 use crate::platform::model::StageSpec;
@@ -99,6 +99,11 @@ impl Project {
     /// The stat cache of this work tree.
     pub fn cache(&self) -> StatCache {
         StatCache { path: self.repo.index_path() }
+    }
+
+    /// Which parts of datasets this work tree holds.
+    pub fn sparse(&self) -> SparseFile {
+        SparseFile::at(self.repo.index_path().with_file_name("sparse.json"))
     }
 
     /// Folder of the job folders: `<state>/jobs`.

@@ -4,7 +4,8 @@ use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
 use super::super::{Answer, Context};
-use super::subject::{Subject, relative, root, shown, subjects};
+use super::changes::Changes;
+use super::subject::{Subject, relative, root, shown, subjects, within};
 use crate::application::completion;
 use crate::application::ui::{Align, Report, Table, bytes, count};
 use crate::base::{Digest, Exit, Failure, Level, Sink};
@@ -17,11 +18,17 @@ use crate::platform::project::Project;
 ///
 /// Takes datasets of mlp.yaml by name and any file or folder by path; without any, every dataset that is on disk. What is
 /// stored already is not stored again.
+///
+/// A path inside a dataset that has a version changes only that path: `mlp data add data/mnist/extra/x.png`. The rest of the dataset
+/// need not be on disk, nor in the local store. So does `mlp data add mnist --at extra/ FILE...`, with files from anywhere.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Datasets or paths.
+    /// Datasets or paths; with `--at`, the dataset and then what is put into it.
     #[arg(value_name = "NAME|PATH", add = ArgValueCandidates::new(completion::datasets))]
     names: Vec<String>,
+    /// Where in the dataset the files are put: a folder if it ends with `/` or there are several, else the file's new path.
+    #[arg(long, value_name = "PATH", requires = "names")]
+    at: Option<String>,
     /// Only say what would be stored.
     #[arg(long)]
     dry_run: bool,
@@ -29,6 +36,30 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
+    if let Some(at) = &args.at {
+        let (name, files) =
+            args.names.split_first().map_or(("", &[][..]), |(name, files)| (name.as_str(), files));
+        let mut changes = Changes::default();
+        changes.put(name, at, files, &project, context)?;
+        return changes.make(&project, args.dry_run, context);
+    }
+    let mut changes = Changes::default();
+    let mut whole = Vec::new();
+    for name in &args.names {
+        match within(name, None, &project, context)? {
+            (subject, inner) if !inner.is_empty() && subject.pointer().exists() => {
+                changes.put_itself(subject, inner);
+            }
+            _ => whole.push(name.clone()),
+        }
+    }
+    if !changes.is_empty() {
+        if let Some(name) = whole.first() {
+            let detail = "paths inside datasets and whole datasets are added by two commands".to_owned();
+            return Err(DataError::Place { path: shown(name), detail }.into());
+        }
+        return changes.make(&project, args.dry_run, context);
+    }
     let mut chosen = subjects(&args.names, &project, context)?;
     if args.names.is_empty() {
         chosen.retain(|subject| subject.path.exists());
@@ -60,19 +91,25 @@ fn add(subject: &Subject, project: &Project, dry_run: bool, context: &Context) -
         error => error.into(),
     })?;
     let pointer = subject.pointer();
-    let before = Pointer::read(&pointer).ok().map(|pointer| pointer.node().id);
+    let old = Pointer::read(&pointer).ok();
+    let before = old.as_ref().map(|pointer| pointer.node().id);
+    let mut root = found.root;
+    if let (Some(old), Some(sparse)) = (&old, subject.sparse(project)?) {
+        // What the work tree does not hold stays as it was.
+        root = sparse.widen(&old.root(&project.store)?, &root, &project.store)?;
+    }
     if !dry_run {
-        Pointer::of(&found.root, &project.store)?.write(&pointer)?;
+        Pointer::of(&root, &project.store)?.write(&pointer)?;
         keep_out_of_git(subject, project, context)?;
     }
     Ok(Line {
         name: subject.name.clone(),
         pointer: relative(&project.root, &pointer),
-        id: found.root.id,
+        id: root.id,
         files: found.files,
         bytes: found.bytes,
         stored: found.stored,
-        changed: before != Some(found.root.id),
+        changed: before != Some(root.id),
     })
 }
 

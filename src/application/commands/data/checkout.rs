@@ -7,12 +7,13 @@ use super::super::{Answer, Context};
 use super::subject::{shown, subjects};
 use crate::application::completion;
 use crate::application::ui::{Report, bytes, plural};
-use crate::base::{Digest, Exit};
+use crate::base::{Digest, Exit, Id};
 use crate::infrastructure::store::worktree::{CheckoutOptions, checkout};
 
 /// Makes the data on disk those that the pointers name.
 ///
-/// Files that were edited since they were checked out are listed and left alone, unless `--force` is given.
+/// Files that were edited since they were checked out are listed and left alone, unless `--force` is given. Where `mlp data sparse` chose a
+/// part of a dataset, only that is written.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Datasets or paths; all that have a pointer if none is named.
@@ -34,7 +35,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         if args.names.is_empty() && rev.is_none() && !subject.pointer().exists() {
             continue;
         }
-        let root = subject.read(&project, rev)?.root(&project.store)?;
+        let root = subject.wanted(&subject.read(&project, rev)?.root(&project.store)?, &project)?;
         let options = CheckoutOptions { force: args.force };
         let cache = project.cache();
         let made = checkout(&root, &subject.path, &project.store, Some(&cache), options, &context.ui)?;
@@ -46,6 +47,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             kept: made.kept,
             bytes: made.bytes,
             dirty: made.dirty,
+            trashed: made.trashed,
         });
     }
     let clean = done.datasets.iter().all(|line| line.dirty.is_empty());
@@ -69,6 +71,9 @@ struct Line {
     /// Edited files that were left alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dirty: Vec<String>,
+    /// Where edited files went with `--force`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trashed: Option<Id>,
 }
 
 impl Report for Done {
@@ -88,6 +93,9 @@ impl Report for Done {
                 line.removed,
                 line.kept
             ));
+            if let Some(id) = line.trashed {
+                text.push_str(&format!("  edited files are in the trash: `mlp data trash restore {id}`\n"));
+            }
             for path in &line.dirty {
                 text.push_str(&format!("  left alone, edited here: {}\n", shown(path)));
             }

@@ -45,7 +45,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
                 let new = subject.read(&project, Some(new))?.root(store)?;
                 diff(store, Some(&old), Some(&new))?
             }
-            None => status(&old, &subject.path, store, &project.cache(), &context.ui)?,
+            None => {
+                let old = subject.wanted(&old, &project)?;
+                status(&old, &subject.path, store, &project.cache(), &context.ui)?
+            }
         };
         let changes: Vec<Difference> = changes.into_iter().map(Difference::from).collect();
         told.datasets.push(Line { name: subject.name, counts: Counts::of(&changes), changes });

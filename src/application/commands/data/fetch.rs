@@ -26,7 +26,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let mut absent = Vec::new();
     for (subject, pointer) in &datasets {
         for id in pointer.ids() {
-            if !project.store.has(&id)? {
+            if !project.store.is_complete(&[id])? {
                 absent.push(subject.name.clone());
                 break;
             }

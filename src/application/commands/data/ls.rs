@@ -4,14 +4,15 @@ use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
 use super::super::{Answer, Context};
-use super::subject::{shown, subject, subjects};
+use super::subject::{place, shown, source, subjects};
 use crate::application::completion;
 use crate::application::ui::{Align, Report, Table, bytes};
 use crate::base::{Digest, Exit, Failure};
 use crate::infrastructure::store::{Node, NodeKind};
-use crate::platform::data::DataError;
 
 /// Lists datasets, or what a version of one holds.
+///
+/// Gets the folders that it lists from the first store if they are not here, and marks what is not in the local store.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// A dataset, a folder in it, and the git revision whose version it is; all datasets if left out.
@@ -33,7 +34,13 @@ fn datasets(context: &Context) -> Result<Vec<Entry>, Failure> {
     let mut entries = Vec::new();
     for subject in subjects(&[], &project, context)? {
         if !subject.pointer().exists() {
-            entries.push(Entry { name: subject.name, kind: "not added", size: None, id: None });
+            entries.push(Entry {
+                name: subject.name,
+                kind: "not added",
+                size: None,
+                id: None,
+                absent: false,
+            });
             continue;
         }
         let node = subject.read(&project, None)?.node();
@@ -42,32 +49,21 @@ fn datasets(context: &Context) -> Result<Vec<Entry>, Failure> {
     Ok(entries)
 }
 
-fn entries(place: &str, context: &Context) -> Result<Vec<Entry>, Failure> {
+fn entries(text: &str, context: &Context) -> Result<Vec<Entry>, Failure> {
     let project = context.project()?;
-    let (path, rev) = match place.rsplit_once('@') {
-        Some((path, rev)) if !rev.is_empty() => (path, Some(rev)),
-        _ => (place, None),
-    };
-    // A dataset goes before a path of the same beginning.
-    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
-    let (found, inner) = match project.dataset(first).is_ok() {
-        true => (subject(first, &project, context)?, rest.trim_matches('/')),
-        false => (subject(path.trim_end_matches('/'), &project, context)?, ""),
-    };
-    let root = found.read(&project, rev)?.root(&project.store)?;
-    let missing = || DataError::NoEntry { name: found.name.clone(), path: inner.escape_debug().to_string() };
-    let node = match inner {
-        "" => root,
-        _ if root.kind != NodeKind::Directory => return Err(missing().into()),
-        inner => project.store.find(&root.id, inner)?.ok_or_else(missing)?,
-    };
-    match node.kind {
-        NodeKind::Directory => Ok(project.store.tree(&node.id)?.nodes.iter().map(Entry::of).collect()),
-        _ => {
-            let name = if inner.is_empty() { found.name.clone() } else { inner.to_owned() };
-            Ok(vec![Entry { name, ..Entry::of(&node) }])
-        }
+    let mut source = source(&project, None)?;
+    let place = place(text, &project, context)?;
+    let node = place.node(&project, &mut source)?;
+    let here = |id: &Digest| project.store.is_complete(&[*id]);
+    if node.kind != NodeKind::Directory {
+        let name = if place.inner.is_empty() { place.subject.name.clone() } else { place.inner.clone() };
+        return Ok(vec![Entry { name, absent: !here(&node.id)?, ..Entry::of(&node) }]);
     }
+    let mut entries = Vec::new();
+    for node in source.with(|local| local.tree(&node.id))?.nodes {
+        entries.push(Entry { absent: !here(&node.id)?, ..Entry::of(&node) });
+    }
+    Ok(entries)
 }
 
 #[derive(Serialize)]
@@ -83,6 +79,9 @@ struct Entry {
     size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<Digest>,
+    /// Not all of it is in the local store.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    absent: bool,
 }
 
 impl Entry {
@@ -94,7 +93,7 @@ impl Entry {
             NodeKind::Directory => "folder",
         };
         let name = String::from_utf8_lossy(&node.name).into_owned();
-        Self { name, kind, size: Some(node.size), id: Some(node.id) }
+        Self { name, kind, size: Some(node.size), id: Some(node.id), absent: false }
     }
 }
 
@@ -109,7 +108,8 @@ impl Report for Listed {
             let end = if entry.kind == "folder" { "/" } else { "" };
             let id = entry.id.map_or_else(|| "-".to_owned(), |id| id.short());
             let size = entry.size.map_or_else(|| "-".to_owned(), bytes);
-            table.row([entry.kind.to_owned(), size, id, format!("{}{end}", shown(&entry.name))]);
+            let absent = if entry.absent { "  (not here)" } else { "" };
+            table.row([entry.kind.to_owned(), size, id, format!("{}{end}{absent}", shown(&entry.name))]);
         }
         table.render()
     }

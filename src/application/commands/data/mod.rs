@@ -1,19 +1,24 @@
 //! `mlp data`: versions of datasets.
 
 mod add;
+mod changes;
 mod checkout;
 mod diff;
 mod download;
+mod export;
 mod fetch;
+mod get;
 mod info;
 mod ls;
 mod pull;
 mod push;
 mod remote_status;
 mod rm;
+mod sparse;
 mod status;
 mod subject;
 mod transfer;
+mod trash;
 
 use super::{Answer, Context};
 
@@ -37,6 +42,10 @@ enum Command {
     Fetch(fetch::Args),
     Push(push::Args),
     Pull(pull::Args),
+    Get(get::Args),
+    Export(export::Args),
+    Sparse(sparse::Args),
+    Trash(trash::Args),
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
@@ -52,5 +61,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         Command::Fetch(args) => fetch::run(args, context),
         Command::Push(args) => push::run(args, context),
         Command::Pull(args) => pull::run(args, context),
+        Command::Get(args) => get::run(args, context),
+        Command::Export(args) => export::run(args, context),
+        Command::Sparse(args) => sparse::run(args, context),
+        Command::Trash(args) => trash::run(args, context),
     }
 }

@@ -6,7 +6,7 @@ use super::super::{Answer, Context};
 use super::subject::relative;
 use super::transfer::{Moved, Selection};
 use crate::application::ui::{Report, clean, plural};
-use crate::base::{Exit, Sink};
+use crate::base::{Exit, Id, Sink};
 use crate::infrastructure::store::worktree::{CheckoutOptions, checkout};
 
 /// Gets data and evidence from a remote store and checks the data out.
@@ -34,11 +34,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         pulled.moved = moved.into();
         let cache = project.cache();
         for (subject, pointer) in &datasets {
-            let root = pointer.root(&project.store)?;
+            let root = subject.wanted(&pointer.root(&project.store)?, &project)?;
             let options = CheckoutOptions { force: args.force };
             let done = checkout(&root, &subject.path, &project.store, Some(&cache), options, &context.ui)?;
             pulled.written += done.written;
             pulled.removed += done.removed;
+            pulled.trashed.extend(done.trashed);
             let folder = relative(&project.root, &subject.path);
             pulled.dirty.extend(done.dirty.iter().map(|path| format!("{folder}/{path}")));
         }
@@ -62,6 +63,9 @@ struct Pulled {
     /// Edited files that were left alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dirty: Vec<String>,
+    /// Where edited files went with `--force`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    trashed: Vec<Id>,
 }
 
 impl Report for Pulled {
@@ -81,6 +85,9 @@ impl Report for Pulled {
             plural(self.written, "file"),
             self.removed,
         );
+        for id in &self.trashed {
+            text.push_str(&format!("edited files are in the trash: `mlp data trash restore {id}`\n"));
+        }
         for path in &self.dirty {
             text.push_str(&format!("left alone, edited here: {}\n", clean(path)));
         }

@@ -6,7 +6,8 @@ use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
 use super::super::{Answer, Context};
-use super::subject::{relative, shown, subject};
+use super::changes::Changes;
+use super::subject::{relative, shown, subject, within};
 use crate::application::completion;
 use crate::application::ui::Report;
 use crate::base::{Exit, Failure};
@@ -14,9 +15,10 @@ use crate::infrastructure::store::StoreError;
 use crate::infrastructure::store::worktree::identify;
 use crate::platform::data::{DataError, Pointer, unignore};
 
-/// Forgets datasets: removes their pointers, keeps their files.
+/// Forgets datasets, or takes paths out of them: keeps the files.
 ///
-/// Versions in git's history and in the store stay. `mlp.yaml` is not changed.
+/// Of a dataset the pointer is removed. A path inside a dataset is taken out of its version, and the rest of the dataset need not be on
+/// disk, nor in the local store. Versions in git's history and in the store stay. `mlp.yaml` is not changed.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Datasets or paths.
@@ -25,6 +27,9 @@ pub(crate) struct Args {
     /// Remove the files too, provided that they are stored.
     #[arg(long)]
     files: bool,
+    /// Only say what would be taken out of which version (for paths inside datasets).
+    #[arg(long, conflicts_with = "files")]
+    dry_run: bool,
     /// With `--files`: remove them even if they differ from the version that is stored.
     #[arg(long, requires = "files")]
     force: bool,
@@ -32,7 +37,23 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let mut removed = Removed { datasets: Vec::new() };
+    let mut changes = Changes::default();
+    let mut whole = Vec::new();
+    for name in &args.names {
+        match within(name, None, &project, context)? {
+            (subject, inner) if !inner.is_empty() => changes.remove(subject, inner),
+            _ => whole.push(name.clone()),
+        }
+    }
+    if !changes.is_empty() {
+        if whole.is_empty() && !args.files {
+            return changes.make(&project, args.dry_run, context);
+        }
+        let detail =
+            "paths inside datasets are taken out by a command of their own, which keeps the files".to_owned();
+        return Err(DataError::Place { path: shown(&args.names[0]), detail }.into());
+    }
+    let mut removed = Removed { dry_run: args.dry_run, datasets: Vec::new() };
     for name in &args.names {
         let subject = subject(name, &project, context)?;
         let pointer = subject.read(&project, None)?;
@@ -43,12 +64,14 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
                 now => Some(now?.root),
             };
             let node = pointer.root(&project.store)?;
-            if now.is_some_and(|now| now.id != node.id) || !project.store.has(&node.id)? {
+            if now.is_some_and(|now| now.id != node.id) || !project.store.is_complete(&[node.id])? {
                 return Err(DataError::Modified(subject.name).into());
             }
         }
         let file = subject.pointer();
-        fs::remove_file(&file).map_err(DataError::io("remove", &file))?;
+        if !args.dry_run {
+            fs::remove_file(&file).map_err(DataError::io("remove", &file))?;
+        }
         if remove_files {
             remove(&subject.path)?;
             unignore(&subject.path)?;
@@ -72,6 +95,8 @@ fn remove(path: &std::path::Path) -> Result<(), Failure> {
 
 #[derive(Serialize)]
 struct Removed {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
     datasets: Vec<Line>,
 }
 
@@ -92,7 +117,8 @@ impl Report for Removed {
     fn human(&self) -> String {
         let line = |line: &Line| {
             let files = if line.files { "removed" } else { "kept" };
-            format!("removed {}, {files} {}\n", shown(&line.pointer), shown(&line.path))
+            let would = if self.dry_run { "would have " } else { "" };
+            format!("{would}removed {}, {files} {}\n", shown(&line.pointer), shown(&line.path))
         };
         self.datasets.iter().map(line).collect()
     }

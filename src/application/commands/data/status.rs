@@ -66,20 +66,31 @@ impl State {
 
 fn look(subject: Subject, project: &Project, context: &Context) -> Result<Line, Failure> {
     let is_there = subject.path.exists();
-    let mut line =
-        Line { name: subject.name.clone(), state: State::Clean, id: None, counts: None, changes: Vec::new() };
+    let mut line = Line {
+        name: subject.name.clone(),
+        state: State::Clean,
+        id: None,
+        patterns: None,
+        counts: None,
+        changes: Vec::new(),
+    };
     if !subject.pointer().exists() {
         line.state = if is_there { State::NotAdded } else { State::Absent };
         return Ok(line);
     }
     let root = subject.read(project, None)?.root(&project.store)?;
     line.id = Some(root.id);
+    let sparse = subject.sparse(project)?;
+    line.patterns = sparse.as_ref().map(|sparse| sparse.patterns().to_vec());
     if !is_there {
         line.state = State::Missing;
         return Ok(line);
     }
     let cache = project.cache();
-    match status(&root, &subject.path, &project.store, &cache, &context.ui) {
+    let wanted = sparse.map_or_else(|| Ok(root.clone()), |sparse| sparse.narrow(&root, &project.store));
+    let compared =
+        wanted.and_then(|wanted| status(&wanted, &subject.path, &project.store, &cache, &context.ui));
+    match compared {
         Ok(changes) if changes.is_empty() => {}
         Ok(changes) => {
             let mut differences: Vec<Difference> = changes.into_iter().map(Difference::from).collect();
@@ -111,6 +122,9 @@ struct Line {
     /// The version that the pointer names.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<Digest>,
+    /// The part of it that this work tree holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patterns: Option<Vec<String>>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     counts: Option<Counts>,
     /// Some of the differences.
@@ -132,7 +146,10 @@ impl Report for Told {
         for line in &self.datasets {
             let name = shown(&line.name);
             let note = match line.state {
-                State::Clean => String::new(),
+                State::Clean => match &line.patterns {
+                    Some(patterns) => format!("of the part {}", shown(&patterns.join(" "))),
+                    None => String::new(),
+                },
                 State::Modified => {
                     let counts = line.counts.as_ref().map(|counts| counts.human()).unwrap_or_default();
                     format!(

@@ -3,9 +3,10 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::super::Context;
+use crate::application::stores;
 use crate::base::{Digest, Failure};
-use crate::infrastructure::store::Node;
-use crate::infrastructure::store::worktree::Change;
+use crate::infrastructure::store::worktree::{Change, Sparse};
+use crate::infrastructure::store::{Node, NodeKind, OnDemand};
 use crate::platform::data::{DataError, Pointer};
 use crate::platform::project::Project;
 
@@ -21,6 +22,19 @@ impl Subject {
     /// The pointer beside the data.
     pub(super) fn pointer(&self) -> PathBuf {
         Pointer::beside(&self.path)
+    }
+
+    /// The version that the work tree should hold: the pointer's, or the part of it that was chosen.
+    pub(super) fn wanted(&self, root: &Node, project: &Project) -> Result<Node, Failure> {
+        Ok(match self.sparse(project)? {
+            Some(sparse) => sparse.narrow(root, &project.store)?,
+            None => root.clone(),
+        })
+    }
+
+    /// Which part of the data this work tree holds; none if all.
+    pub(super) fn sparse(&self, project: &Project) -> Result<Option<Sparse>, Failure> {
+        Ok(project.sparse().get(&relative(&root(project), &self.path))?)
     }
 
     /// The pointer in the work tree, or in a revision of git.
@@ -44,6 +58,89 @@ impl Subject {
         })?;
         Ok(Pointer::parse(&text, &shown)?)
     }
+}
+
+/// What a user means by `NAME[/PATH][@REV]`: something in a version of a dataset.
+pub(super) struct Place {
+    pub(super) subject: Subject,
+    /// The path in it; empty for the whole.
+    pub(super) inner: String,
+    /// The git revision; none for the pointer of the work tree.
+    pub(super) rev: Option<String>,
+}
+
+impl Place {
+    /// What stands there; gets the trees on the way and nothing else.
+    pub(super) fn node(&self, project: &Project, source: &mut OnDemand<'_>) -> Result<Node, Failure> {
+        let root = self.subject.read(project, self.rev.as_deref())?.root(&project.store)?;
+        if self.inner.is_empty() {
+            return Ok(root);
+        }
+        let found = match root.kind {
+            NodeKind::Directory => source.find(&root.id, &self.inner)?,
+            _ => None,
+        };
+        Ok(found.ok_or_else(|| self.no_entry())?)
+    }
+
+    /// There is nothing.
+    pub(super) fn no_entry(&self) -> DataError {
+        DataError::NoEntry { name: self.subject.name.clone(), path: self.inner.escape_debug().to_string() }
+    }
+
+    /// The last part of the path.
+    pub(super) fn file_name(&self) -> String {
+        let path = self.subject.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.inner.rsplit('/').next().filter(|name| !name.is_empty()).map_or(path, str::to_owned)
+    }
+}
+
+/// Reads `NAME[/PATH][@REV]`, where `NAME` is a dataset or a path with a pointer. The last `@` begins the revision.
+pub(super) fn place(text: &str, project: &Project, context: &Context) -> Result<Place, Failure> {
+    let (path, rev) = match text.rsplit_once('@') {
+        Some((path, rev)) if !rev.is_empty() => (path, Some(rev)),
+        _ => (text, None),
+    };
+    let (subject, inner) = within(path, rev, project, context)?;
+    Ok(Place { subject, inner, rev: rev.map(str::to_owned) })
+}
+
+/// The dataset that a path lies in, and the path in it. A dataset's name goes before a path of the same beginning.
+pub(super) fn within(
+    path: &str,
+    rev: Option<&str>,
+    project: &Project,
+    context: &Context,
+) -> Result<(Subject, String), Failure> {
+    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    if project.dataset(first).is_ok() {
+        let inner = relative(Path::new("/"), &tidy(&Path::new("/").join(rest.trim_matches('/'))));
+        return Ok((subject(first, project, context)?, inner));
+    }
+    let folder = context.dir.canonicalize().unwrap_or_else(|_| context.dir.clone());
+    let whole = tidy(&folder.join(path));
+    let top = root(project);
+    for above in whole.ancestors().skip(1).take_while(|above| above.starts_with(&project.root)) {
+        let pointer = Pointer::beside(above);
+        let in_rev = || {
+            rev.is_some_and(|rev| matches!(project.repo.file_at(rev, &relative(&top, &pointer)), Ok(Some(_))))
+        };
+        if pointer.exists() || in_rev() {
+            let found = subject(&above.to_string_lossy(), project, context)?;
+            return Ok((found, relative(above, &whole)));
+        }
+    }
+    Ok((subject(path.trim_end_matches('/'), project, context)?, String::new()))
+}
+
+/// The local store, with the store called `name` (or the first one, if it can be used) for what is not here.
+pub(super) fn source<'a>(project: &'a Project, name: Option<&str>) -> Result<OnDemand<'a>, Failure> {
+    let remote = match name {
+        Some(name) => Some(stores::remote(project, Some(name))?),
+        // Whatever is wrong with it is said by whoever needs it: most of the time everything is here.
+        None => stores::remote(project, None).ok(),
+    };
+    Ok(OnDemand::new(&project.store, remote))
 }
 
 /// The subjects that the arguments name; all datasets and pointers of the project if there are none.

@@ -7,7 +7,7 @@ use super::subject::{Subject, subjects};
 use crate::application::stores;
 use crate::application::ui::{bytes, plural};
 use crate::base::{Digest, Failure, RecordKind, Sink};
-use crate::infrastructure::store::{Ledger, PinKind, Remote, Transfer, fetch, fetch_pins};
+use crate::infrastructure::store::{Ledger, OnDemand, PinKind, Remote, Transfer, fetch, fetch_pins};
 use crate::platform::data::Pointer;
 use crate::platform::project::Project;
 
@@ -57,7 +57,18 @@ impl Selection {
     ) -> Result<Transfer, Failure> {
         let local = &project.store;
         let mut total = fetch_pins(local, remote, project.id(), sink)?;
-        let mut roots: Vec<Digest> = subjects.iter().flat_map(|(_, pointer)| pointer.ids()).collect();
+        let mut roots: Vec<Digest> = Vec::new();
+        for (subject, pointer) in subjects {
+            match subject.sparse(project)? {
+                None => roots.extend(pointer.ids()),
+                Some(sparse) => {
+                    let mut source =
+                        OnDemand::new(local, Some(stores::remote(project, self.store.as_deref())?));
+                    sparse.fetch(&pointer.root(local)?, &mut source, sink)?;
+                    add(&mut total, &source.transfer());
+                }
+            }
+        }
         if self.names.is_empty() {
             roots.extend(models(project)?);
         }

@@ -29,6 +29,18 @@ pub const EXPLAIN: &[Explain] = &[
                `..`, absolute, or contain `/` or a NUL byte: writing it could change files outside the dataset.",
     },
     Explain {
+        code: "store::bad-pattern",
+        text: "Which part of a dataset a work tree holds is said by patterns in the syntax of `.gitignore`: `train/` is every folder of \
+               that name with all below it, `/train/` the one in the dataset's root, `*.csv` files by name, `!raw/` an exception. The \
+               last pattern that matches a path or a folder above it decides.",
+    },
+    Explain {
+        code: "store::no-space",
+        text: "What is to be written does not fit on the file system; nothing was left half written. The message says how many \
+               bytes are needed and how many can be written. `mlp store gc` removes what no version needs from the local store; \
+               `mlp data sparse set` checks out a part of a dataset.",
+    },
+    Explain {
         code: "store::link",
         text: "Symbolic links are versioned as links, not followed. Only a relative link that stays inside the \
                dataset (leading `..` components, then names) means the same on every machine; others are refused, \

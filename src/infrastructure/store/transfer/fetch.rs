@@ -10,6 +10,7 @@ use crate::base::{Digest, Sink, Unit};
 use crate::infrastructure::store::closure::references;
 use crate::infrastructure::store::codec::decode_object;
 use crate::infrastructure::store::pack::PackEntry;
+use crate::infrastructure::store::worktree::space;
 use crate::infrastructure::store::{Local, Location, ObjectKind, Remote, StoreError};
 
 /// Requests under way at once. Each holds up to [`SPAN`] of memory.
@@ -115,6 +116,7 @@ fn fetch_data(
     sink: &dyn Sink,
 ) -> Result<(), StoreError> {
     let total: u64 = data.iter().map(|location| u64::from(location.entry.stored)).sum();
+    space::check(local.root(), total)?;
     let (mut done, mut uncommitted) = (0, 0);
     let mut writer = Some(local.writer()?);
     get(remote, data, transfer, &mut |location, stored, _| {

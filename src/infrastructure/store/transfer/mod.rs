@@ -7,6 +7,7 @@ pub(super) mod doomed;
 pub(super) mod fetch;
 pub(super) mod index;
 mod journal;
+mod on_demand;
 pub(super) mod parallel;
 mod presence;
 pub(super) mod push;
@@ -14,6 +15,7 @@ pub(super) mod records;
 mod trees;
 
 pub use self::fetch::fetch;
+pub use self::on_demand::OnDemand;
 pub use self::presence::Presence;
 pub use self::push::{Missing, missing, push};
 pub use self::records::fetch_pins;

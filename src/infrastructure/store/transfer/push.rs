@@ -121,14 +121,26 @@ fn plan(local: &Local, remote: &Remote, project: Id, pins: &[Pin]) -> Result<Pla
     }
     missing.records = closure.records;
     let roots: Vec<Digest> = roots.into_iter().collect();
-    local.closure(&roots, &mut |location| {
+    let mut rests = HashSet::new();
+    let mut visit = |location: &Location| {
         match index.find_kept(&location.entry.id)? {
             Some(there) => drop(rests_on.insert(there.pack)),
             None if location.entry.kind.is_metadata() => missing.metadata.push(*location),
             None => missing.data.push(*location),
         }
         Ok(())
-    })?;
+    };
+    // A version made without having all of the one before rests on what the remote has: whoever put a tree there had put all below it
+    // there before. While a collection is under way that may be about to end, and nobody here can tell what lies below.
+    let mut absent = |id| match index.find_kept(&id)? {
+        Some(there) if doomed.is_empty() => {
+            rests.insert(there.pack);
+            Ok(())
+        }
+        _ => Err(local.absent(&id)?),
+    };
+    local.closure_with(&roots, &mut visit, &mut absent)?;
+    rests_on.extend(rests);
     Ok(Plan { missing, journal, rests_on, doomed })
 }
 

@@ -18,8 +18,8 @@ use super::read::{Meter, resolve};
 use super::scan::{Entry, Folder, Ignore, Scan, list, open_folder, path_buf};
 use super::stat::Stat;
 use super::trash::Trash;
-use super::{names, survey};
-use crate::base::{Digest, Sink};
+use super::{left_over, names, portable, space, survey};
+use crate::base::{Digest, Id, Sink};
 use crate::infrastructure::durable::fault::{self, Point};
 
 /// How a checkout treats what is in the way.
@@ -42,6 +42,8 @@ pub struct Checkout {
     pub bytes: u64,
     /// Files with local edits that were left alone (without `force`), relative to the destination.
     pub dirty: Vec<String>,
+    /// Where in the trash files with local edits are now (with `force`).
+    pub trashed: Option<Id>,
 }
 
 /// Makes `path` equal to `root`. A file is replaced or removed only if its content is in the store and the cache does not say that
@@ -59,17 +61,21 @@ pub fn checkout(
     survey::check(store, root)?;
     let known = cache.map_or_else(|| Ok(Contents::empty()), StatCache::load)?;
     let key = key(path)?;
+    let is_folder = path.is_dir();
+    // Where something stands already, less may be needed.
+    if !path.exists() || path.read_dir().is_ok_and(|mut entries| entries.next().is_none()) {
+        space::check(path, root.size)?;
+    }
     let mut work = Work {
         store,
         known,
-        trash: options.force.then(|| Trash::beside(store)),
+        trash: options.force.then(|| Trash::beside(store, trash_root(root, is_folder, &key))),
         sink,
         meter: Meter::new(sink, "checking out", root.size),
         done: Checkout::default(),
         seen: Vec::new(),
         steps: Vec::new(),
     };
-    let is_folder = path.is_dir();
     if root.kind == NodeKind::Directory && (is_folder || !path.exists() && !path.is_symlink()) {
         files::make_dir(path)?;
         let dir = Arc::new(open_folder(&key, false)?);
@@ -97,7 +103,13 @@ pub fn checkout(
         cache.update(&key, work.groups(cache.file_system_time()?), true)?;
     }
     work.done.dirty.sort_unstable();
+    work.done.trashed = work.trash.as_ref().and_then(Trash::used);
     Ok(work.done)
+}
+
+/// The folder that the paths of what goes to the trash begin in.
+fn trash_root<'a>(root: &Node, is_folder: bool, key: &'a [u8]) -> &'a [u8] {
+    if root.kind == NodeKind::Directory && is_folder { key } else { split(key).0 }
 }
 
 struct Work<'a> {
@@ -167,6 +179,8 @@ impl Work<'_> {
         let tree = tree.map_or_else(|| Ok(Tree::default()), |id| self.store.tree(id))?;
         let mut folder = Folder::new(spot.path.clone(), spot.depth);
         let ignore = list(&dir, &mut folder, spot.ignore.clone(), true, self.sink)?;
+        folder.temporary.iter().for_each(|name| left_over::remove(&dir, name));
+        portable::check(&tree, &dir, &spot.shown)?;
         folder.retain(|name, entry| !entry.ignored || tree.get(name).is_some());
         self.reconcile(&dir, folder, &Spot { ignore, ..spot }, tree.nodes)
     }

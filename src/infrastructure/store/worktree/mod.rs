@@ -1,21 +1,33 @@
 //! Between a folder of the user and the store: snapshot, compare, check out; with the stat cache.
 
+mod archive;
 mod cache;
 mod checkout;
 mod diff;
+mod edit;
+mod left_over;
 mod names;
 mod place;
+mod portable;
 mod read;
 mod scan;
 mod snapshot;
+pub(super) mod space;
+mod sparse;
+mod sparse_file;
 mod stat;
 mod survey;
 mod trash;
 
+pub use archive::{archive, archive_file};
 pub use cache::StatCache;
 pub use checkout::{Checkout, CheckoutOptions, checkout};
 pub use diff::{Change, diff, status};
+pub use edit::{Edit, Edits, edit};
 pub use snapshot::{Snapshot, identify, snapshot};
+pub use sparse::Sparse;
+pub use sparse_file::SparseFile;
+pub use trash::{Trashed, restore, trashed};
 
 #[cfg(test)]
 mod tests;

@@ -9,9 +9,9 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::super::{Local, Node, NodeKind, ObjectKind, StoreError, WHOLE_FILE_LIMIT};
-use super::names;
 use super::scan::path_buf;
 use super::stat::Stat;
+use super::{left_over, names, space};
 use crate::base::Id;
 use crate::infrastructure::durable::{
     self,
@@ -49,7 +49,13 @@ impl Place<'_> {
     }
 
     fn write(&self, node: &Node, temporary: &[u8]) -> Result<(), StoreError> {
-        let io = |error: std::io::Error| StoreError::io("write", self.path_of(node))(error);
+        let io = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::StorageFull => {
+                let available = space::available(&path_buf(self.path)).unwrap_or(0);
+                StoreError::Space { path: self.path_of(node), needed: node.size, available }
+            }
+            _ => StoreError::io("write", self.path_of(node))(error),
+        };
         if node.kind == NodeKind::Link {
             let (_, target) = self.store.object(&node.id).map_err(|error| self.needed_for(node, error))?;
             if !names::link_stays_inside(&target, self.depth) {
@@ -65,6 +71,7 @@ impl Place<'_> {
         self.pass(Point::Open, node)?;
         let file = rustix::fs::openat(self.dir, temporary, flags, Mode::from_raw_mode(mode));
         let mut file = File::from(file.map_err(|error| io(error.into()))?);
+        left_over::claim(&file);
         let lying = || {
             let tree = names::shown(self.path);
             StoreError::damaged(format!("the tree of `{tree}`"), "it says another size than the file has")

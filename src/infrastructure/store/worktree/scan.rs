@@ -27,6 +27,8 @@ pub(super) struct Folder {
     pub(super) depth: usize,
     names: Vec<u8>,
     pub(super) entries: Vec<Entry>,
+    /// Files called as mlp calls those that it is writing.
+    pub(super) temporary: Vec<Vec<u8>>,
 }
 
 /// One entry of a folder.
@@ -61,7 +63,7 @@ pub(super) struct Ignore {
 impl Folder {
     /// A folder without entries.
     pub(super) fn new(path: Vec<u8>, depth: usize) -> Self {
-        Self { path, depth, names: Vec::new(), entries: Vec::new() }
+        Self { path, depth, names: Vec::new(), entries: Vec::new(), temporary: Vec::new() }
     }
 
     /// The name of an entry.
@@ -207,6 +209,7 @@ pub(super) fn list(
         let name = entry.file_name();
         let bytes = name.to_bytes();
         if bytes.starts_with(durable::TEMPORARY.as_bytes()) {
+            folder.temporary.push(bytes.to_vec());
             continue;
         }
         let stat = match rustix::fs::statat(dir.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::super::{Local, Node, NodeKind, StoreError, Tree, Writer};
 use super::cache::{Cached, Contents, Group, StatCache, key, split};
+use super::portable;
 use super::read::{Target, resolve};
 use super::scan::{Folder, Scan};
 use super::stat::Stat;
@@ -58,6 +59,7 @@ pub(super) fn observe(
     let (root, mut scan, is_file) = look(path, &known, sink)?;
     let mut writer = store.map(Local::writer).transpose()?;
     if let Some(writer) = &writer {
+        portable::warn(&scan, sink);
         forget_what_is_not_stored(&mut scan, writer)?;
     }
     let target = writer.as_mut().zip(store).map(|(writer, store)| Target { writer, store });

@@ -79,7 +79,8 @@ fn force_moves_edits_to_the_trash() {
     assert!(done.dirty.is_empty());
     assert_eq!(world.listing(), before);
     let trash = world.dir.path().join("state/trash");
-    let kept = fs::read_dir(&trash).expect("lists").next().expect("one").expect("lists").path();
+    let mut kept = fs::read_dir(&trash).expect("lists").map(|entry| entry.expect("lists").path());
+    let kept = kept.find(|path| path.is_dir()).expect("one");
     assert_eq!(fs::read(kept.join("train/7/x.png")).expect("reads"), b"precious edit");
     assert_eq!(fs::read(kept.join("new/untracked")).expect("reads"), b"precious too");
 }
@@ -168,4 +169,37 @@ fn a_damaged_chunk_is_healed_by_adding_the_file_again() {
     assert!(matches!(world.store.read(&node.id), Err(StoreError::Damaged { .. })));
     world.snapshot();
     assert_eq!(world.store.read(&node.id).expect("reads"), world.read("long.bin"));
+}
+
+#[test]
+fn temporary_files_of_a_killed_checkout_are_removed_by_the_next() {
+    let world = World::new();
+    world.write("train/x", "content");
+    let root = world.snapshot().root;
+    let make = |name: &str, age: u64| {
+        world.write(name, "half");
+        let file = fs::File::options().write(true).open(world.path(name)).expect("opens");
+        let time = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+        file.set_modified(time).expect("sets the time");
+        file
+    };
+    make("train/.mlptmp.01jd3q0000000000000000000a", 120);
+    make(".mlptmp.01jd3q0000000000000000000b", 3 * 86400);
+    make(".mlptmp.01jd3q0000000000000000000c", 1);
+    make(".mlptmp.train-images.gz.part", 3 * 86400);
+    // Its writer lives.
+    let held = make(".mlptmp.01jd3q0000000000000000000d", 120);
+    super::super::left_over::claim(&held);
+    world.checkout(&root, false);
+    let left: Vec<_> = world.listing().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        left,
+        [
+            ".mlptmp.01jd3q0000000000000000000c",
+            ".mlptmp.01jd3q0000000000000000000d",
+            ".mlptmp.train-images.gz.part",
+            "train",
+            "train/x"
+        ]
+    );
 }

@@ -27,7 +27,42 @@ fn refusal(world: &World, root: &Node) -> StoreError {
 
 #[test]
 fn hostile_names_are_refused_and_nothing_appears_outside() {
-    for name in ["..", ".", "", "/abs", "a/b", ".git", ".GIT", ".mlp", "git~1", "nul\0", ".mlptmp.x"] {
+    let long = "x".repeat(256);
+    for name in [
+        "..",
+        ".",
+        "",
+        "/",
+        "/abs",
+        "//abs",
+        "a/b",
+        "../x",
+        "../../x",
+        "a/../../x",
+        "./x",
+        "x/",
+        "x/.",
+        "x/..",
+        "../data",
+        "../state/index",
+        ".git",
+        ".GIT",
+        ".Git",
+        "git~1",
+        "GIT~1",
+        ".git/hooks/x",
+        ".mlp",
+        ".MLP",
+        ".mlp/mlp.schema.json",
+        "nul\0",
+        "\0",
+        "x\0/../y",
+        ".mlptmp.x",
+        ".mlptmp.01jd3q0000000000000000000c",
+        "/etc/passwd",
+        "/proc/self/fd/1",
+        long.as_str(),
+    ] {
         let world = World::new();
         let inner = stored(&world, vec![file(name, b"payload")]);
         let root = stored(&world, vec![directory("sub", &inner)]);
@@ -40,8 +75,9 @@ fn hostile_names_are_refused_and_nothing_appears_outside() {
 
 #[test]
 fn hostile_links_are_refused() {
-    for target in [&b"/etc/passwd"[..], b"../../outside"] {
+    for target in [&b"/etc/passwd"[..], b"../../outside", b"..", b"x/../../y", b".git/config", b"", b"/"] {
         let world = World::new();
+        world.store.put(target).expect("stores");
         let link = Node { kind: NodeKind::Link, ..file("link", target) };
         let error = refusal(&world, &stored(&world, vec![link]));
         assert!(matches!(error, StoreError::Link { .. }), "{error}");
@@ -109,4 +145,41 @@ fn a_tree_that_lies_about_sizes_or_kinds_is_refused() {
     assert!(matches!(refusal(&world, &stored(&world, vec![not_a_tree])), StoreError::Damaged { .. }));
     let missing = file("x", b"not in the store");
     assert!(matches!(refusal(&world, &stored(&world, vec![missing])), StoreError::Missing(_)));
+}
+
+#[test]
+fn an_entry_twice_or_out_of_order_is_refused() {
+    for names in [["x", "x"], ["y", "x"]] {
+        let world = World::new();
+        let root = stored(&world, names.iter().map(|name| file(name, b"payload")).collect());
+        assert!(matches!(refusal(&world, &root), StoreError::Damaged { .. }), "{names:?}");
+    }
+    // A file and a folder of one name, whatever the order.
+    let world = World::new();
+    let inner = stored(&world, vec![file("x", b"payload")]);
+    let root = stored(&world, vec![file("sub", b"payload"), directory("sub", &inner)]);
+    assert!(matches!(refusal(&world, &root), StoreError::Damaged { .. }));
+    assert_eq!(fs::read_dir(world.data()).expect("lists").count(), 0);
+}
+
+#[test]
+fn a_link_and_a_folder_through_it_cannot_both_be_written() {
+    let world = World::new();
+    fs::create_dir(world.dir.path().join("outside")).expect("makes a folder");
+    world.store.put(b"inside").expect("stores");
+    let link = Node { kind: NodeKind::Link, ..file("sub", b"inside") };
+    let inner = stored(&world, vec![file("x", b"payload")]);
+    let root = stored(&world, vec![link, directory("sub0", &inner)]);
+    world.checkout(&root, true);
+    assert!(world.path("sub").is_symlink() && world.path("sub0/x").is_file());
+    assert_eq!(fs::read_dir(world.dir.path().join("outside")).expect("lists").count(), 0);
+}
+
+#[test]
+fn a_version_that_does_not_fit_is_refused_before_anything_is_written() {
+    let world = World::new();
+    let lying = Node { size: 1 << 60, ..file("x", b"payload") };
+    let error = refusal(&world, &stored(&world, vec![lying]));
+    assert!(matches!(error, StoreError::Space { needed, .. } if needed == 1 << 60), "{error}");
+    assert_eq!(fs::read_dir(world.data()).expect("lists").count(), 0);
 }

@@ -12,6 +12,7 @@ mod cached;
 mod checked_out;
 mod hostile;
 mod looked_at;
+mod parts;
 
 /// A throw-away data folder with a store and a stat cache.
 struct World {
