@@ -16,7 +16,8 @@ million  1,000,000 small files: add and status
 --work   where everything is written (10 GB for `large`); default: a temporary folder.
 
 Prints Markdown: CPU seconds (user and system, with all children), wall seconds, peak memory (MB, of the largest process),
-and how many files and bytes the store or the remote gained. Medians of the rounds. A peer that is not there is named.
+and how many files and bytes the store or the remote gained. Linux counts this script's own memory as a child's least peak,
+so figures near it say only `not more than`. Medians of the rounds. A peer that is not there is named.
 Restic keeps everything in one repository, so its `backup` stands for add and push together. git-lfs pushes to a bare repository
 through its own file transport. DVC uses hard links from its cache (`cache.type hardlink`), its fastest setting.
 """
