@@ -28,11 +28,35 @@ impl Repo {
             let tree = repository.find_commit(id?)?.tree()?;
             collect(&repository, &tree, suffix, &mut seen, &mut blobs)?;
         }
+        // What is staged and not committed yet.
+        for entry in repository.index()?.iter().filter(|entry| entry.path.ends_with(suffix.as_bytes())) {
+            blobs.insert(entry.id);
+        }
         let mut contents = Vec::new();
         for blob in blobs {
             contents.push(repository.find_blob(blob)?.content().to_vec());
         }
         Ok(contents)
+    }
+
+    /// All work trees of the repository that are there, this one among them.
+    pub fn work_trees(&self) -> Result<Vec<Self>, GitError> {
+        let repository = self.open()?;
+        let mut paths: Vec<std::path::PathBuf> = vec![self.root().to_owned()];
+        // The main work tree lies beside the common git directory.
+        paths.extend(repository.commondir().parent().map(std::path::Path::to_owned));
+        for name in repository.worktrees()?.iter().flatten().flatten() {
+            paths.push(repository.find_worktree(name)?.path().to_owned());
+        }
+        let mut trees: Vec<Self> = Vec::new();
+        for path in paths.iter().filter(|path| path.is_dir()) {
+            // A bare repository's folder is no work tree.
+            let Ok(tree) = Self::discover(path) else { continue };
+            if tree.state_dir() == self.state_dir() && trees.iter().all(|known| known.root() != tree.root()) {
+                trees.push(tree);
+            }
+        }
+        Ok(trees)
     }
 
     /// Whether the history here is whole; a shallow clone's is not.

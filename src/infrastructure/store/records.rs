@@ -44,7 +44,16 @@ impl Local {
     /// The verified bytes of the record `id`. A damaged file is moved to `bad/`.
     pub fn record_bytes(&self, id: &Digest) -> Result<Vec<u8>, StoreError> {
         let path = self.record_path(id);
-        let bytes = files::read_if_there(&path)?.ok_or(StoreError::Missing(*id))?;
+        let aside = self.root().join("bad").join(format!("{}.record", id.hex()));
+        let Some(bytes) = files::read_if_there(&path)? else {
+            return Err(match aside.exists() {
+                false => StoreError::Missing(*id),
+                true => StoreError::damaged(
+                    format!("record `{id}`"),
+                    format!("it was set aside as `{}`", aside.display()),
+                ),
+            });
+        };
         if Digest::of(&bytes) == *id {
             return Ok(bytes);
         }

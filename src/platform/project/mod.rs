@@ -6,6 +6,7 @@ mod error;
 mod manifest;
 mod open;
 mod outline;
+mod personal;
 mod profile;
 mod resolve;
 mod scaffold;

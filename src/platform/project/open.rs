@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 
 use super::source::Source;
-use super::{Loosening, Manifest, ProjectError, profile};
+use super::{Loosening, Manifest, ProjectError, personal, profile};
 use crate::base::{Failure, Id, Name, nearest};
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::keys::Signers;
@@ -25,8 +25,10 @@ pub struct Project {
     pub repo: Repo,
     /// Folder of `mlp.yaml`; paths in it are relative to this.
     pub root: PathBuf,
-    /// `mlp.yaml` of the work tree, checked: every reference in it exists.
+    /// `mlp.yaml` of the work tree, checked: every reference in it exists. Its `stores` also hold the user's own, last.
     pub manifest: Manifest,
+    /// Names of the stores that only this user has: never the home of ledgers.
+    pub own_stores: Vec<Name>,
     /// The local store.
     pub store: Local,
 }
@@ -57,10 +59,11 @@ impl Project {
     /// The project that `dir` lies in.
     pub fn open(dir: &Path) -> Result<Self, Failure> {
         let (root, shown) = find(dir)?;
-        let manifest = Source::open(&root.join(FILE), &shown)?.manifest()?;
+        let mut manifest = Source::open(&root.join(FILE), &shown)?.manifest()?;
         let repo = Repo::discover(&root)?;
+        let own_stores = personal::add(&mut manifest.stores, &repo.state_dir())?;
         let store = Local::open(&repo.state_dir().join("store"))?;
-        Ok(Self { repo, root, manifest, store })
+        Ok(Self { repo, root, manifest, own_stores, store })
     }
 
     /// The manifest of the project that `dir` lies in, without opening repository or store.
@@ -158,7 +161,7 @@ impl Project {
             let detail = "`ledger: git` counts for the first store alone".to_owned();
             return Err(StoreError::Spec { store: name.to_string(), detail }.into());
         }
-        match self.manifest.stores.first() {
+        match self.manifest.stores.first().filter(|(name, _)| !self.own_stores.contains(name)) {
             None => Ok(LedgerHome::Local(cache)),
             Some((name, spec)) if spec.ledger == LedgerPlace::Git => Ok(LedgerHome::Git {
                 repo: self.repo.clone(),

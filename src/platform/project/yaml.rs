@@ -1,15 +1,16 @@
 //! From YAML to types within limits, and the parser's complaints in the words of this project.
 
+use serde::de::DeserializeOwned;
 use serde_yaml::granit_parser::ErrorKind;
 use serde_yaml::{Error, MessageFormatter, UserMessageFormatter};
 
+use super::Mistake;
 use super::outline::{Broken, Outline, Place};
 use super::source::Source;
-use super::{Manifest, Mistake};
 use crate::base::nearest;
 
-/// Reads the typed manifest.
-pub(super) fn read(source: &Source) -> Result<Manifest, Mistake> {
+/// Reads a typed file: the manifest, or a user's own configuration.
+pub(super) fn read<T: DeserializeOwned>(source: &Source) -> Result<T, Mistake> {
     let options = serde_yaml::options! {
         budget: serde_yaml::budget! {
             max_depth: 64,

@@ -1,5 +1,7 @@
 //! `mlp store gc`.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::super::{Answer, Context};
@@ -76,21 +78,34 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     Ok(Exit::Ok)
 }
 
-/// What the pointers of the work tree and of all commits name.
+/// What the pointers of all work trees and of all commits name. A pointer that cannot be read ends it: it may name anything.
 fn named(project: &Project) -> Result<Vec<Digest>, Failure> {
     let mut ids = Vec::new();
-    let shown = std::path::Path::new("a pointer in git");
-    let mut add = |text: Vec<u8>| {
-        // What is called like a pointer and is none names nothing.
-        if let Some(pointer) = String::from_utf8(text).ok().and_then(|text| Pointer::parse(&text, shown).ok())
-        {
-            ids.extend(pointer.ids());
-            ids.push(pointer.node().id);
-        }
+    let mut add = |pointer: &Pointer| {
+        ids.extend(pointer.ids());
+        ids.push(pointer.node().id);
     };
-    project.repo.versions(".mlp")?.into_iter().for_each(&mut add);
-    for file in project.repo.files()?.iter().filter(|file| file.ends_with(".mlp")) {
-        add(std::fs::read(project.repo.root().join(file)).unwrap_or_default());
+    let shown = Path::new("a pointer in git's history");
+    for text in project.repo.versions(".mlp")? {
+        let text = String::from_utf8_lossy(&text);
+        match Pointer::parse(&text, shown) {
+            Ok(pointer) => add(&pointer),
+            // A newer mlp wrote it. What else is called like a pointer and is none names nothing.
+            Err(error) if text.starts_with("mlp: ") && !text.starts_with("mlp: 1\n") => {
+                return Err(error.into());
+            }
+            Err(_) => {}
+        }
+    }
+    for repo in project.repo.work_trees()? {
+        for file in repo.files()?.iter().filter(|file| file.ends_with(".mlp")) {
+            let path = repo.root().join(file);
+            match Pointer::read(&path) {
+                Ok(pointer) => add(&pointer),
+                Err(_) if !path.exists() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
     ids.sort_unstable();
     ids.dedup();

@@ -1,5 +1,6 @@
 //! `mlp store`: where bytes live, here and on remotes.
 
+mod check;
 mod compact;
 pub(super) mod fsck;
 pub(super) mod gc;
@@ -21,6 +22,7 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand, Debug)]
 enum Command {
     Ls(ls::Args),
+    Check(check::Args),
     Stats(stats::Args),
     Fsck(fsck::Args),
     Repair(repair::Args),
@@ -31,6 +33,7 @@ enum Command {
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     match args.command {
         Command::Ls(args) => ls::run(args, context),
+        Command::Check(args) => check::run(args, context),
         Command::Stats(args) => stats::run(args, context),
         Command::Fsck(args) => fsck::run(args, context),
         Command::Repair(args) => repair::run(args, context),

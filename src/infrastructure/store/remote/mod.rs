@@ -3,6 +3,7 @@
 //! Keys are made of digests, numbers and ULIDs alone and match `[0-9a-z/.-]+`; what a service lists and does not match
 //! is ignored. Every call blocks; the requests run on a runtime of the store's own.
 
+mod check;
 mod credentials;
 mod folder;
 mod location;
@@ -23,6 +24,7 @@ use futures::TryStreamExt;
 use opendal::{ErrorKind, Operator};
 use serde::{Deserialize, Serialize};
 
+pub use self::check::{Outcome, Trial, Tried};
 use self::credentials::Credentials;
 use self::folder::Folder;
 use self::location::Location;
@@ -405,6 +407,10 @@ impl Remote {
             true => StoreError::Credentials { store: self.name.to_string(), detail: failure.text.clone() },
             false => self.failed(action, key, failure.text.clone()),
         }
+    }
+
+    fn is_read_only(&self) -> bool {
+        matches!(&self.inner.place, Place::Service(service) if service.pages.is_some())
     }
 
     fn read_only(&self) -> StoreError {

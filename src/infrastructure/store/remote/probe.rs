@@ -1,7 +1,7 @@
 //! Whether a remote really lets exactly one of several writers create an object. What services advertise is no proof:
 //! some ignore the condition, others honour it and race.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 
 use serde_json::json;
@@ -19,21 +19,35 @@ const ROUNDS: usize = 20;
 impl Remote {
     /// Proves once per remote that it can hold ledgers; the proof is kept in the local store.
     pub(in crate::infrastructure::store) fn prove(&self, local: &Path) -> Result<(), StoreError> {
-        let proof = self.cache(local).join("create-if-absent.json");
-        if proof.is_file() {
+        if self.proof(local).is_file() {
             return Ok(());
         }
         self.ensure(local)?;
-        let folder = format!("probe/{}", Id::new());
+        self.exact(&format!("probe/{}", Id::new()))?;
+        self.proved(local)
+    }
+
+    /// Races for objects below `folder`: exactly one winner each time.
+    pub(super) fn exact(&self, folder: &str) -> Result<(), StoreError> {
         let outcome = (0..ROUNDS).try_for_each(|round| self.race(&format!("{folder}/{round}")));
         for round in 0..ROUNDS {
             // What is left behind is small and harmless; the outcome matters more.
             let _ = self.remove(&format!("{folder}/{round}"));
         }
-        outcome?;
+        outcome
+    }
+
+    /// Keeps the proof.
+    pub(super) fn proved(&self, local: &Path) -> Result<(), StoreError> {
+        let proof = self.proof(local);
         let bytes = json!({"rounds": ROUNDS, "writers": WRITERS, "time": Time::now()}).to_string();
         durable::replace_through(&local.join("tmp"), &proof, bytes.as_bytes())
             .map_err(StoreError::io("write", proof))
+    }
+
+    /// Where the proof is kept.
+    pub(super) fn proof(&self, local: &Path) -> PathBuf {
+        self.cache(local).join("create-if-absent.json")
     }
 
     /// One round: exactly one winner, and its bytes are there.

@@ -41,7 +41,7 @@ impl Missing {
 
 /// Computes what `remote` lacks of `pins` and of all that they rest on, from its pins and indexes alone.
 pub fn missing(local: &Local, remote: &Remote, project: Id, pins: &[Pin]) -> Result<Missing, StoreError> {
-    plan(local, remote, project, pins).map(|plan| plan.missing)
+    plan(local, remote, project, pins, &BTreeSet::new()).map(|plan| plan.missing)
 }
 
 /// Makes the closure of `pins` present on the remote, then writes the pins under `project`: packs, index, records,
@@ -55,8 +55,9 @@ pub fn push(
 ) -> Result<Transfer, StoreError> {
     let before = remote.requests();
     let mut transfer = Transfer::default();
+    let mut written = BTreeSet::new();
     for _ in 0..ATTEMPTS {
-        let mut plan = plan(local, remote, project, pins)?;
+        let mut plan = plan(local, remote, project, pins, &written)?;
         if plan.missing.pins.is_empty() {
             return Ok(transfer.since(remote, before));
         }
@@ -64,14 +65,18 @@ pub fn push(
         plan.rests_on.extend(plan.journal.packs.iter().map(|(pack, _)| *pack));
         let indexes = send_indexes(local, remote, plan.journal, &mut transfer)?;
         send_records(local, remote, &plan.missing.records, &mut transfer)?;
-        // What a collection has doomed since the plan was made may be gone when somebody reads the pin.
+        // What a collection has doomed since the plan was made may be gone when somebody reads the pin. It is looked for before the
+        // pin is written and once more after: then either the collection sees the pin, or this push sees the collection.
         if doomed::packs(local, remote)?.is_disjoint(&plan.rests_on) {
-            for pin in &plan.missing.pins {
+            for pin in plan.missing.pins.iter().filter(|pin| !written.contains(&pin.id)) {
                 let bytes = pin.to_bytes();
                 transfer.moved(bytes.len());
                 remote.put(&records::pin_key(project, pin.id), bytes)?;
             }
-            return Ok(transfer.since(remote, before));
+            written.extend(plan.missing.pins.iter().map(|pin| pin.id));
+            if doomed::packs(local, remote)?.is_disjoint(&plan.rests_on) {
+                return Ok(transfer.since(remote, before));
+            }
         }
         // They list packs that are gone. What else they list is sent again: this is rare.
         for name in indexes {
@@ -91,9 +96,17 @@ struct Plan {
     doomed: HashSet<Digest>,
 }
 
-fn plan(local: &Local, remote: &Remote, project: Id, pins: &[Pin]) -> Result<Plan, StoreError> {
+/// Plans to send what the remote lacks. Pins that this push has `written` count as absent: what they need may be gone again.
+fn plan(
+    local: &Local,
+    remote: &Remote,
+    project: Id,
+    pins: &[Pin],
+    written: &BTreeSet<Id>,
+) -> Result<Plan, StoreError> {
     remote.ensure(local.root())?;
-    let there = records::remote_pins(remote, project)?;
+    let mut there = records::remote_pins(remote, project)?;
+    there.retain(|id| !written.contains(id));
     let mut missing = Missing::default();
     missing.pins.extend(pins.iter().filter(|pin| !there.contains(&pin.id)).cloned());
     missing.pins.sort_by_key(|pin| pin.id);

@@ -140,12 +140,15 @@ impl Look {
         let dooms = doomed::read(local, remote)?;
         let doomed: HashSet<Digest> = dooms.values().flat_map(|doom| &doom.packs).copied().collect();
         let mut index = RemoteIndex::read(local, remote)?;
-        index.doom(doomed.clone());
         let there: BTreeSet<Digest> = remote
             .list_all("packs/")?
             .iter()
             .filter_map(|key| Digest::from_hex(key.rsplit('/').next()?).ok())
             .collect();
+        // What an index lists and is not there is worth no more than what is doomed.
+        let listed = index.objects().flat_map(|(_, index)| index.packs()).copied();
+        let gone: HashSet<Digest> = listed.filter(|pack| !there.contains(pack)).collect();
+        index.doom(doomed.union(&gone).copied().collect());
         // Pins last: what one names was there before it.
         let pins = roots::there(local, remote)?;
         if pins.is_empty() && !there.is_empty() {
@@ -296,7 +299,8 @@ impl Look {
             }
         }
         for doom in self.dooms.values() {
-            let gone = doom.packs.iter().all(|pack| !self.there.contains(pack));
+            // Who took a pin away is remembered: others have seen the pin.
+            let gone = doom.retired.is_empty() && doom.packs.iter().all(|pack| !self.there.contains(pack));
             if gone && self.clock.is_some_and(|now| now - doom.id.timestamp_ms() as i64 > GRACE + REMEMBERED)
             {
                 remote.remove(&doom.key())?;

@@ -304,12 +304,17 @@ fn remote_pack(
 ) -> Result<(), StoreError> {
     let key = fanned("packs", &pack.hex());
     let place = remote.place(&key);
-    let bytes = remote.get(&key, PACK_LIMIT as u64)?.unwrap_or_default();
-    checked.packs_read += 1;
-    checked.bytes_read += bytes.len() as u64;
-    if pack_id(&bytes) == *pack {
-        return Ok(());
+    let mut bytes = Vec::new();
+    // Damage on the way is not damage in the store: ask twice.
+    for _ in 0..2 {
+        bytes = remote.get(&key, PACK_LIMIT as u64)?.unwrap_or_default();
+        checked.bytes_read += bytes.len() as u64;
+        if pack_id(&bytes) == *pack {
+            checked.packs_read += 1;
+            return Ok(());
+        }
     }
+    checked.packs_read += 1;
     checked.found(format!("pack `{place}`"), "its bytes do not match its name");
     checked.bad_packs.insert(*pack);
     let is_sound = |entry: &PackEntry| {

@@ -188,9 +188,10 @@ fn replace(local: &Local, remote: &Remote, checked: &Checked, sink: &dyn Sink) -
             codec::decode_object(&location.entry, stored, place)?;
             fill.add(&location.entry, stored)
         });
-        // What nobody needs may be lost.
         match taken {
-            Ok(()) | Err(StoreError::Damaged { .. } | StoreError::Remote { .. }) => {}
+            // What nobody needs may be damaged, or gone with its pack; a remote that does not answer proves nothing.
+            Ok(()) | Err(StoreError::Damaged { .. }) => {}
+            Err(StoreError::Remote { .. }) if !remote.has(&fanned("packs", &location.pack.hex()))? => {}
             Err(error) => return Err(error),
         }
         sink.progress("packing anew", fill.added.len() as u64, None, Unit::Items);

@@ -115,8 +115,11 @@ pub(super) fn remove(
     for (pack, account) in removed {
         for entry in account.entries.iter().filter(|entry| live.contains(&entry.id)) {
             let location = Location { pack: *pack, entry: *entry };
-            // What is damaged here and sound in another pack needs no copy.
-            let Ok(stored) = local.stored(&location) else { continue };
+            let stored = match local.stored(&location) {
+                // It is set aside now: what is sound in another pack needs no copy.
+                Err(StoreError::Damaged { .. }) if local.object(&entry.id).is_ok() => continue,
+                stored => stored?,
+            };
             decode_object(entry, &stored, "a pack")?;
             writer.object(entry, &stored)?;
             moved += u64::from(entry.stored);

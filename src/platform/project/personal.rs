@@ -1,0 +1,96 @@
+//! A user's own configuration: `$XDG_CONFIG_HOME/mlp/config.yaml` for all projects, `config.local.yaml` in the state
+//! folder for one repository. Only there may credentials come from any file, variable or command.
+
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+use indexmap::IndexMap;
+use serde::Deserialize;
+
+use super::source::Source;
+use super::{ProjectError, yaml};
+use crate::base::{Failure, Name};
+use crate::infrastructure::store::{StoreError, StoreSpec};
+
+/// The file of one repository.
+const LOCAL: &str = "config.local.yaml";
+
+/// What such a file holds.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Personal {
+    #[serde(default)]
+    stores: IndexMap<Name, StoreSpec>,
+}
+
+/// Adds the user's own stores to those of the project in `root`; returns the names that only the user has.
+///
+/// An entry with the name of a project's store must have its URL and endpoint, so that a project that is somebody else's
+/// cannot direct the user's secrets elsewhere; it then stands in place of the project's.
+pub(super) fn add(stores: &mut IndexMap<Name, StoreSpec>, state: &Path) -> Result<Vec<Name>, Failure> {
+    // A stranger's project must neither run a command nor choose which file or variable is sent somewhere.
+    if let Some((name, _)) = stores.iter().find(|(_, spec)| spec.credentials.is_some()) {
+        let detail = format!(
+            "`credentials` in mlp.yaml would let a project choose what of yours is sent where: write the entry of this store, with \
+             `credentials`, into `{}` or into your own configuration",
+            state.join(LOCAL).display()
+        );
+        return Err(StoreError::Spec { store: name.to_string(), detail }.into());
+    }
+    let mut own = Vec::new();
+    for (path, secret) in files(state) {
+        for (name, spec) in read(&path, secret)?.stores {
+            match stores.get_mut(&name) {
+                None => {
+                    own.push(name.clone());
+                    stores.insert(name, spec);
+                }
+                Some(known)
+                    if (&known.url, &known.endpoint) == (&spec.url, &spec.endpoint)
+                        || own.contains(&name) =>
+                {
+                    *known = spec;
+                }
+                Some(_) => {
+                    let detail =
+                        format!("`url` and `endpoint` in `{}` are not those of mlp.yaml", path.display());
+                    return Err(StoreError::Spec { store: name.to_string(), detail }.into());
+                }
+            }
+        }
+    }
+    Ok(own)
+}
+
+/// The files, and whether others may not even read them.
+fn files(state: &Path) -> Vec<(PathBuf, bool)> {
+    let user = etcetera::choose_base_strategy().ok().map(|base| base.config_dir().join("mlp/config.yaml"));
+    user.into_iter().map(|path| (path, false)).chain([(state.join(LOCAL), true)]).collect()
+}
+
+fn read(path: &Path, secret: bool) -> Result<Personal, ProjectError> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Personal::default()),
+        Err(source) => return Err(ProjectError::Io { action: "read", path: path.to_owned(), source }),
+        Ok(metadata) => guarded(path, &metadata, secret)?,
+    }
+    Ok(yaml::read(&Source::open(path, path)?)?)
+}
+
+/// It may name commands: whoever can write it can run them.
+#[cfg(unix)]
+fn guarded(path: &Path, metadata: &std::fs::Metadata, secret: bool) -> Result<(), ProjectError> {
+    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
+    let (others, may) = if secret { (0o077, "read or write") } else { (0o022, "write") };
+    if mode & others == 0 {
+        return Ok(());
+    }
+    let detail = format!("others may {may} it; `chmod 600 {}`", path.display());
+    let source = std::io::Error::new(std::io::ErrorKind::PermissionDenied, detail);
+    Err(ProjectError::Io { action: "trust", path: path.to_owned(), source })
+}
+
+#[cfg(not(unix))]
+fn guarded(_: &Path, _: &std::fs::Metadata, _: bool) -> Result<(), ProjectError> {
+    Ok(())
+}
