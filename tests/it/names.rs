@@ -121,7 +121,7 @@ fn sixty_names_travel_byte_for_byte_and_never_reach_a_key_or_a_terminal() {
     let added = run(&ada, &["data", "add", "set"], 0);
     let warned = String::from_utf8_lossy(&added.stderr).into_owned();
     assert!(warned.contains("cannot be checked out everywhere"), "{warned}");
-    git(&ada, &["add", "mlp.yaml", "data/set.mlp"]);
+    git(&ada, &["add", "mlp.yaml", "data/set.mlp", "data/.gitignore"]);
     git(&ada, &["commit", "-q", "-m", "version"]);
     ok(&ada, &["data", "push"]);
     git(folder.path(), &["clone", "-q", "ada", "ben"]);
