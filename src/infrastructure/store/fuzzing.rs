@@ -9,8 +9,11 @@ use super::recipe::Recipe;
 use super::{ObjectKind, PackEntry, Pin, ledger, tree};
 use crate::base::{AnyRecord, Digest, Id};
 
-/// Each reader by name. None may panic, or allocate much more than the bytes it is given.
-pub const READERS: [(&str, fn(&[u8])); 8] = [
+/// A reader of some bytes, with its name.
+pub type Reader = (&'static str, fn(&[u8]));
+
+/// All of them. None may panic, or allocate much more than the bytes it is given.
+pub const READERS: [Reader; 8] = [
     ("pack header", |bytes| {
         let _ = header_length(bytes);
         let _ = read_header(bytes, pack_header_digest(bytes).as_bytes(), 5 + bytes.len());
