@@ -16,6 +16,12 @@ fn json(dir: &Path, args: &[&str], code: i32) -> Value {
     serde_json::from_str(text(&output.stdout).lines().last().expect("a line")).expect("is JSON")
 }
 
+/// Puts a store out of reach.
+#[expect(clippy::disallowed_methods, reason = "a folder is moved out of the way, nothing is made")]
+fn take_away(store: &Path, to: &Path) {
+    fs::rename(store, to).expect("takes the store away");
+}
+
 #[test]
 fn a_push_whose_data_nobody_else_could_get_is_refused_by_commit_and_path() {
     let team = Team::new(true, SMALL);
@@ -50,7 +56,7 @@ fn a_push_whose_data_nobody_else_could_get_is_refused_by_commit_and_path() {
     ok(&ada, &["data", "push", "--unpushed"]);
     git(&ada, &["push", "-q"]);
     // A branch without new data, a tag and a removal ask nothing of the store.
-    fs::rename(team.dir("far"), team.dir("away")).expect("takes the store away");
+    take_away(&team.dir("far"), &team.dir("away"));
     git(&ada, &["push", "-q", "origin", "HEAD:refs/heads/other"]);
     git(&ada, &["push", "-q", "origin", ":refs/heads/other"]);
 }
@@ -62,7 +68,7 @@ fn out_of_reach_of_the_store_the_hook_says_how_to_go_on() {
     ok(&ada, &["data", "push"]);
     ok(&ada, &["hook", "install"]);
     change(&ada, &[("a/1", 10)], &[]);
-    fs::rename(team.dir("far"), team.dir("away")).expect("takes the store away");
+    take_away(&team.dir("far"), &team.dir("away"));
     let refused = try_git(&ada, &["push", "-q"]);
     let words = text(&refused.stdout) + &text(&refused.stderr);
     assert!(!refused.status.success() && words.contains("--no-verify"), "{words}");

@@ -8,10 +8,11 @@ use crate::base::Entry;
 use crate::infrastructure::store::catalog::names;
 use crate::infrastructure::store::{Remote, StoreError};
 
+/// The folder of a chain, and its entries or what is wrong with it.
+type Chain = (String, Result<Vec<Entry>, StoreError>);
+
 /// Every chain of ledger entries in the local store, verified: its folder and its entries, or what is wrong with it.
-pub(in crate::infrastructure::store) fn chains(
-    store: &Path,
-) -> Result<Vec<(String, Result<Vec<Entry>, StoreError>)>, StoreError> {
+pub(in crate::infrastructure::store) fn chains(store: &Path) -> Result<Vec<Chain>, StoreError> {
     let top = store.join("ledger");
     let mut chains = Vec::new();
     for project in names(&top)? {

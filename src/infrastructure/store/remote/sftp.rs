@@ -262,7 +262,7 @@ impl Sftp {
         while let Some(entry) =
             timeout(IDLE, futures::StreamExt::next(&mut entries)).await.map_err(|_| Failure::silent())?
         {
-            let entry = entry.map_err(|error| Failure::from(error))?;
+            let entry = entry.map_err(Failure::from)?;
             let Some(name) = entry.filename().to_str().filter(|name| !matches!(*name, "." | "..")) else {
                 continue;
             };

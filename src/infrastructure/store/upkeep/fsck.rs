@@ -159,7 +159,7 @@ pub fn fsck(local: &Local, depth: Depth, sink: &dyn Sink) -> Result<Checked, Sto
         checked.object(id, detail);
     }
     checked.objects = reach.live.len() as u64;
-    name_needs(&mut checked, &pins, |root| Ok(reach::here(local, &[root], &crate::base::Null)?))?;
+    name_needs(&mut checked, &pins, |root| reach::here(local, &[root], &crate::base::Null))?;
     Ok(checked)
 }
 
@@ -180,7 +180,7 @@ pub fn fsck_remote(
     for id in &named {
         checked.records += 1;
         let key = fanned("records", &id.hex());
-        if !remote.get(&key, PACK_LIMIT as u64)?.is_some_and(|bytes| Digest::of(&bytes) == *id) {
+        if remote.get(&key, PACK_LIMIT as u64)?.is_none_or(|bytes| Digest::of(&bytes) != *id) {
             checked.found(format!("record `{}`", remote.place(&key)), "it is missing or damaged");
             checked.lost_records.insert(*id);
         }

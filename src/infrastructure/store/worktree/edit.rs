@@ -59,7 +59,9 @@ fn folder(
     };
     let mut entries: BTreeMap<Vec<u8>, Node> =
         old.nodes.into_iter().map(|node| (node.name.clone(), node)).collect();
-    let mut groups: BTreeMap<&[u8], Vec<(Vec<&[u8]>, &Edit)>> = BTreeMap::new();
+    /// The names below, and what happens there.
+    type Deeper<'a> = (Vec<&'a [u8]>, &'a Edit);
+    let mut groups: BTreeMap<&[u8], Vec<Deeper<'_>>> = BTreeMap::new();
     for (parts, edit) in edits {
         if let Some((first, rest)) = parts.split_first() {
             groups.entry(first).or_default().push((rest.to_vec(), edit));
