@@ -3,10 +3,12 @@
 #   git, ssh-keygen   repositories and signatures
 #   curl              makes the bucket of the S3 server
 #   python3-venv      the independent reader of stores; two packages go to target/reader
+#   nginx, sshd       the WebDAV, web and SFTP servers; nothing is started
+#   node, npm         run Azurite (Azure Blob Storage) and s3rver (an S3 server that lies), which go to target/servers: 400 MB
 #   radosgw, ceph-*   the S3 server (Ceph): 66 MB to download, 259 MB on disk, nothing is started
 set -euo pipefail
 declare -A packages=(
-  [git]=git [ssh-keygen]=openssh-client [curl]=curl
+  [git]=git [ssh-keygen]=openssh-client [curl]=curl [sshd]=openssh-server [nginx]=nginx-light [node]=nodejs [npm]=npm
   [radosgw]=radosgw [ceph-mon]=ceph-mon [ceph-osd]=ceph-osd [ceph]=ceph-common [monmaptool]=ceph-common
 )
 missing=()
@@ -14,6 +16,15 @@ for program in "${!packages[@]}"; do
   PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || missing+=("${packages[$program]}")
 done
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+[ -e /usr/lib/nginx/modules/ngx_http_dav_ext_module.so ] || missing+=(libnginx-mod-http-dav-ext)
+servers() {
+  local place packages=(azurite@3.37.0 s3rver@3.7.1)
+  place="$(dirname "${BASH_SOURCE[0]}")/../target/servers"
+  if [ "$(cat "$place/installed" 2>/dev/null)" = "${packages[*]}" ]; then return; fi
+  mkdir -p "$place"
+  (cd "$place" && echo '{"private": true}' >package.json && npm install --no-audit --no-fund --loglevel=error "${packages[@]}" >&2)
+  echo "${packages[*]}" >"$place/installed"
+}
 reader() {
   local place packages=(blake3==1.0.11 zstandard==0.25.0)
   place="$(dirname "${BASH_SOURCE[0]}")/../target/reader"
@@ -22,7 +33,7 @@ reader() {
   "$place/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
   echo "${packages[*]}" >"$place/installed"
 }
-if [ ${#missing[@]} = 0 ]; then reader; exit; fi
+if [ ${#missing[@]} = 0 ]; then reader; servers; exit; fi
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 if ! command -v apt-get >/dev/null; then
   echo "the tests need these programs, which are not here: ${missing[*]} (names of Debian packages)" >&2
@@ -34,3 +45,4 @@ export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
 reader
+servers

@@ -1,6 +1,7 @@
 //! The one integration binary: a file per command or subject, real servers under `support`.
 
 mod architecture;
+mod backends;
 mod board;
 mod completion;
 mod corpus;

@@ -13,7 +13,7 @@ use mlp::infrastructure::store::{
 use crate::support::http_server::{Reply, Request, Server};
 use crate::support::s3::{Fate, Proxy, address, open, open_with, url};
 
-fn local(folder: &Path, name: &str) -> Local {
+pub(crate) fn local(folder: &Path, name: &str) -> Local {
     Local::open(&folder.join(name)).expect("opens")
 }
 
@@ -24,7 +24,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 /// Stores and pins a folder of three files, the last of 3 MiB.
-fn dataset(local: &Local, seed: u64) -> Digest {
+pub(crate) fn dataset(local: &Local, seed: u64) -> Digest {
     let mut writer = local.writer().expect("writes");
     let contents = [("a", noise(seed, 1000)), ("b", noise(2, 2000)), ("c", noise(3, 3 << 20))];
     let nodes: Vec<Node> = contents
@@ -42,12 +42,12 @@ fn dataset(local: &Local, seed: u64) -> Digest {
     root
 }
 
-fn contents(local: &Local, root: &Digest) -> Vec<Vec<u8>> {
+pub(crate) fn contents(local: &Local, root: &Digest) -> Vec<Vec<u8>> {
     let nodes = local.tree(root).expect("reads").nodes;
     nodes.iter().map(|node| local.read(&node.id).expect("reads")).collect()
 }
 
-fn entry(seq: u64, prev: Option<&Entry>, actor: &str) -> Entry {
+pub(crate) fn entry(seq: u64, prev: Option<&Entry>, actor: &str) -> Entry {
     Entry {
         schema: Entry::SCHEMA.to_owned(),
         seq,
@@ -70,11 +70,11 @@ fn entry(seq: u64, prev: Option<&Entry>, actor: &str) -> Entry {
     }
 }
 
-fn home(remote: Remote, folder: &Path, name: &str) -> LedgerHome {
+pub(crate) fn home(remote: Remote, folder: &Path, name: &str) -> LedgerHome {
     LedgerHome::Remote { remote, cache: folder.join(name) }
 }
 
-fn ledger(home: &LedgerHome) -> Ledger<'_> {
+pub(crate) fn ledger(home: &LedgerHome) -> Ledger<'_> {
     let project = "01jd3q0000000000000000000a".parse().expect("an id");
     Ledger { home, project, model: "digits".parse().expect("a name") }
 }

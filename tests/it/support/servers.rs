@@ -1,0 +1,162 @@
+//! Real servers on loopback, each for one test: WebDAV and plain HTTP (nginx), SFTP (OpenSSH), Azure Blob Storage (Azurite), and an
+//! S3 server that lies about conditions (s3rver).
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::project::wait_for;
+
+/// A server that ends with this value, or with the process, however that ends.
+pub(crate) struct Server {
+    /// Where it listens on 127.0.0.1.
+    pub(crate) port: u16,
+    /// Its files.
+    pub(crate) folder: TempDir,
+    /// A shell that kills the server when its standard input is closed.
+    _shell: Child,
+}
+
+impl Server {
+    /// Starts what `command` gives for a folder and a port, and waits until it answers.
+    fn start(command: impl FnOnce(&Path, u16) -> Vec<String>) -> Self {
+        let folder =
+            tempfile::Builder::new().prefix("mlp-server-").tempdir_in("/tmp").expect("makes a folder");
+        let port =
+            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let log = fs::File::create(folder.path().join("log")).expect("makes a log");
+        let shell = Command::new("sh")
+            .args(["-c", "exec 3<&0; \"$@\" </dev/null & trap 'kill $!' EXIT; read -r _ <&3", "sh"])
+            .args(command(folder.path(), port))
+            .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()))
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().expect("shares the log"))
+            .stderr(log)
+            .spawn()
+            .expect("sh starts");
+        let server = Self { port, folder, _shell: shell };
+        wait_for(&format!("a server (its log: {})", server.folder.path().join("log").display()), || {
+            let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+            TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()
+        });
+        server
+    }
+
+    /// nginx with WebDAV at `/dav/` and the same folder shown as pages at `/web/`.
+    pub(crate) fn nginx() -> Self {
+        Self::start(|dir, port| {
+            for name in ["data/dav", "tmp"] {
+                fs::create_dir_all(dir.join(name)).expect("makes a folder");
+            }
+            let (dir, user) =
+                (dir.display(), if rustix::process::getuid().is_root() { "user root;" } else { "" });
+            let text = format!(
+                "daemon off; pid {dir}/pid; worker_processes 1; {user}\n\
+                 load_module /usr/lib/nginx/modules/ngx_http_dav_ext_module.so;\n\
+                 events {{ worker_connections 512; }}\n\
+                 http {{ client_body_temp_path {dir}/tmp; access_log off; client_max_body_size 9m;\n\
+                 server {{ listen 127.0.0.1:{port};\n\
+                 location /dav/ {{ root {dir}/data; create_full_put_path on; dav_access user:rw;\n\
+                 dav_methods PUT DELETE MKCOL COPY MOVE; dav_ext_methods PROPFIND OPTIONS; }}\n\
+                 location /web/ {{ alias {dir}/data/dav/; autoindex on; }} }} }}\n"
+            );
+            fs::write(format!("{dir}/nginx.conf"), text).expect("writes");
+            ["nginx", "-e", &format!("{dir}/error.log"), "-c", &format!("{dir}/nginx.conf")]
+                .map(str::to_owned)
+                .to_vec()
+        })
+    }
+
+    /// OpenSSH's sshd with SFTP; `key`, `known_hosts` and the served folder `root` lie in its folder.
+    pub(crate) fn sshd() -> Self {
+        Self::start(|dir, port| {
+            for key in ["host", "key"] {
+                let path = dir.join(key);
+                let made = Command::new("ssh-keygen")
+                    .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+                    .arg(&path)
+                    .status();
+                assert!(made.expect("ssh-keygen starts").success());
+            }
+            let read = |name: &str| fs::read_to_string(dir.join(name)).expect("reads");
+            fs::create_dir(dir.join("root")).expect("makes a folder");
+            fs::write(dir.join("authorized_keys"), read("key.pub")).expect("writes");
+            fs::write(dir.join("known_hosts"), format!("[127.0.0.1]:{port} {}", read("host.pub")))
+                .expect("writes");
+            if rustix::process::getuid().is_root() {
+                fs::create_dir_all("/run/sshd").expect("makes sshd's own folder");
+            }
+            let text = format!(
+                "Port {port}\nListenAddress 127.0.0.1\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized_keys\n\
+                 PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n\
+                 StrictModes no\nUsePAM no\nMaxStartups 200\nMaxSessions 200\nPidFile none\nSubsystem sftp internal-sftp\n",
+                dir.display()
+            );
+            fs::write(dir.join("sshd_config"), text).expect("writes");
+            vec![
+                "/usr/sbin/sshd".into(),
+                "-D".into(),
+                "-e".into(),
+                "-f".into(),
+                dir.join("sshd_config").display().to_string(),
+            ]
+        })
+    }
+
+    /// Azurite, Microsoft's emulator of Azure Blob Storage.
+    pub(crate) fn azurite() -> Self {
+        Self::start(|dir, port| {
+            let (port, dir) = (port.to_string(), dir.display().to_string());
+            let program = package("azurite/dist/src/blob/main.js");
+            [
+                "node",
+                &program,
+                "--blobHost",
+                "127.0.0.1",
+                "--blobPort",
+                &port,
+                "--location",
+                &dir,
+                "--silent",
+                "--skipApiVersionCheck",
+                "--disableTelemetry",
+            ]
+            .map(str::to_owned)
+            .to_vec()
+        })
+    }
+
+    /// s3rver: an S3 server that ignores `If-None-Match`.
+    pub(crate) fn s3rver() -> Self {
+        Self::start(|dir, port| {
+            let (port, dir) = (port.to_string(), dir.join("data").display().to_string());
+            let program = package("s3rver/bin/s3rver.js");
+            [
+                "node",
+                &program,
+                "-d",
+                &dir,
+                "-a",
+                "127.0.0.1",
+                "-p",
+                &port,
+                "--configure-bucket",
+                "test",
+                "--silent",
+            ]
+            .map(str::to_owned)
+            .to_vec()
+        })
+    }
+}
+
+/// A program of a package that `tests/setup.sh` installs.
+fn package(path: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/servers/node_modules").join(path);
+    assert!(path.exists(), "`{}` is not there: tests/setup.sh installs it", path.display());
+    path.display().to_string()
+}
