@@ -265,7 +265,7 @@ fn a_flipped_byte_in_a_record_is_found_named_and_set_aside() {
     flip(&path, 30);
     let error = store.any_record(&id).expect_err("an error").to_string();
     assert!(error.contains(&path.display().to_string()), "{error}");
-    assert!(matches!(store.any_record(&id), Err(StoreError::Missing(_))));
+    assert!(matches!(store.any_record(&id), Err(StoreError::Damaged { .. })));
     store.put_record(&record).expect("stores again");
     assert_eq!(store.record::<Expectations>(&id).expect("reads"), record);
 }
