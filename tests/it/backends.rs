@@ -31,7 +31,10 @@ fn conforms(open: &(dyn Fn() -> Remote + Sync), ledgers: bool) {
     let send = || push(&ada, &remote, project, &ada.pins().expect("reads"), &Null).expect("pushes");
     let root = dataset(&ada, 1);
     send();
-    assert!(send().requests <= 2, "a push with nothing new asks for pins alone (and a folder for its marker)");
+    assert!(
+        send().requests <= 2,
+        "a push with nothing new asks for pins alone (and a folder for its marker)"
+    );
     let changed = dataset(&ada, 2);
     assert_eq!(send().objects, 4, "data, trees, index, pin");
 

@@ -205,6 +205,12 @@ impl Job<'_> {
             argv.iter().map(|word| if word == "{job}" { folder.as_os_str() } else { word.as_ref() });
         let Some(program) = argv.next() else { return Ok(Err("its command line is empty".into())) };
         let mut command = Command::new(program);
+        // The keys of stores are mlp's own: what a job prints or keeps must not hold them.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with(variables::STORE_PREFIX) {
+                command.env_remove(name);
+            }
+        }
         command
             .args(argv)
             .current_dir(&self.spec.cwd)
