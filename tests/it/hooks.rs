@@ -1,7 +1,5 @@
 //! The pre-push hook, the set-up of clones, and `mlp data status --remote`.
 
-#![expect(clippy::disallowed_methods, reason = "a store is moved out of the way")]
-
 use std::fs;
 use std::path::Path;
 
