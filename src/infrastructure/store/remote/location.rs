@@ -69,6 +69,9 @@ impl Location {
     /// Understands the URL of `spec`.
     pub(super) fn parse(store: &Name, spec: &StoreSpec) -> Result<Self, StoreError> {
         let wrong = |detail: String| StoreError::Spec { store: store.to_string(), detail };
+        if spec.endpoint.as_ref().is_some_and(|endpoint| endpoint.contains('@')) {
+            return Err(wrong("credentials do not belong in `endpoint`".to_owned()));
+        }
         let Some((scheme, rest)) = spec.url.split_once("://") else {
             return folder(&spec.url).ok_or_else(|| {
                 wrong(format!(
@@ -251,5 +254,10 @@ mod tests {
             let error = parse(url).expect_err("refused").to_string();
             assert!(!error.contains("hunter2") && error.contains(key), "{error}");
         }
+        let endpoint = Some("http://ada:hunter2@host".to_owned());
+        let spec = StoreSpec { endpoint, ..StoreSpec::new("s3://bucket") };
+        let error =
+            Location::parse(&"origin".parse().expect("a name"), &spec).expect_err("refused").to_string();
+        assert!(!error.contains("hunter2") && error.contains("endpoint"), "{error}");
     }
 }

@@ -93,12 +93,18 @@ impl Service {
         if let Some(endpoint) = &settings.spec.endpoint {
             builder = builder.endpoint(endpoint);
         }
-        if let Some(path) = settings.get("CREDENTIAL_FILE") {
+        let keys = [settings.get("CREDENTIAL_FILE"), settings.get("CREDENTIAL"), settings.get("TOKEN")];
+        // Google's own chain must not hand its tokens to an endpoint that a project chose.
+        if settings.spec.endpoint.is_some() && keys.iter().all(Option::is_none) {
+            builder = builder.skip_signature();
+        }
+        let [path, credential, token] = keys;
+        if let Some(path) = path {
             builder = builder.credential_path(&path);
-        } else if let Some(credential) = settings.get("CREDENTIAL") {
+        } else if let Some(credential) = credential {
             builder = builder.credential(&credential);
         }
-        if let Some(token) = settings.get("TOKEN") {
+        if let Some(token) = token {
             builder = builder.token(token);
         }
         Operator::new(builder).map(Self::layered).map_err(|error| settings.wrong(&error))
@@ -122,10 +128,15 @@ impl Service {
         if let Some(account) = account {
             builder = builder.account_name(&account);
         }
-        if let Some(key) = settings.get("ACCOUNT_KEY") {
+        let (key, sas) = (settings.get("ACCOUNT_KEY"), settings.get("SAS_TOKEN"));
+        // Azure's own chain must not hand its tokens to an endpoint that a project chose.
+        if settings.spec.endpoint.is_some() && key.is_none() && sas.is_none() {
+            builder = builder.skip_signature();
+        }
+        if let Some(key) = key {
             builder = builder.account_key(&key);
         }
-        if let Some(token) = settings.get("SAS_TOKEN") {
+        if let Some(token) = sas {
             builder = builder.sas_token(&token);
         }
         Operator::new(builder).map(Self::layered).map_err(|error| settings.wrong(&error))
