@@ -109,6 +109,29 @@ fn data_pushed_to_s3_arrive_whole_in_an_empty_clone_within_the_budget() {
 }
 
 #[test]
+fn a_bit_flipped_on_the_way_to_s3_is_refused_and_nothing_rests_on_it() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let flips = AtomicU64::new(1);
+    let proxy = Proxy::start(move |method, path| {
+        let hit = method == "PUT" && path.contains("/packs/") && flips.swap(0, Ordering::Relaxed) == 1;
+        if hit { Fate::Flipped } else { Fate::Pass }
+    });
+    let (remote, project) = (open(&url(), proxy.address), Id::new());
+    let ada = local(folder.path(), "ada");
+    let root = dataset(&ada, 1);
+    let send = || push(&ada, &remote, project, &ada.pins().expect("reads"), &Null);
+    send().expect_err("the service refuses the pack");
+    assert!(
+        proxy.take().iter().all(|line| !line.contains("/pins/") || line.starts_with("GET")),
+        "no pin was written"
+    );
+    send().expect("pushes");
+    let ben = local(folder.path(), "ben");
+    fetch(&ben, &remote, &[root], &[], &Null).expect("fetches");
+    assert_eq!(contents(&ben, &root), contents(&ada, &root));
+}
+
+#[test]
 fn of_eight_writers_on_s3_one_wins_each_number_and_nothing_is_lost() {
     const EACH: usize = 4;
     let folder = tempfile::tempdir().expect("makes a folder");

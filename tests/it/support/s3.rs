@@ -81,6 +81,8 @@ pub(crate) enum Fate {
     Lost,
     /// The request takes effect, the answer says 500.
     Failed,
+    /// One bit of the request's body is another when it arrives.
+    Flipped,
 }
 
 /// Passes requests on to the server, one a connection.
@@ -123,13 +125,18 @@ fn pass(
     let mut words = line.split(' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     log.lock().expect("no panic").push(format!("{method} {path}"));
+    let (mut body, what) = (body, fate(method, path));
+    if what == Fate::Flipped && !body.is_empty() {
+        let middle = body.len() / 2;
+        body[middle] ^= 1;
+    }
     let mut upstream = TcpStream::connect(server)?;
     upstream.write_all(format!("{}\r\nconnection: close\r\n\r\n", head.trim_end()).as_bytes())?;
     upstream.write_all(&body)?;
     let mut answer = Vec::new();
     upstream.read_to_end(&mut answer)?;
-    match fate(method, path) {
-        Fate::Pass => client.write_all(&answer),
+    match what {
+        Fate::Pass | Fate::Flipped => client.write_all(&answer),
         Fate::Lost => Ok(()),
         Fate::Failed => client.write_all(
             b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",

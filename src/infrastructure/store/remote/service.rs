@@ -71,7 +71,8 @@ impl Service {
     /// S3 and compatible services.
     pub(super) fn s3(settings: &Settings<'_>, bucket: &str, prefix: &str) -> Result<Self, StoreError> {
         opendal::install_default();
-        let mut builder = services::S3::default().bucket(bucket).root(prefix);
+        // Signatures do not cover the body: with `Content-MD5` the service refuses one that was damaged on the way.
+        let mut builder = services::S3::default().bucket(bucket).root(prefix).checksum_algorithm("md5");
         if let Some(endpoint) = &settings.spec.endpoint {
             builder = builder.endpoint(endpoint);
         }
