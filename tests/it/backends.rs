@@ -151,6 +151,15 @@ fn sftp_conforms_and_leaves_no_ssh_behind() {
     let error = error.expect_err("a host that nobody knows").to_string();
     assert!(error.contains("Host key verification failed"), "{error}");
     spec.key_file = path("key");
+    let known = std::fs::read_to_string(server.folder.path().join("known_hosts")).expect("reads");
+    let other = std::fs::read_to_string(server.folder.path().join("key.pub")).expect("reads");
+    let host = known.split(' ').next().expect("a host");
+    std::fs::write(server.folder.path().join("other hosts"), format!("{host} {other}")).expect("writes");
+    spec.known_hosts = path("other hosts");
+    let changed = open(&spec, &[]).expect("opens");
+    let error = fetch(&local(folder.path(), "y"), &changed, &[mlp::base::Digest::of(b"x")], &[], &Null);
+    let error = error.expect_err("another key").to_string();
+    assert!(error.contains("Host key verification failed") && error.contains("SHA256:"), "{error}");
     spec.known_hosts = path("known_hosts");
     conforms(&|| open(&spec, &[]).expect("opens"), true);
     let left = std::fs::read_dir(root.join("lab/tmp")).expect("lists").count();

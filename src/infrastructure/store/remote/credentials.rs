@@ -3,13 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use crate::base::Name;
 use crate::infrastructure::store::{CredentialsSpec, StoreError, StoreSpec};
 
 /// Bytes that a credentials file or command may give.
-const LIMIT: usize = 64 << 10;
+const LIMIT: u64 = 64 << 10;
+/// How long a credentials command may take: somebody may have to touch a key.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The credentials of one store, by key: `ACCESS_KEY_ID`, `PASSWORD`, …
 pub(super) struct Credentials<'a> {
@@ -17,11 +22,12 @@ pub(super) struct Credentials<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
     /// The prefix of further variables.
     prefix: Option<&'a str>,
+    /// What a file or command gave.
     read: BTreeMap<String, String>,
 }
 
 impl<'a> Credentials<'a> {
-    /// Reads what `spec` refers to. A command is only run if none of its keys stands in a variable.
+    /// Reads what `spec` refers to. A command is run once in a process.
     pub(super) fn read(
         store: &'a Name,
         spec: &'a StoreSpec,
@@ -100,22 +106,49 @@ fn only_for_its_owner(path: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What a command prints. What it says on its standard error goes to the user's.
+/// What a command prints, asked for once in a process. What it says on its standard error goes to the user's.
 fn output(command: &str) -> Result<String, String> {
-    let failed = |detail: String| format!("the credentials command failed: {detail}");
-    let output = Command::new("sh")
+    static SAID: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(text) = said.get(command) {
+        return Ok(text.clone());
+    }
+    let text = run(command).map_err(|detail| format!("the credentials command failed: {detail}"))?;
+    said.insert(command.to_owned(), text.clone());
+    Ok(text)
+}
+
+/// Runs a command; ended after [`PATIENCE`], or when it prints more than credentials can be.
+fn run(command: &str) -> Result<String, String> {
+    let mut child = Command::new("sh")
         .args(["-c", command])
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        return Err(failed(output.status.to_string()));
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let pipe = child.stdout.take().ok_or("it has no pipe")?;
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        let read = pipe.take(LIMIT + 1).read_to_string(&mut text);
+        // Nobody waits any more if it took too long.
+        let _ = sender.send(read.map(|_| text));
+    });
+    let text = receiver.recv_timeout(PATIENCE);
+    if !matches!(&text, Ok(Ok(text)) if text.len() as u64 <= LIMIT) {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(match text {
+            Err(_) => format!("it said nothing for {} seconds", PATIENCE.as_secs()),
+            Ok(_) => "it printed something else than a little text".to_owned(),
+        });
     }
-    String::from_utf8(output.stdout)
-        .ok()
-        .filter(|text| text.len() <= LIMIT)
-        .ok_or_else(|| failed("it printed something else than a little text".to_owned()))
+    let status = child.wait().map_err(|error| error.to_string())?;
+    if !status.success() {
+        return Err(status.to_string());
+    }
+    text.ok().and_then(Result::ok).ok_or_else(|| "it printed nothing".to_owned())
 }
 
 /// Lines `KEY=VALUE` (empty ones and those that begin with `#` left out), or a JSON object of texts.

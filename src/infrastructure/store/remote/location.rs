@@ -122,6 +122,8 @@ impl Location {
                     }
                     None => (host, None),
                 };
+                // The brackets of an IPv6 address belong to the URL, not to the address.
+                let destination = destination.replace(['[', ']'], "");
                 Ok(Self::Sftp { destination, port, path })
             }
             "memory" if is_safe_segment(rest) => Ok(Self::Memory(rest.to_owned())),
@@ -214,7 +216,7 @@ mod tests {
         };
         assert_eq!(parse("sftp://ada@h:22/x").expect("parses"), sftp("ada@h", Some(22)));
         assert_eq!(parse("sftp://h/x").expect("parses"), sftp("h", None));
-        assert_eq!(parse("sftp://[::1]/x").expect("parses"), sftp("[::1]", None));
+        assert_eq!(parse("sftp://[::1]/x").expect("parses"), sftp("::1", None));
     }
 
     #[test]

@@ -24,6 +24,8 @@ use crate::base::Id;
 
 /// How long the host may be silent.
 const IDLE: Duration = Duration::from_secs(30);
+/// Further attempts to connect.
+const ATTEMPTS: u32 = 2;
 /// Bytes of one request, at most: what every server takes.
 const PIECE: u32 = 32 << 10;
 /// Requests under way at once for one object.
@@ -68,7 +70,10 @@ impl Sftp {
             "ForwardAgent=no",
             "ForwardX11=no",
             "ClearAllForwardings=yes",
+            "PermitLocalCommand=no",
+            "RemoteCommand=none",
             "ControlMaster=no",
+            "ControlPath=none",
             "ConnectTimeout=15",
             "ServerAliveInterval=15",
             "ServerAliveCountMax=2",
@@ -83,7 +88,10 @@ impl Sftp {
             arguments.extend(["-o".to_owned(), "IdentitiesOnly=yes".to_owned(), "-i".to_owned(), key]);
         }
         if let Some(hosts) = known_hosts {
-            arguments.extend(["-o".to_owned(), format!("UserKnownHostsFile={hosts}")]);
+            // These alone: a host that only the system knows is not known here.
+            let files =
+                [format!("UserKnownHostsFile=\"{hosts}\""), "GlobalKnownHostsFile=/dev/null".to_owned()];
+            arguments.extend(files.into_iter().flat_map(|option| ["-o".to_owned(), option]));
         }
         arguments.extend(["-s".to_owned(), "--".to_owned(), destination.to_owned(), "sftp".to_owned()]);
         let root = root.trim_end_matches('/').to_owned();
@@ -185,7 +193,16 @@ impl Sftp {
         if let Some(session) = &*slot {
             return Ok(Arc::clone(session));
         }
-        let session = Arc::new(connect(&self.arguments).await?);
+        let mut connected = connect(&self.arguments).await;
+        // A host with many connections turns some away.
+        for attempt in 0..ATTEMPTS {
+            if connected.as_ref().is_ok() || connected.as_ref().is_err_and(|failure| failure.refused) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200 << attempt)).await;
+            connected = connect(&self.arguments).await;
+        }
+        let session = Arc::new(connected?);
         *slot = Some(Arc::clone(&session));
         Ok(session)
     }
@@ -349,8 +366,10 @@ async fn connect(arguments: &[String]) -> Result<Session, Failure> {
             let _ = ssh.start_kill();
             let mut said = String::new();
             let _ = timeout(Duration::from_secs(2), stderr.read_to_string(&mut said)).await;
-            let said =
-                said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned();
+            let shown = said.split_whitespace().find(|word| word.starts_with("SHA256:"));
+            let shown = shown.map(|key| format!(" (the host shows {})", key.trim_end_matches('.')));
+            let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+            let said = last.trim().to_owned() + shown.as_deref().unwrap_or_default();
             let text = match (said.is_empty(), other) {
                 (false, _) => format!("ssh: {said}"),
                 (true, Ok(Err(error))) => format!("ssh ended: {error}"),
