@@ -284,9 +284,6 @@ impl Diagnose for StoreError {
                 "name one in mlp.yaml: `stores: {origin: {url: \"s3://bucket/prefix\"}}`, or `fs:///path`".to_owned()
             }
             Self::Spec { .. } => "correct `stores:` in mlp.yaml".to_owned(),
-            Self::Remote { detail, .. } if detail.contains("No space left") => {
-                "free some space on that store and run the command again".to_owned()
-            }
             Self::Remote { .. } => "check the network and the store's URL and endpoint, then try again".to_owned(),
             Self::Credentials { store, detail } if detail.starts_with("ssh: ") => {
                 format!("`ssh` itself must reach the host without a question; `key_file` and `known_hosts` of `{store}` name files")

@@ -398,7 +398,14 @@ impl Remote {
     }
 
     fn disk(&self, action: &'static str, key: &str, error: &std::io::Error) -> StoreError {
-        self.failed(action, &self.place(key), error.to_string())
+        use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match error.kind() {
+            // No network or URL is at fault: say what helps a disk.
+            kind @ (StorageFull | QuotaExceeded | ReadOnlyFilesystem) => {
+                StoreError::io(action, self.place(key))(std::io::Error::new(kind, error.to_string()))
+            }
+            _ => self.failed(action, &self.place(key), error.to_string()),
+        }
     }
 
     #[cfg(unix)]
