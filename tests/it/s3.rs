@@ -203,6 +203,28 @@ fn wrong_credentials_are_named_as_the_cause() {
     assert!(error.hint().is_some_and(|hint| hint.contains("MLP_STORE_S3_ACCESS_KEY_ID")));
 }
 
+#[test]
+fn a_clock_that_is_an_hour_wrong_is_named_as_the_cause() {
+    let project = crate::support::project::Project::new(&format!(
+        "stores: {{s3: {{url: \"{}\", endpoint: \"http://{}\"}}}}\ndata: {{a: {{path: data/a, format: csv, target: y}}}}\n",
+        url(),
+        address()
+    ));
+    project.write("data/a", "x,y\n1,2\n");
+    crate::support::ok(project.path(), &["data", "add", "a"]);
+    for skew in ["-1h", "+1h"] {
+        let output = std::process::Command::new("faketime")
+            .args(["-f", skew, env!("CARGO_BIN_EXE_mlp"), "data", "push"])
+            .current_dir(project.path())
+            .envs(crate::support::s3::CREDENTIALS)
+            .output()
+            .expect("faketime starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("the clock of this machine"), "{said}");
+    }
+}
+
 /// A server that stores and returns objects and ignores every condition, as some S3 services do.
 fn careless() -> Server {
     let objects: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());

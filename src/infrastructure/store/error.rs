@@ -62,6 +62,8 @@ pub enum StoreError {
         store: String,
         /// What the service said.
         detail: String,
+        /// The variables that they are read from; none where ssh knows its own.
+        variables: Vec<String>,
     },
     /// A remote can only be read.
     #[error("store `{0}` can only be read")]
@@ -285,12 +287,11 @@ impl Diagnose for StoreError {
             }
             Self::Spec { .. } => "correct `stores:` in mlp.yaml".to_owned(),
             Self::Remote { .. } => "check the network and the store's URL and endpoint, then try again".to_owned(),
-            Self::Credentials { store, detail } if detail.starts_with("ssh: ") => {
+            Self::Credentials { store, variables, .. } if variables.is_empty() => {
                 format!("`ssh` itself must reach the host without a question; `key_file` and `known_hosts` of `{store}` name files")
             }
-            Self::Credentials { store, .. } => {
-                let name = store.to_ascii_uppercase().replace('-', "_");
-                format!("set MLP_STORE_{name}_<KEY> (`mlp explain store::credentials` names the keys), or `credentials`")
+            Self::Credentials { variables, .. } => {
+                format!("set {}, or `credentials` in your own configuration", variables.join(" and "))
             }
             Self::ReadOnly(_) => "push to another store with `--store NAME`".to_owned(),
             Self::Foreign { .. } => "check the store's URL in mlp.yaml".to_owned(),

@@ -82,6 +82,8 @@ pub(super) fn variables(store: &Name, scheme: &str) -> Vec<String> {
         "gs" => &["CREDENTIAL_FILE"],
         "az" | "azblob" => &["ACCOUNT_NAME", "ACCOUNT_KEY"],
         "webhdfs" => &["USERNAME", "DELEGATION"],
+        // ssh knows its own keys, and a disk wants none.
+        "sftp" | "fs" | "file" | "memory" => &[],
         _ => &["USERNAME", "PASSWORD"],
     };
     keys.iter().map(|key| variable(store, key)).collect()

@@ -5,6 +5,7 @@
 
 mod check;
 mod credentials;
+mod failure;
 mod folder;
 mod location;
 pub(super) mod pages;
@@ -29,7 +30,7 @@ use self::credentials::Credentials;
 use self::folder::Folder;
 use self::location::Location;
 use self::runtime::wait;
-use self::service::{Service, Settings, brief};
+use self::service::{Service, Settings};
 #[cfg(unix)]
 use self::sftp::Sftp;
 use super::{StoreError, StoreSpec};
@@ -55,6 +56,8 @@ struct Inner {
     place: Place,
     /// Tells stores apart on this machine: digest of URL and endpoint, 16 hexadecimal digits.
     key: String,
+    /// The variables that its credentials are read from.
+    variables: Vec<String>,
     gets: AtomicU64,
     puts: AtomicU64,
     lists: AtomicU64,
@@ -138,8 +141,10 @@ impl Remote {
         let place = place(&location, &Settings { store: name, spec, credentials, environment })?;
         let identity = format!("{}\n{}", spec.url, spec.endpoint.as_deref().unwrap_or_default());
         let counter = AtomicU64::default;
+        let scheme = spec.url.split_once("://").map_or("fs", |(scheme, _)| scheme);
         let inner = Inner {
             place,
+            variables: credentials::variables(name, scheme),
             key: Digest::of(identity.as_bytes()).hex()[..16].to_owned(),
             gets: counter(),
             puts: counter(),
@@ -392,36 +397,8 @@ impl Remote {
         }
     }
 
-    /// A failed operation on this store.
-    pub(super) fn failed(&self, action: &'static str, key: &str, detail: String) -> StoreError {
-        StoreError::Remote { store: self.name.to_string(), action, key: key.to_owned(), detail }
-    }
-
-    fn disk(&self, action: &'static str, key: &str, error: &std::io::Error) -> StoreError {
-        use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-        match error.kind() {
-            // No network or URL is at fault: say what helps a disk.
-            kind @ (StorageFull | QuotaExceeded | ReadOnlyFilesystem) => {
-                StoreError::io(action, self.place(key))(std::io::Error::new(kind, error.to_string()))
-            }
-            _ => self.failed(action, &self.place(key), error.to_string()),
-        }
-    }
-
-    #[cfg(unix)]
-    fn host(&self, action: &'static str, key: &str, failure: &sftp::Failure) -> StoreError {
-        match failure.refused {
-            true => StoreError::Credentials { store: self.name.to_string(), detail: failure.text.clone() },
-            false => self.failed(action, key, failure.text.clone()),
-        }
-    }
-
     fn is_read_only(&self) -> bool {
         matches!(&self.inner.place, Place::Service(service) if service.pages.is_some())
-    }
-
-    fn read_only(&self) -> StoreError {
-        StoreError::ReadOnly(self.name.to_string())
     }
 
     /// The size at which a pack for this store is closed, where others are closed at `target`.
@@ -429,19 +406,6 @@ impl Remote {
         match &self.inner.place {
             Place::Service(service) => service.pack.map_or(target, |most| most.min(target)),
             _ => target,
-        }
-    }
-
-    fn service(&self, action: &'static str, key: &str, error: &opendal::Error) -> StoreError {
-        match error.kind() {
-            // Without any credentials nothing is sent: signing fails.
-            _ if error.to_string().contains("failed to load signing credential") => {
-                StoreError::Credentials { store: self.name.to_string(), detail: "there are none".to_owned() }
-            }
-            ErrorKind::PermissionDenied => {
-                StoreError::Credentials { store: self.name.to_string(), detail: brief(error) }
-            }
-            _ => self.failed(action, key, brief(error)),
         }
     }
 }
