@@ -5,9 +5,9 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 
-use rayon::prelude::*;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -21,6 +21,14 @@ use super::trash::Trash;
 use super::{left_over, names, portable, space, survey};
 use crate::base::{Digest, Id, Sink};
 use crate::infrastructure::durable::fault::{self, Point};
+
+/// Files and links worth handing out to threads.
+const WORTH: usize = 1024;
+/// Files and links written between two words about it: waking the other thread for each would cost an eighth of the time.
+const BATCH: usize = 64;
+/// Folders and nodes that may be noted: each folder is an open file, each node some memory.
+const MOST_FOLDERS: usize = 16;
+const MOST_NODES: usize = 65_536;
 
 /// How a checkout treats what is in the way.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,6 +83,8 @@ pub fn checkout(
         done: Checkout::default(),
         seen: Vec::new(),
         steps: Vec::new(),
+        queue: Vec::new(),
+        noted: 0,
     };
     if root.kind == NodeKind::Directory && (is_folder || !path.exists() && !path.is_symlink()) {
         files::make_dir(path)?;
@@ -99,6 +109,7 @@ pub fn checkout(
     while let Some(step) = work.steps.pop() {
         work.step(step)?;
     }
+    work.flush()?;
     if let Some(cache) = cache {
         cache.update(&key, work.groups(cache.file_system_time()?), true)?;
     }
@@ -124,6 +135,9 @@ struct Work<'a> {
     seen: Vec<(Vec<u8>, Vec<Seen>)>,
     /// What is left to do, last first.
     steps: Vec<Step>,
+    /// What is left to write, with the number of its nodes.
+    queue: Vec<Noted>,
+    noted: usize,
 }
 
 /// A file's name, what is known about it, and whether that was proven before.
@@ -138,6 +152,34 @@ struct Spot {
     depth: usize,
     ignore: Option<Arc<Ignore>>,
 }
+
+/// Files and links to be written into a folder.
+struct Noted {
+    dir: Arc<OwnedFd>,
+    path: Vec<u8>,
+    depth: usize,
+    nodes: Vec<Node>,
+}
+
+impl Noted {
+    /// Writes them in order and tells of each, until `stop`.
+    fn put<'a>(&'a self, store: &Local, stop: &AtomicBool, tell: &mpsc::Sender<(&'a Self, Written<'a>)>) {
+        let place = Place { store, dir: &self.dir, path: &self.path, depth: self.depth };
+        for batch in self.nodes.chunks(BATCH) {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let put = |node: &'a Node| place.put(node).map(|stat| (node, stat));
+            // Nobody listens any more if the receiver panicked.
+            if tell.send((self, batch.iter().map(put).collect())).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Nodes that were written, with their stats.
+type Written<'a> = Result<Vec<(&'a Node, Stat)>, StoreError>;
 
 enum Step {
     /// Make a subfolder equal to a tree, or empty it.
@@ -324,22 +366,52 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Writes files and links, in parallel.
+    /// Notes files and links to be written into a folder; writes what is noted when it is worth it.
     fn write(&mut self, dir: &Arc<OwnedFd>, spot: &Spot, nodes: Vec<Node>) -> Result<(), StoreError> {
-        let place = Place { store: self.store, dir, path: &spot.path, depth: spot.depth };
-        // Batches, so that progress is seen.
-        for batch in nodes.chunks(512) {
-            let stats =
-                batch.par_iter().map(|node| place.put(node)).collect::<Result<Vec<_>, StoreError>>()?;
-            for (node, stat) in batch.iter().zip(stats) {
-                self.done.written += 1;
-                self.done.bytes += stat.size;
-                self.meter.advance(stat.size);
-                let cached = Cached { stat, id: node.id, tracked: true, racy: false };
-                self.remember_in(&spot.path, &node.name, cached, false);
-            }
+        if nodes.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.noted += nodes.len();
+        self.queue.push(Noted { dir: Arc::clone(dir), path: spot.path.clone(), depth: spot.depth, nodes });
+        let folders = self.queue.len();
+        let enough = folders >= 2 * rayon::current_num_threads() && self.noted >= WORTH;
+        if enough || folders >= MOST_FOLDERS || self.noted >= MOST_NODES { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes all that is noted: several folders at once, but each by one thread, for the kernel lets only one at a time change a
+    /// folder, and the others would burn a processor while they wait.
+    fn flush(&mut self) -> Result<(), StoreError> {
+        let queue = std::mem::take(&mut self.queue);
+        self.noted = 0;
+        let (store, stop) = (self.store, &AtomicBool::new(false));
+        let (sender, receiver) = mpsc::channel();
+        rayon::in_place_scope(|scope| {
+            for noted in &queue {
+                let sender = sender.clone();
+                scope.spawn(move |_| noted.put(store, stop, &sender));
+            }
+            drop(sender);
+            let mut first = Ok(());
+            for (noted, written) in receiver {
+                let Noted { path, .. }: &Noted = noted;
+                match written {
+                    Ok(written) => {
+                        for (node, stat) in written {
+                            self.done.written += 1;
+                            self.done.bytes += stat.size;
+                            self.meter.advance(stat.size);
+                            let cached = Cached { stat, id: node.id, tracked: true, racy: false };
+                            self.remember_in(path, &node.name, cached, false);
+                        }
+                    }
+                    Err(error) => {
+                        stop.store(true, Ordering::Relaxed);
+                        first = first.and(Err(error));
+                    }
+                }
+            }
+            first
+        })
     }
 
     fn remember(&mut self, name: &[u8], cached: Cached, proven: bool) {

@@ -1,10 +1,12 @@
-//! Writing one file or link of a checkout: under a temporary name, then renamed over what is there.
+//! Writing one file or link of a checkout: without a name, or under a temporary one, until it is whole.
 
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
+#[cfg(target_os = "linux")]
+use rustix::fs::CWD;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -31,6 +33,12 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     /// Writes a file or link; returns its stat under its final name.
     pub(super) fn put(&self, node: &Node) -> Result<Stat, StoreError> {
+        #[cfg(target_os = "linux")]
+        if node.kind != NodeKind::Link
+            && let Some(stat) = self.put_unnamed(node)?
+        {
+            return Ok(stat);
+        }
         let temporary = [durable::TEMPORARY.as_bytes(), Id::new().to_string().as_bytes()].concat();
         let result = self.write(node, &temporary).and_then(|()| {
             let failed = |error: Errno| StoreError::io("write", self.path_of(node))(error.into());
@@ -48,14 +56,49 @@ impl Place<'_> {
         result.map(|stat| Stat::of(&stat))
     }
 
-    fn write(&self, node: &Node, temporary: &[u8]) -> Result<(), StoreError> {
-        let io = |error: std::io::Error| match error.kind() {
+    /// Writes a file that has no name until it is whole (`O_TMPFILE`): nothing is left of it after a kill, and the folder is changed
+    /// once instead of twice. None where the file system has no such files or the name is taken.
+    #[cfg(target_os = "linux")]
+    fn put_unnamed(&self, node: &Node) -> Result<Option<Stat>, StoreError> {
+        use std::os::fd::AsRawFd;
+        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let mode = if node.kind == NodeKind::Executable { 0o777 } else { 0o666 };
+        self.pass(Point::Open, node)?;
+        let Ok(file) = rustix::fs::openat(self.dir, ".", flags, Mode::from_raw_mode(mode)) else {
+            return Ok(None);
+        };
+        let mut file = File::from(file);
+        self.fill(node, &mut file)?;
+        self.pass(Point::Link, node)?;
+        let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let linked = rustix::fs::linkat(
+            CWD,
+            unnamed.as_str(),
+            self.dir,
+            node.name.as_slice(),
+            AtFlags::SYMLINK_FOLLOW,
+        );
+        if linked.is_err() {
+            return Ok(None);
+        }
+        let stat = rustix::fs::fstat(&file);
+        stat.map(|stat| Some(Stat::of(&stat)))
+            .map_err(|error| StoreError::io("write", self.path_of(node))(error.into()))
+    }
+
+    /// An error of the file system while a node was written.
+    fn failed(&self, node: &Node, error: std::io::Error) -> StoreError {
+        match error.kind() {
             std::io::ErrorKind::StorageFull => {
                 let available = space::available(&path_buf(self.path)).unwrap_or(0);
                 StoreError::Space { path: self.path_of(node), needed: node.size, available }
             }
             _ => StoreError::io("write", self.path_of(node))(error),
-        };
+        }
+    }
+
+    fn write(&self, node: &Node, temporary: &[u8]) -> Result<(), StoreError> {
+        let io = |error: std::io::Error| self.failed(node, error);
         if node.kind == NodeKind::Link {
             let (_, target) = self.store.object(&node.id).map_err(|error| self.needed_for(node, error))?;
             if !names::link_stays_inside(&target, self.depth) {
@@ -72,6 +115,12 @@ impl Place<'_> {
         let file = rustix::fs::openat(self.dir, temporary, flags, Mode::from_raw_mode(mode));
         let mut file = File::from(file.map_err(|error| io(error.into()))?);
         left_over::claim(&file);
+        self.fill(node, &mut file)
+    }
+
+    /// Writes the content of a node.
+    fn fill(&self, node: &Node, file: &mut File) -> Result<(), StoreError> {
+        let io = |error: std::io::Error| self.failed(node, error);
         let lying = || {
             let tree = names::shown(self.path);
             StoreError::damaged(format!("the tree of `{tree}`"), "it says another size than the file has")
@@ -90,7 +139,7 @@ impl Place<'_> {
         }
         self.pass(Point::Write, node)?;
         // An error of the output names no file: put the right one in.
-        match self.store.copy(&node.id, &mut file) {
+        match self.store.copy(&node.id, file) {
             Ok(_) => Ok(()),
             Err(StoreError::Io { action: "write", source, .. }) => Err(io(source)),
             Err(error) => Err(self.needed_for(node, error)),
