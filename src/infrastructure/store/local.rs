@@ -196,9 +196,9 @@ impl Local {
         Ok((rest(old_top, &new_ids)?, rest(new_top, &old_ids)?))
     }
 
-    /// This process's own lock, if it has used the store.
+    /// This process's own lock, taken when it first uses the store; none where it cannot be taken.
     pub(super) fn user(&self) -> Option<&File> {
-        self.user.get().and_then(Option::as_ref)
+        self.user.get_or_init(|| self.using()).as_ref()
     }
 
     /// The path of a pack.
@@ -218,7 +218,7 @@ impl Local {
     /// Lists the indexes again. A damaged index is set aside and named; what it listed is indexed anew from the packs, so
     /// that the next command works.
     pub(super) fn reload(&self) -> Result<Arc<Catalog>, StoreError> {
-        self.user.get_or_init(|| self.using());
+        self.user();
         let mut slot = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
         let known = slot.clone().unwrap_or_default();
         match Catalog::load(&self.root, &known) {

@@ -25,7 +25,7 @@ impl Local {
     pub(super) fn alone(&self) -> Result<File, StoreError> {
         let path = self.root().join("lock");
         let failed = |error| StoreError::io("lock", &path)(error);
-        // This process's own use must not stand in its way.
+        // This process's own use must not stand in its way, nor that of the rest of what it does.
         let file = match self.user() {
             Some(own) => own.try_clone().map_err(failed)?,
             None => self.lock_file().map_err(failed)?,

@@ -222,3 +222,10 @@ fn many_index_objects_become_one_and_everything_is_still_found() {
     world.push(&ben);
     assert_eq!(compact(&ada, &world.remote(), false).expect("compacts"), Compacted { before: 2, after: 1 });
 }
+
+#[test]
+fn a_store_that_has_never_been_used_is_collected_without_waiting_for_itself() {
+    let world = World::new();
+    let swept = sweep(&world.clone_of("empty"), &[], &[], false, &Null).expect("sweeps");
+    assert_eq!(swept.packs, 0);
+}
