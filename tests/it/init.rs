@@ -15,6 +15,7 @@ fn read(path: impl AsRef<Path>) -> String {
         .unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
 }
 
+/// Those that make a whole project; `empty` makes the project file alone.
 const TEMPLATES: [&str; 4] = ["mnist", "image-classifier", "tabular", "command"];
 
 #[test]
@@ -47,6 +48,16 @@ fn every_template_becomes_a_git_repository_that_checks_in_every_profile() {
             assert_eq!(checked["profile"].as_str(), Some(profile));
         }
     }
+}
+
+#[test]
+fn a_repository_that_is_there_gets_the_project_file_and_little_else() {
+    let dir = folder();
+    std::fs::write(dir.path().join("README.md"), "mine").expect("writes");
+    ok(dir.path(), &["init", ".", "-t", "empty"]);
+    ok(dir.path(), &["check"]);
+    assert_eq!(read(dir.path().join("README.md")), "mine");
+    assert!(!dir.path().join(".github").exists() && !dir.path().join("docs").exists());
 }
 
 #[test]
@@ -137,7 +148,7 @@ fn the_templates_are_listed() {
     let listed = ok(dir.path(), &["init", "--list"]);
     assert_eq!(
         listed.lines().filter_map(|line| line.split_whitespace().next()).collect::<Vec<_>>(),
-        TEMPLATES
+        [&TEMPLATES[..], &["empty"]].concat()
     );
     let json: Value = serde_json::from_str(&ok(dir.path(), &["init", "--list", "--json"])).expect("is JSON");
     assert_eq!(json["templates"][0]["name"], "mnist");

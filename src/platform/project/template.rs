@@ -12,6 +12,8 @@ pub struct Template {
     pub about: &'static str,
     /// Dataset and model it begins with, if it has them.
     subject: Option<(&'static str, &'static str)>,
+    /// Whether the files for CI and the charter belong to it.
+    whole: bool,
     gitignore: &'static str,
     /// Paths and texts of what it has besides the common files.
     files: &'static [(&'static str, &'static str)],
@@ -31,6 +33,7 @@ pub const TEMPLATES: &[Template] = &[
         name: "mnist",
         about: "handwritten digits with a small convolutional network; needs no data of your own",
         subject: Some(("mnist", "digits")),
+        whole: true,
         gitignore: text!("common/gitignore"),
         files: &[("README.md", text!("mnist/README.md")), ("mlp.yaml", text!("mnist/mlp.yaml"))],
         next: &[
@@ -46,6 +49,7 @@ pub const TEMPLATES: &[Template] = &[
         name: "image-classifier",
         about: "your own images, one folder of PNG or JPEG files per class",
         subject: Some(("images", "classifier")),
+        whole: true,
         gitignore: text!("common/gitignore"),
         files: &[
             ("README.md", text!("image-classifier/README.md")),
@@ -63,6 +67,7 @@ pub const TEMPLATES: &[Template] = &[
         name: "tabular",
         about: "a CSV file: predict one column from the others",
         subject: Some(("table", "predictor")),
+        whole: true,
         gitignore: text!("common/gitignore"),
         files: &[
             ("README.md", text!("tabular/README.md")),
@@ -81,6 +86,7 @@ pub const TEMPLATES: &[Template] = &[
         name: "command",
         about: "steps in any language, joined by lines of JSON; the example is shell and awk",
         subject: None,
+        whole: true,
         gitignore: text!("command/gitignore"),
         files: &[
             ("README.md", text!("command/README.md")),
@@ -89,6 +95,15 @@ pub const TEMPLATES: &[Template] = &[
             ("mlp.yaml", text!("command/mlp.yaml")),
         ],
         next: &["git add -A && git commit -m \"begin\"", "mlp run", "mlp runs ls"],
+    },
+    Template {
+        name: "empty",
+        about: "the project file alone, for a repository that is there already",
+        subject: None,
+        whole: false,
+        gitignore: text!("empty/gitignore"),
+        files: &[("mlp.yaml", text!("empty/mlp.yaml"))],
+        next: &["mlp data add PATH", "git add -A && git commit -m \"begin\""],
     },
 ];
 
@@ -135,10 +150,12 @@ impl Template {
             (".gitattributes".to_owned(), fill(text!("common/gitattributes"))),
             (".mlp/allowed_signers".to_owned(), fill(text!("common/allowed_signers"))),
             (".mlp/mlp.schema.json".to_owned(), schema::text(schema::Kind::Manifest)),
-            (".github/workflows/mlp.yml".to_owned(), fill(text!("common/github.yml"))),
-            (".gitlab-ci.yml".to_owned(), fill(text!("common/gitlab-ci.yml"))),
-            ("docs/charter.md".to_owned(), fill(text!("common/charter.md"))),
         ];
+        if self.whole {
+            files.push((".github/workflows/mlp.yml".to_owned(), fill(text!("common/github.yml"))));
+            files.push((".gitlab-ci.yml".to_owned(), fill(text!("common/gitlab-ci.yml"))));
+            files.push(("docs/charter.md".to_owned(), fill(text!("common/charter.md"))));
+        }
         if self.subject.is_some() {
             files.push((format!("docs/{data}.datacard.md"), fill(text!("common/datacard.md"))));
             files.push((format!("docs/{model}.modelcard.md"), fill(text!("common/modelcard.md"))));
