@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need and is not there yet, on Debian and Ubuntu; does nothing where all is there.
-#   git, ssh-keygen   repositories and signatures
+#   git, ssh-keygen   repositories and signatures; git-lfs' files to import
 #   curl              makes the bucket of the S3 server
 #   python3-venv      the independent reader of stores; two packages go to target/reader
 #   nginx, sshd       the WebDAV, web and SFTP servers; nothing is started
@@ -9,7 +9,7 @@
 #   radosgw, ceph-*   the S3 server (Ceph): 66 MB to download, 259 MB on disk, nothing is started
 set -euo pipefail
 declare -A packages=(
-  [git]=git [ssh-keygen]=openssh-client [curl]=curl [sshd]=openssh-server [nginx]=nginx-light [node]=nodejs [npm]=npm [faketime]=faketime
+  [git]=git [git-lfs]=git-lfs [ssh-keygen]=openssh-client [curl]=curl [sshd]=openssh-server [nginx]=nginx-light [node]=nodejs [npm]=npm [faketime]=faketime
   [radosgw]=radosgw [ceph-mon]=ceph-mon [ceph-osd]=ceph-osd [ceph]=ceph-common [monmaptool]=ceph-common
 )
 missing=()

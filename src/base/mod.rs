@@ -9,6 +9,7 @@ mod id;
 mod ledger;
 mod name;
 mod record;
+mod scalar;
 mod time;
 pub mod variables;
 
@@ -26,4 +27,5 @@ pub use id::Id;
 pub use ledger::{Entry, EntryKind, Subject};
 pub use name::{Name, NameError};
 pub use record::{AnyRecord, Body, Record, RecordError, RecordKind};
+pub use scalar::yaml_scalar;
 pub use time::Time;

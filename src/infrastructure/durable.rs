@@ -115,6 +115,16 @@ fn take_name(file: NamedTempFile, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Puts all that was written to the disk of `folder` there: one call for many files.
+pub(crate) fn sync_disk(folder: &Path) -> io::Result<()> {
+    pass(Point::Fsync, folder)?;
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(File::open(folder)?)?;
+    #[cfg(all(unix, not(target_os = "linux")))]
+    rustix::fs::sync();
+    Ok(())
+}
+
 /// Renames durably, within a folder, what is on the disk already.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     set_aside(from, to)?;

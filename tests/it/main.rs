@@ -14,6 +14,7 @@ mod gates;
 mod generated;
 mod hooks;
 mod hostile;
+mod import;
 mod independent_reader;
 mod init;
 mod jobs;

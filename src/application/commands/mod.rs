@@ -7,8 +7,10 @@ mod completions;
 mod data;
 mod eval;
 mod explain;
+mod export;
 mod gate;
 mod hook;
+mod import;
 mod init;
 mod merge;
 mod model;
@@ -73,6 +75,8 @@ enum Command {
     Schema(schema::Args),
     Data(data::Args),
     Store(store::Args),
+    Import(import::Args),
+    Export(export::Args),
     Merge(merge::Args),
     Hook(hook::Args),
     Train(train::Args),
@@ -111,6 +115,8 @@ fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Fsck(args) => store::fsck::run(args, context),
         Command::Gc(args) => store::gc::run(args, context),
         Command::Repair(args) => store::repair::run(args, context),
+        Command::Import(args) => import::run(args, context),
+        Command::Export(args) => export::run(args, context),
         Command::Merge(args) => merge::run(args, context),
         Command::Hook(args) => hook::run(args, context),
         Command::Train(args) => train::run(args, context),

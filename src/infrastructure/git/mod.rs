@@ -5,6 +5,7 @@ mod chain;
 mod command;
 mod commit;
 mod conflicts;
+mod elsewhere;
 mod error;
 mod history;
 mod hooks;
@@ -16,6 +17,7 @@ mod worktree;
 mod tests;
 
 pub use conflicts::Conflicted;
+pub use elsewhere::Elsewhere;
 pub use error::{EXPLAIN as GIT_EXPLAIN, GitError};
 pub use hooks::Hook;
 pub use outgoing::Outgoing;

@@ -51,6 +51,21 @@ impl Repo {
         Ok(files)
     }
 
+    /// Files of the index and the ids of their blobs, without submodules.
+    pub fn tracked(&self) -> Result<Vec<(String, String)>, GitError> {
+        const SUBMODULE: u32 = 0o160_000;
+        let index = self.open()?.index()?;
+        let files = index.iter().filter(|entry| entry.mode != SUBMODULE);
+        Ok(files
+            .map(|entry| (String::from_utf8_lossy(&entry.path).into_owned(), entry.id.to_string()))
+            .collect())
+    }
+
+    /// The bytes of a blob by its id.
+    pub fn blob(&self, id: &str) -> Result<Vec<u8>, GitError> {
+        Ok(self.open()?.find_blob(git2::Oid::from_str(id)?)?.content().to_owned())
+    }
+
     /// Whether git ignores `path` (relative to the root).
     pub fn ignores(&self, path: &Path) -> Result<bool, GitError> {
         Ok(self.open()?.is_path_ignored(path)?)

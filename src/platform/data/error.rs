@@ -141,6 +141,25 @@ pub enum DataError {
     /// A pointer file holds the conflict of a merge.
     #[error("`{0}` has a merge conflict")]
     Conflict(String),
+    /// Data cannot be imported from there.
+    #[error("nothing can be imported from `{origin}`: {detail}")]
+    Origin {
+        /// As the user named it.
+        origin: String,
+        /// Why not.
+        detail: String,
+    },
+    /// The files of an imported version have not been fetched yet. The pointer's path.
+    #[error("the files of `{0}` were imported by name and have not been fetched yet")]
+    Unfetched(String),
+    /// An object that another tool's version needs is nowhere.
+    #[error("the object `{id}` is in none of these places: {}", if places.is_empty() { "(none is known)".to_owned() } else { places.join(", ") })]
+    NotThere {
+        /// The other tool's id.
+        id: String,
+        /// Where it was looked for.
+        places: Vec<String>,
+    },
     /// An entry of `source:` cannot be used.
     #[error("dataset `{name}`: {detail}")]
     Source {
@@ -213,6 +232,9 @@ impl Diagnose for DataError {
             Self::Exists(_) => "data::exists",
             Self::Pointer { .. } => "data::pointer",
             Self::Conflict(_) => "data::conflict",
+            Self::Origin { .. } => "data::origin",
+            Self::Unfetched(_) => "data::unfetched",
+            Self::NotThere { .. } => "data::not-there",
             Self::Source { .. } => "data::source",
             Self::Download { .. } => "data::download",
             Self::WrongHash { .. } => "data::wrong-hash",
@@ -224,7 +246,9 @@ impl Diagnose for DataError {
     fn exit(&self) -> Exit {
         match self {
             Self::Io { .. } | Self::Download { .. } => Exit::World,
-            Self::WrongHash { .. } | Self::Differs { .. } => Exit::No,
+            Self::WrongHash { .. } | Self::Differs { .. } | Self::Unfetched(_) | Self::NotThere { .. } => {
+                Exit::No
+            }
             Self::Store(error) => error.exit(),
             _ => Exit::Usage,
         }
@@ -268,6 +292,15 @@ impl Diagnose for DataError {
             Self::Pointer { .. } => "restore it from git, or make it anew with `mlp data add`".into(),
             Self::Conflict(_) => {
                 "`mlp merge` merges it file by file".into()
+            }
+            Self::Origin { .. } => {
+                "give a URL (https://host/file, s3://bucket/prefix, fs:///folder), or `--repo URL NAME`".into()
+            }
+            Self::Unfetched(path) => {
+                format!("`mlp data pull {}` fetches them", path.strip_suffix(".mlp").unwrap_or(path))
+            }
+            Self::NotThere { .. } => {
+                "get it with the tool that made it (`dvc fetch`, `git lfs fetch`), or check `imports:` in mlp.yaml".into()
             }
             Self::Source { .. } => "correct `source:` of the dataset in mlp.yaml".into(),
             Self::Download { .. } => "check the URL and the network, then try again; it goes on where it stopped".into(),
@@ -380,6 +413,23 @@ pub const EXPLAIN: &[Explain] = &[
         text: "Two branches changed the same entry of a dataset, and git left conflict markers in the pointer. `mlp merge` \
                merges the two versions file by file and asks only about files that both sides changed; \
                `mlp hook install` has git do so by itself.",
+    },
+    Explain {
+        code: "data::origin",
+        text: "`mlp data import` takes a file from an http(s) URL, all objects below the URL of a bucket or folder, or with `--repo` a \
+               dataset of another project, from the first of its `stores:`. The message says what stands in the way.",
+    },
+    Explain {
+        code: "data::unfetched",
+        text: "`mlp import dvc` wrote a pointer that names the data by DVC's own ids; their bytes are still where DVC keeps them. \
+               `mlp data pull NAME` (or `fetch`, `checkout`, `get`) fetches and checks them, stores them and writes an ordinary pointer, \
+               which you then commit.",
+    },
+    Explain {
+        code: "data::not-there",
+        text: "A version of another tool needs an object that is neither in that tool's cache in this clone nor in the place that \
+               `imports:` in mlp.yaml names. It may never have been pushed: ask whoever made the version, or look with that tool \
+               (`dvc status --cloud`, `git lfs fsck`).",
     },
     Explain {
         code: "data::source",

@@ -8,6 +8,7 @@ mod encoding;
 mod error;
 mod examples;
 mod expectations;
+pub mod foreign;
 mod idx;
 mod idx_folder;
 mod ignore;

@@ -91,13 +91,17 @@ impl Pointer {
 
     /// Reads the pointer file at `path`.
     pub fn read(path: &Path) -> Result<Self, DataError> {
+        Self::parse(&Self::text_at(path)?, path)
+    }
+
+    /// The text of the pointer file at `path`.
+    pub fn text_at(path: &Path) -> Result<String, DataError> {
         let length = fs::metadata(path).map_err(DataError::io("read", path))?.len();
         if length > LONGEST {
             return Err(refuse(path, format!("it has {length} bytes, more than a pointer can have")));
         }
         let bytes = fs::read(path).map_err(DataError::io("read", path))?;
-        let text = String::from_utf8(bytes).map_err(|_| refuse(path, "it is not UTF-8"))?;
-        Self::parse(&text, path)
+        String::from_utf8(bytes).map_err(|_| refuse(path, "it is not UTF-8"))
     }
 
     /// Reads a pointer from its text; `path` is for messages.
@@ -164,6 +168,12 @@ impl Pointer {
         matches!(self.target, Target::Children(_)).then(|| self.tree())
     }
 
+    /// The same pointer, which says where its version came from: under the key `import`.
+    pub fn imported(mut self, origin: Map<String, Value>) -> Self {
+        self.extra.insert("import".to_owned(), Value::Object(origin));
+        self
+    }
+
     /// Keys that a later version wrote.
     pub(super) fn extra(&self) -> &Map<String, Value> {
         &self.extra
@@ -191,7 +201,9 @@ impl Pointer {
 
     /// Takes over what an older pointer says beyond this version's keys.
     fn keep(&mut self, old: Pointer) {
-        self.extra = old.extra;
+        if self.extra.is_empty() {
+            self.extra = old.extra;
+        }
         let (Target::Children(children), Target::Children(old)) = (&mut self.target, old.target) else {
             return;
         };

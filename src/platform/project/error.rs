@@ -31,6 +31,16 @@ pub enum ProjectError {
     /// A mistake in `mlp.yaml`.
     #[error(transparent)]
     Mistake(Box<Mistake>),
+    /// Entries that only the author of `mlp.yaml` can add to it.
+    #[error(
+        "`{section}:` in `mlp.yaml` is not written as a block of lines, so that nothing can be added to it"
+    )]
+    Amend {
+        /// The section.
+        section: String,
+        /// The lines to add.
+        entries: String,
+    },
     /// A name on the command line that `mlp.yaml` does not have.
     #[error("no {kind} `{name}` in `mlp.yaml`")]
     Unknown {
@@ -90,6 +100,7 @@ impl Diagnose for ProjectError {
             Self::Io { .. } => "project::io",
             Self::Mistake(mistake) => mistake.code,
             Self::Unknown { .. } => "project::unknown-name",
+            Self::Amend { .. } => "project::amend",
             Self::Name(_) => "project::name",
             Self::UnknownTemplate { .. } => "project::unknown-template",
             Self::NoTrust { .. } => "project::no-trust",
@@ -114,6 +125,9 @@ impl Diagnose for ProjectError {
             }
             Self::Mistake(mistake) => mistake.hint.clone(),
             Self::Unknown { hint, .. } | Self::UnknownTemplate { hint, .. } => Some(hint.clone()),
+            Self::Amend { section, entries } => {
+                Some(format!("write these lines below `{section}:` and run the command again\n{entries}"))
+            }
             Self::Name(_) => Some(
                 "`mlp init digits` makes a project in the folder `digits`, `mlp init .` in this one"
                     .to_owned(),
@@ -248,6 +262,11 @@ pub const EXPLAIN: &[Explain] = &[
     Explain {
         code: "project::unknown-name",
         text: "The command line names a model, dataset, step or stage that `mlp.yaml` does not have.",
+    },
+    Explain {
+        code: "project::amend",
+        text: "A command has entries for a section of mlp.yaml, which is written in one line (`{…}`) or with an anchor. Only lines are ever \
+               inserted into the file: write the section as a block, one entry below the other, or add the entries yourself.",
     },
     Explain {
         code: "project::name",

@@ -28,6 +28,9 @@ pub struct Manifest {
     /// Remote stores; the first is the default.
     #[serde(default)]
     pub stores: IndexMap<Name, StoreSpec>,
+    /// Places that other tools and projects keep data in, which pointers of this project name; nothing is ever written there.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub imports: IndexMap<Name, StoreSpec>,
     /// Datasets.
     #[serde(default)]
     pub data: IndexMap<Name, DataSpec>,

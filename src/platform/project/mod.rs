@@ -1,5 +1,6 @@
 //! The front door of the platform: `mlp.yaml`, templates, schemas.
 
+mod amend;
 mod check;
 mod collaboration;
 mod error;
@@ -15,6 +16,7 @@ mod source;
 mod template;
 mod yaml;
 
+pub use amend::amend;
 pub use check::Findings;
 pub use collaboration::Setup;
 pub use error::{EXPLAIN, Mistake, ProjectError};

@@ -25,7 +25,8 @@ pub struct Project {
     pub repo: Repo,
     /// Folder of `mlp.yaml`; paths in it are relative to this.
     pub root: PathBuf,
-    /// `mlp.yaml` of the work tree, checked: every reference in it exists. Its `stores` also hold the user's own, last.
+    /// `mlp.yaml` of the work tree, checked: every reference in it exists. Its `stores` and `imports` also hold the user's
+    /// own, last.
     pub manifest: Manifest,
     /// Names of the stores that only this user has: never the home of ledgers.
     pub own_stores: Vec<Name>,
@@ -61,7 +62,7 @@ impl Project {
         let (root, shown) = find(dir)?;
         let mut manifest = Source::open(&root.join(FILE), &shown)?.manifest()?;
         let repo = Repo::discover(&root)?;
-        let own_stores = personal::add(&mut manifest.stores, &repo.state_dir())?;
+        let own_stores = personal::add(&mut manifest, &repo.state_dir())?;
         let store = Local::open(&repo.state_dir().join("store"))?;
         Ok(Self { repo, root, manifest, own_stores, store })
     }

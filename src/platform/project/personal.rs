@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use super::source::Source;
-use super::{ProjectError, yaml};
+use super::{Manifest, ProjectError, yaml};
 use crate::base::{Failure, Name};
 use crate::infrastructure::store::{StoreError, StoreSpec};
 
@@ -21,15 +21,15 @@ const LOCAL: &str = "config.local.yaml";
 struct Personal {
     #[serde(default)]
     stores: IndexMap<Name, StoreSpec>,
+    #[serde(default)]
+    imports: IndexMap<Name, StoreSpec>,
 }
 
-/// Adds the user's own stores to those of the project in `root`; returns the names that only the user has.
-///
-/// An entry with the name of a project's store must have its URL and endpoint, so that a project that is somebody else's
-/// cannot direct the user's secrets elsewhere; it then stands in place of the project's.
-pub(super) fn add(stores: &mut IndexMap<Name, StoreSpec>, state: &Path) -> Result<Vec<Name>, Failure> {
+/// Adds the user's own stores and places to import from to those of a project; returns the names of stores that only the user has.
+pub(super) fn add(manifest: &mut Manifest, state: &Path) -> Result<Vec<Name>, Failure> {
     // A stranger's project must neither run a command nor choose which file or variable is sent somewhere.
-    if let Some((name, _)) = stores.iter().find(|(_, spec)| spec.credentials.is_some()) {
+    let mut entries = manifest.stores.iter().chain(&manifest.imports);
+    if let Some((name, _)) = entries.find(|(_, spec)| spec.credentials.is_some()) {
         let detail = format!(
             "`credentials` in mlp.yaml would let a project choose what of yours is sent where: write the entry of this store, with \
              `credentials`, into `{}` or into your own configuration",
@@ -37,29 +37,44 @@ pub(super) fn add(stores: &mut IndexMap<Name, StoreSpec>, state: &Path) -> Resul
         );
         return Err(StoreError::Spec { store: name.to_string(), detail }.into());
     }
-    let mut own = Vec::new();
+    let (mut own, mut own_imports) = (Vec::new(), Vec::new());
     for (path, secret) in files(state) {
-        for (name, spec) in read(&path, secret)?.stores {
-            match stores.get_mut(&name) {
-                None => {
-                    own.push(name.clone());
-                    stores.insert(name, spec);
-                }
-                Some(known)
-                    if (&known.url, &known.endpoint) == (&spec.url, &spec.endpoint)
-                        || own.contains(&name) =>
-                {
-                    *known = spec;
-                }
-                Some(_) => {
-                    let detail =
-                        format!("`url` and `endpoint` in `{}` are not those of mlp.yaml", path.display());
-                    return Err(StoreError::Spec { store: name.to_string(), detail }.into());
-                }
+        let personal = read(&path, secret)?;
+        join(&mut manifest.stores, personal.stores, &mut own, &path)?;
+        join(&mut manifest.imports, personal.imports, &mut own_imports, &path)?;
+    }
+    Ok(own)
+}
+
+/// Adds entries of the user's file `path`; `own` collects names that only the user has.
+///
+/// An entry with the name of one of the project's must have its URL and endpoint, so that a project that is somebody else's
+/// cannot direct the user's secrets elsewhere; it then stands in place of the project's.
+fn join(
+    stores: &mut IndexMap<Name, StoreSpec>,
+    more: IndexMap<Name, StoreSpec>,
+    own: &mut Vec<Name>,
+    path: &Path,
+) -> Result<(), Failure> {
+    for (name, spec) in more {
+        match stores.get_mut(&name) {
+            None => {
+                own.push(name.clone());
+                stores.insert(name, spec);
+            }
+            Some(known)
+                if (&known.url, &known.endpoint) == (&spec.url, &spec.endpoint) || own.contains(&name) =>
+            {
+                *known = spec;
+            }
+            Some(_) => {
+                let detail =
+                    format!("`url` and `endpoint` in `{}` are not those of mlp.yaml", path.display());
+                return Err(StoreError::Spec { store: name.to_string(), detail }.into());
             }
         }
     }
-    Ok(own)
+    Ok(())
 }
 
 /// The files, and whether others may not even read them.

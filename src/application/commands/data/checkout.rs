@@ -35,6 +35,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         if args.names.is_empty() && rev.is_none() && !subject.pointer().exists() {
             continue;
         }
+        subject.settle(&project, rev, &context.ui)?;
         let root = subject.wanted(&subject.read(&project, rev)?.root(&project.store)?, &project)?;
         let options = CheckoutOptions { force: args.force };
         let cache = project.cache();

@@ -19,10 +19,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let remote = args.selection.remote(&project)?;
-    let datasets = args.selection.subjects(&project, context)?;
+    let datasets = args.selection.subjects(&project, !args.selection.dry_run, context)?;
+    let remote = args.selection.source(&project, &datasets)?;
     let names: Vec<String> = datasets.iter().map(|(subject, _)| subject.name.clone()).collect();
-    let store = remote.name.to_string();
+    let store = remote.as_ref().map(|remote| remote.name.to_string());
     let mut absent = Vec::new();
     for (subject, pointer) in &datasets {
         for id in pointer.ids() {
@@ -34,7 +34,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     }
     let moved = match args.selection.dry_run {
         true => Moved::default(),
-        false => args.selection.fetch(&project, &remote, &datasets, &context.ui as &dyn Sink)?.into(),
+        false => args.selection.fetch(&project, remote.as_ref(), &datasets, &context.ui as &dyn Sink)?.into(),
     };
     context.ui.report(&Fetched { dry_run: args.selection.dry_run, store, datasets: names, absent, moved });
     Ok(Exit::Ok)
@@ -44,7 +44,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
 struct Fetched {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     dry_run: bool,
-    store: String,
+    /// None where the project has no stores and everything was imported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<String>,
     datasets: Vec<String>,
     /// Datasets of which nothing or not all was here before.
     absent: Vec<String>,
@@ -58,16 +60,17 @@ impl Report for Fetched {
     }
 
     fn human(&self) -> String {
+        let store = self.store.as_deref().unwrap_or_default();
         if self.dry_run {
             return match self.absent.is_empty() {
                 true => "all data are here\n".to_owned(),
-                false => format!("would fetch from `{}`: {}\n", self.store, self.absent.join(", ")),
+                false => format!("would fetch from `{store}`: {}\n", self.absent.join(", ")),
             };
         }
         let datasets = plural(self.datasets.len() as u64, "dataset");
         match self.moved.nothing() {
             true => format!("{datasets}: everything is here\n"),
-            false => format!("fetched {datasets} from `{}`: {}\n", self.store, self.moved.human()),
+            false => format!("fetched {datasets} from `{store}`: {}\n", self.moved.human()),
         }
     }
 

@@ -39,6 +39,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let place = place(&args.place, &project, context)?;
+    place.subject.settle(&project, place.rev.as_deref(), &context.ui)?;
     let mut source = source(&project, args.store.as_deref())?;
     let node = place.node(&project, &mut source)?;
     if args.output.as_deref() == Some(Path::new("-")) {

@@ -43,7 +43,19 @@ fn datasets(context: &Context) -> Result<Vec<Entry>, Failure> {
             });
             continue;
         }
-        let node = subject.read(&project, None)?.node();
+        let node = match subject.read(&project, None) {
+            Err(failure) if failure.0.code() == "data::unfetched" => {
+                entries.push(Entry {
+                    name: subject.name,
+                    kind: "imported",
+                    size: None,
+                    id: None,
+                    absent: true,
+                });
+                continue;
+            }
+            pointer => pointer?.node(),
+        };
         entries.push(Entry { name: subject.name, ..Entry::of(&node) });
     }
     Ok(entries)

@@ -8,6 +8,7 @@ mod download;
 mod export;
 mod fetch;
 mod get;
+mod import;
 mod info;
 mod ls;
 mod pull;
@@ -16,7 +17,7 @@ mod remote_status;
 mod rm;
 mod sparse;
 mod status;
-mod subject;
+pub(super) mod subject;
 mod transfer;
 mod trash;
 
@@ -39,6 +40,7 @@ enum Command {
     Ls(ls::Args),
     Info(info::Args),
     Download(download::Args),
+    Import(import::Args),
     Fetch(fetch::Args),
     Push(push::Args),
     Pull(pull::Args),
@@ -58,6 +60,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         Command::Ls(args) => ls::run(args, context),
         Command::Info(args) => info::run(args, context),
         Command::Download(args) => download::run(args, context),
+        Command::Import(args) => import::run(args, context),
         Command::Fetch(args) => fetch::run(args, context),
         Command::Push(args) => push::run(args, context),
         Command::Pull(args) => pull::run(args, context),

@@ -24,13 +24,14 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let remote = args.selection.remote(&project)?;
-    let datasets = args.selection.subjects(&project, context)?;
+    let datasets = args.selection.subjects(&project, !args.selection.dry_run, context)?;
+    let remote = args.selection.source(&project, &datasets)?;
     let dry_run = args.selection.dry_run;
-    let mut pulled = Pulled { dry_run, store: remote.name.to_string(), ..Pulled::default() };
+    let mut pulled = Pulled { dry_run, ..Pulled::default() };
+    pulled.store = remote.as_ref().map(|remote| remote.name.to_string());
     pulled.datasets = datasets.iter().map(|(subject, _)| subject.name.clone()).collect();
     if !dry_run {
-        let moved = args.selection.fetch(&project, &remote, &datasets, &context.ui as &dyn Sink)?;
+        let moved = args.selection.fetch(&project, remote.as_ref(), &datasets, &context.ui as &dyn Sink)?;
         pulled.moved = moved.into();
         let cache = project.cache();
         for (subject, pointer) in &datasets {
@@ -54,7 +55,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
 struct Pulled {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     dry_run: bool,
-    store: String,
+    /// None where the project has no stores and everything was imported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<String>,
     datasets: Vec<String>,
     #[serde(flatten)]
     moved: Moved,
@@ -74,13 +77,13 @@ impl Report for Pulled {
     }
 
     fn human(&self) -> String {
+        let from = self.store.as_ref().map(|store| format!(" from `{store}`")).unwrap_or_default();
         if self.dry_run {
-            return format!("would pull from `{}`: {}\n", self.store, self.datasets.join(", "));
+            return format!("would pull{from}: {}\n", self.datasets.join(", "));
         }
         let mut text = format!(
-            "pulled {} from `{}`: {}; {} written, {} removed\n",
+            "pulled {}{from}: {}; {} written, {} removed\n",
             plural(self.datasets.len() as u64, "dataset"),
-            self.store,
             self.moved.human(),
             plural(self.written, "file"),
             self.removed,

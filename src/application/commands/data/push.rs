@@ -9,7 +9,7 @@ use super::transfer::{Moved, Selection};
 use crate::application::ui::{Report, bytes, plural};
 use crate::base::{Exit, Failure, Id};
 use crate::infrastructure::store::{Pin, PinKind, missing, push};
-use crate::platform::data::Pointer;
+use crate::platform::data::{DataError, Pointer};
 use crate::platform::project::Project;
 
 /// Sends data, runs and other evidence to a remote store.
@@ -59,7 +59,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
 fn pins(project: &Project, selection: &Selection, context: &Context) -> Result<Vec<Pin>, Failure> {
     let mut pins = project.store.pins()?;
     let mut wanted = Vec::new();
-    for (subject, pointer) in selection.subjects(project, context)? {
+    for (subject, pointer) in selection.subjects(project, false, context)? {
         let root = pointer.root(&project.store)?.id;
         let name = subject.name.as_str();
         let is_of = |pin: &Pin| pin.kind == PinKind::Data && pin.name == name && pin.roots.contains(&root);
@@ -87,7 +87,11 @@ fn add_unpushed(pins: &mut Vec<Pin>, project: &Project, dry_run: bool) -> Result
             continue;
         }
         let place = PathBuf::from(format!("{}@{}", found.path, found.commit));
-        let pointer = Pointer::parse(&String::from_utf8_lossy(&found.bytes), &place)?;
+        let pointer = match Pointer::parse(&String::from_utf8_lossy(&found.bytes), &place) {
+            // Whoever needs it gets it from where it was imported from.
+            Err(DataError::Unfetched(_)) => continue,
+            pointer => pointer?,
+        };
         let root = pointer.root(&project.store)?.id;
         let keeps = |pin: &&Pin| pin.kind == PinKind::Data && pin.roots.contains(&root);
         if pins.iter().any(|pin| keeps(&pin)) {

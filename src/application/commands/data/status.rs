@@ -50,6 +50,7 @@ pub(super) enum State {
     NotAdded,
     Missing,
     Absent,
+    Imported,
 }
 
 impl State {
@@ -60,6 +61,7 @@ impl State {
             Self::NotAdded => "not added",
             Self::Missing => "missing",
             Self::Absent => "absent",
+            Self::Imported => "imported, not fetched",
         }
     }
 }
@@ -78,7 +80,14 @@ fn look(subject: Subject, project: &Project, context: &Context) -> Result<Line, 
         line.state = if is_there { State::NotAdded } else { State::Absent };
         return Ok(line);
     }
-    let root = subject.read(project, None)?.root(&project.store)?;
+    let pointer = match subject.read(project, None) {
+        Err(failure) if failure.0.code() == "data::unfetched" => {
+            line.state = State::Imported;
+            return Ok(line);
+        }
+        pointer => pointer?,
+    };
+    let root = pointer.root(&project.store)?;
     line.id = Some(root.id);
     let sparse = subject.sparse(project)?;
     line.patterns = sparse.as_ref().map(|sparse| sparse.patterns().to_vec());
@@ -159,6 +168,7 @@ impl Report for Told {
                 State::NotAdded => format!("`mlp data add {name}`"),
                 State::Missing => format!("`mlp data checkout {name}`"),
                 State::Absent => format!("`mlp data download {name}`"),
+                State::Imported => format!("`mlp data pull {name}`"),
             };
             let id = line.id.map_or_else(|| "-".to_owned(), |id| id.short());
             table.row([name, id, line.state.word().to_owned(), note]);

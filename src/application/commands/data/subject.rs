@@ -3,29 +3,34 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::super::Context;
-use crate::application::stores;
-use crate::base::{Digest, Failure};
+use crate::application::{promised, stores};
+use crate::base::{Digest, Failure, Sink};
 use crate::infrastructure::store::worktree::{Change, Sparse};
 use crate::infrastructure::store::{Node, NodeKind, OnDemand};
+use crate::platform::data::foreign::Promise;
 use crate::platform::data::{DataError, Pointer};
 use crate::platform::project::Project;
 
 /// One dataset or path.
-pub(super) struct Subject {
+pub(in crate::application::commands) struct Subject {
     /// As the user names it: a dataset's name, or a path relative to the project.
-    pub(super) name: String,
+    pub(in crate::application::commands) name: String,
     /// Where the data are, absolute.
-    pub(super) path: PathBuf,
+    pub(in crate::application::commands) path: PathBuf,
 }
 
 impl Subject {
     /// The pointer beside the data.
-    pub(super) fn pointer(&self) -> PathBuf {
+    pub(in crate::application::commands) fn pointer(&self) -> PathBuf {
         Pointer::beside(&self.path)
     }
 
     /// The version that the work tree should hold: the pointer's, or the part of it that was chosen.
-    pub(super) fn wanted(&self, root: &Node, project: &Project) -> Result<Node, Failure> {
+    pub(in crate::application::commands) fn wanted(
+        &self,
+        root: &Node,
+        project: &Project,
+    ) -> Result<Node, Failure> {
         Ok(match self.sparse(project)? {
             Some(sparse) => sparse.narrow(root, &project.store)?,
             None => root.clone(),
@@ -33,18 +38,53 @@ impl Subject {
     }
 
     /// Which part of the data this work tree holds; none if all.
-    pub(super) fn sparse(&self, project: &Project) -> Result<Option<Sparse>, Failure> {
+    pub(in crate::application::commands) fn sparse(
+        &self,
+        project: &Project,
+    ) -> Result<Option<Sparse>, Failure> {
         Ok(project.sparse().get(&relative(&root(project), &self.path))?)
     }
 
     /// The pointer in the work tree, or in a revision of git.
-    pub(super) fn read(&self, project: &Project, rev: Option<&str>) -> Result<Pointer, Failure> {
+    pub(in crate::application::commands) fn read(
+        &self,
+        project: &Project,
+        rev: Option<&str>,
+    ) -> Result<Pointer, Failure> {
+        let (text, shown) = self.text(project, rev)?;
+        if let Some(promise) = Promise::parse(&text, &shown)?
+            && let Some(pointer) = promised::known(project, &promise)?
+        {
+            return Ok(pointer);
+        }
+        Ok(Pointer::parse(&text, &shown)?)
+    }
+
+    /// Fetches what was only imported by name, if this is so: then [`Subject::read`] gives its version. The pointer of the work tree
+    /// becomes an ordinary one. Returns whether there was anything to do.
+    pub(in crate::application::commands) fn settle(
+        &self,
+        project: &Project,
+        rev: Option<&str>,
+        sink: &dyn Sink,
+    ) -> Result<bool, Failure> {
+        let (text, shown) = self.text(project, rev)?;
+        let Some(promise) = Promise::parse(&text, &shown)? else { return Ok(false) };
+        let pointer = promised::fulfil(project, &promise, &self.path, sink)?;
+        if rev.is_none() {
+            pointer.write(&self.pointer())?;
+        }
+        Ok(true)
+    }
+
+    /// The text of the pointer, and what it is called in messages.
+    fn text(&self, project: &Project, rev: Option<&str>) -> Result<(String, PathBuf), Failure> {
         let Some(rev) = rev else {
             let path = self.pointer();
             if !path.exists() {
                 return Err(DataError::NotAdded(self.name.clone()).into());
             }
-            return Ok(Pointer::read(&path)?);
+            return Ok((Pointer::text_at(&path)?, relative(&project.root, &path).into()));
         };
         let path = relative(&root(project), &Pointer::beside(&self.path));
         let shown = PathBuf::from(format!("{rev}:{path}"));
@@ -56,22 +96,26 @@ impl Subject {
             detail: "it is not UTF-8".into(),
             label: None,
         })?;
-        Ok(Pointer::parse(&text, &shown)?)
+        Ok((text, shown))
     }
 }
 
 /// What a user means by `NAME[/PATH][@REV]`: something in a version of a dataset.
-pub(super) struct Place {
-    pub(super) subject: Subject,
+pub(in crate::application::commands) struct Place {
+    pub(in crate::application::commands) subject: Subject,
     /// The path in it; empty for the whole.
-    pub(super) inner: String,
+    pub(in crate::application::commands) inner: String,
     /// The git revision; none for the pointer of the work tree.
-    pub(super) rev: Option<String>,
+    pub(in crate::application::commands) rev: Option<String>,
 }
 
 impl Place {
     /// What stands there; gets the trees on the way and nothing else.
-    pub(super) fn node(&self, project: &Project, source: &mut OnDemand<'_>) -> Result<Node, Failure> {
+    pub(in crate::application::commands) fn node(
+        &self,
+        project: &Project,
+        source: &mut OnDemand<'_>,
+    ) -> Result<Node, Failure> {
         let root = self.subject.read(project, self.rev.as_deref())?.root(&project.store)?;
         if self.inner.is_empty() {
             return Ok(root);
@@ -84,19 +128,23 @@ impl Place {
     }
 
     /// There is nothing.
-    pub(super) fn no_entry(&self) -> DataError {
+    pub(in crate::application::commands) fn no_entry(&self) -> DataError {
         DataError::NoEntry { name: self.subject.name.clone(), path: self.inner.escape_debug().to_string() }
     }
 
     /// The last part of the path.
-    pub(super) fn file_name(&self) -> String {
+    pub(in crate::application::commands) fn file_name(&self) -> String {
         let path = self.subject.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.inner.rsplit('/').next().filter(|name| !name.is_empty()).map_or(path, str::to_owned)
     }
 }
 
 /// Reads `NAME[/PATH][@REV]`, where `NAME` is a dataset or a path with a pointer. The last `@` begins the revision.
-pub(super) fn place(text: &str, project: &Project, context: &Context) -> Result<Place, Failure> {
+pub(in crate::application::commands) fn place(
+    text: &str,
+    project: &Project,
+    context: &Context,
+) -> Result<Place, Failure> {
     let (path, rev) = match text.rsplit_once('@') {
         Some((path, rev)) if !rev.is_empty() => (path, Some(rev)),
         _ => (text, None),
@@ -106,7 +154,7 @@ pub(super) fn place(text: &str, project: &Project, context: &Context) -> Result<
 }
 
 /// The dataset that a path lies in, and the path in it. A dataset's name goes before a path of the same beginning.
-pub(super) fn within(
+pub(in crate::application::commands) fn within(
     path: &str,
     rev: Option<&str>,
     project: &Project,
@@ -134,7 +182,10 @@ pub(super) fn within(
 }
 
 /// The local store, with the store called `name` (or the first one, if it can be used) for what is not here.
-pub(super) fn source<'a>(project: &'a Project, name: Option<&str>) -> Result<OnDemand<'a>, Failure> {
+pub(in crate::application::commands) fn source<'a>(
+    project: &'a Project,
+    name: Option<&str>,
+) -> Result<OnDemand<'a>, Failure> {
     let remote = match name {
         Some(name) => Some(stores::remote(project, Some(name))?),
         // Whatever is wrong with it is said by whoever needs it: most of the time everything is here.
@@ -144,7 +195,7 @@ pub(super) fn source<'a>(project: &'a Project, name: Option<&str>) -> Result<OnD
 }
 
 /// The subjects that the arguments name; all datasets and pointers of the project if there are none.
-pub(super) fn subjects(
+pub(in crate::application::commands) fn subjects(
     names: &[String],
     project: &Project,
     context: &Context,
@@ -156,7 +207,11 @@ pub(super) fn subjects(
 }
 
 /// The dataset called `name`, or the path if there is no such dataset.
-pub(super) fn subject(name: &str, project: &Project, context: &Context) -> Result<Subject, Failure> {
+pub(in crate::application::commands) fn subject(
+    name: &str,
+    project: &Project,
+    context: &Context,
+) -> Result<Subject, Failure> {
     let known = project.dataset(name);
     let error = match known {
         Ok(dataset) => return Ok(Subject { name: dataset.name.to_string(), path: tidy(&dataset.path) }),
@@ -213,12 +268,12 @@ fn all(project: &Project) -> Result<Vec<Subject>, Failure> {
 }
 
 /// Root of the repository, as the project's root is written.
-pub(super) fn root(project: &Project) -> PathBuf {
+pub(in crate::application::commands) fn root(project: &Project) -> PathBuf {
     project.repo.root().canonicalize().unwrap_or_else(|_| project.repo.root().to_owned())
 }
 
 /// `path` relative to `folder`, with `/` between its parts.
-pub(super) fn relative(folder: &Path, path: &Path) -> String {
+pub(in crate::application::commands) fn relative(folder: &Path, path: &Path) -> String {
     let path = path.strip_prefix(folder).unwrap_or(path);
     let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
     parts.join("/")
@@ -238,7 +293,7 @@ fn tidy(path: &Path) -> PathBuf {
 }
 
 /// A name from outside on one line, without control characters.
-pub(super) fn shown(text: &str) -> String {
+pub(in crate::application::commands) fn shown(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
         .collect()
@@ -246,9 +301,9 @@ pub(super) fn shown(text: &str) -> String {
 
 /// One difference, as reports tell it.
 #[derive(serde::Serialize)]
-pub(super) struct Difference {
+pub(in crate::application::commands) struct Difference {
     path: String,
-    pub(super) change: &'static str,
+    pub(in crate::application::commands) change: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     old: Option<Version>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -279,7 +334,7 @@ impl From<Change> for Difference {
 
 impl Difference {
     /// `M train/7.png`
-    pub(super) fn line(&self) -> String {
+    pub(in crate::application::commands) fn line(&self) -> String {
         let letter = match self.change {
             "added" => 'A',
             "removed" => 'D',
@@ -292,20 +347,20 @@ impl Difference {
 
 /// How many differences of each kind there are.
 #[derive(Default, serde::Serialize)]
-pub(super) struct Counts {
-    pub(super) added: u64,
-    pub(super) modified: u64,
-    pub(super) removed: u64,
+pub(in crate::application::commands) struct Counts {
+    pub(in crate::application::commands) added: u64,
+    pub(in crate::application::commands) modified: u64,
+    pub(in crate::application::commands) removed: u64,
 }
 
 impl Counts {
-    pub(super) fn of(differences: &[Difference]) -> Self {
+    pub(in crate::application::commands) fn of(differences: &[Difference]) -> Self {
         let count = |kind| differences.iter().filter(|difference| difference.change == kind).count() as u64;
         Self { added: count("added"), modified: count("modified"), removed: count("removed") }
     }
 
     /// `3 added, 1 removed`
-    pub(super) fn human(&self) -> String {
+    pub(in crate::application::commands) fn human(&self) -> String {
         let parts = [(self.added, "added"), (self.modified, "modified"), (self.removed, "removed")];
         let parts: Vec<_> = parts
             .iter()

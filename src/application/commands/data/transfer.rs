@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::super::Context;
-use super::subject::{Subject, subjects};
+use super::subject::{Subject, relative, subjects};
 use crate::application::stores;
 use crate::application::ui::{bytes, plural};
-use crate::base::{Digest, Failure, RecordKind, Sink};
+use crate::base::{Digest, Failure, Level, RecordKind, Sink};
 use crate::infrastructure::store::{Ledger, OnDemand, PinKind, Remote, Transfer, fetch, fetch_pins};
 use crate::platform::data::Pointer;
 use crate::platform::project::Project;
@@ -31,30 +31,61 @@ impl Selection {
         stores::remote(project, self.store.as_deref())
     }
 
-    /// The datasets and other paths that have a pointer. One that is named and has none is an error.
+    /// The datasets and other paths that have a pointer. One that is named and has none is an error. What was only imported by name
+    /// is fetched if `settle` says so, else left out with a word.
     pub(super) fn subjects(
         &self,
         project: &Project,
+        settle: bool,
         context: &Context,
     ) -> Result<Vec<(Subject, Pointer)>, Failure> {
         let mut chosen = subjects(&self.names, project, context)?;
         if self.names.is_empty() {
             chosen.retain(|subject| subject.pointer().exists());
         }
-        chosen
-            .into_iter()
-            .map(|subject| subject.read(project, None).map(|pointer| (subject, pointer)))
-            .collect()
+        let mut read = Vec::new();
+        for subject in chosen {
+            if settle && subject.settle(project, None, &context.ui)? {
+                let pointer = relative(&project.root, &subject.pointer());
+                let text =
+                    format!("`{}` is a version of mlp's own now; next: git add {pointer}", subject.name);
+                context.ui.log(Level::Info, &text);
+            }
+            match subject.read(project, None) {
+                Err(failure) if failure.0.code() == "data::unfetched" => {
+                    let text = format!("`{}` is imported and not fetched yet: left out", subject.name);
+                    context.ui.log(Level::Warn, &text);
+                }
+                pointer => read.push((subject, pointer?)),
+            }
+        }
+        Ok(read)
+    }
+
+    /// The remote store to fetch from; none where the project has no stores and all data are here, imported ones being so by now.
+    pub(super) fn source(
+        &self,
+        project: &Project,
+        subjects: &[(Subject, Pointer)],
+    ) -> Result<Option<Remote>, Failure> {
+        match self.remote(project) {
+            Err(failure) if failure.0.code() == "store::none" && !subjects.is_empty() => {
+                let ids: Vec<Digest> = subjects.iter().flat_map(|(_, pointer)| pointer.ids()).collect();
+                if project.store.is_complete(&ids)? { Ok(None) } else { Err(failure) }
+            }
+            remote => remote.map(Some),
+        }
     }
 
     /// Gets what is chosen: evidence, data and, where no dataset is named, what gates and servers need of models.
     pub(super) fn fetch(
         &self,
         project: &Project,
-        remote: &Remote,
+        remote: Option<&Remote>,
         subjects: &[(Subject, Pointer)],
         sink: &dyn Sink,
     ) -> Result<Transfer, Failure> {
+        let Some(remote) = remote else { return Ok(Transfer::default()) };
         let local = &project.store;
         let mut total = fetch_pins(local, remote, project.id(), sink)?;
         let mut roots: Vec<Digest> = Vec::new();

@@ -31,8 +31,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Answer {
         // Other programs have files of that name too.
         if found.bytes.starts_with(b"mlp:") {
             let place = format!("{}@{}", found.path, short(&found.commit));
-            pointers
-                .push((Pointer::parse(&String::from_utf8_lossy(&found.bytes), Path::new(&place))?, found));
+            match Pointer::parse(&String::from_utf8_lossy(&found.bytes), Path::new(&place)) {
+                // Whoever needs it gets it from where it was imported from.
+                Err(DataError::Unfetched(_)) => {}
+                pointer => pointers.push((pointer?, found)),
+            }
         }
     }
     if pointers.is_empty() {

@@ -12,7 +12,7 @@ use crate::infrastructure::git::GitError;
 use crate::infrastructure::store::{
     CollectOptions, Collected, Ledger, Pin, PinKind, StoreError, Swept, collect, sweep,
 };
-use crate::platform::data::Pointer;
+use crate::platform::data::{DataError, Pointer};
 use crate::platform::project::Project;
 
 /// Removes what nobody needs from the local store, or from a remote one.
@@ -103,6 +103,8 @@ fn named(project: &Project) -> Result<Vec<Digest>, Failure> {
             match Pointer::read(&path) {
                 Ok(pointer) => add(&pointer),
                 Err(_) if !path.exists() => {}
+                // Nothing of it is in any store of ours yet.
+                Err(DataError::Unfetched(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }

@@ -5,6 +5,7 @@
 
 mod check;
 mod credentials;
+mod download;
 mod failure;
 mod folder;
 mod location;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::check::{Outcome, Trial, Tried};
 use self::credentials::Credentials;
+pub use self::download::Found;
 use self::folder::Folder;
 use self::location::Location;
 use self::runtime::wait;

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::{Child, Pointer, Target, refuse};
-use crate::base::{Digest, Label};
+use crate::base::{Digest, Label, yaml_scalar};
 use crate::infrastructure::store::NodeKind;
 use crate::platform::data::DataError;
 
@@ -49,7 +49,7 @@ fn write_child(child: &Child, text: &mut String) {
         NodeKind::Executable => ("executable", ""),
         NodeKind::Link => ("link", ""),
     };
-    let name = scalar(&format!("{}{end}", child.name));
+    let name = yaml_scalar(&format!("{}{end}", child.name));
     let _ = writeln!(text, "- {key}: {name}\n  id: {}\n  size: {}", child.id, child.size);
     write_extra(&child.extra, "  ", text);
 }
@@ -57,19 +57,8 @@ fn write_child(child: &Child, text: &mut String) {
 fn write_extra(extra: &Map<String, Value>, indent: &str, text: &mut String) {
     for (key, value) in extra {
         // JSON is YAML in flow style.
-        let _ = writeln!(text, "{indent}{}: {value}", scalar(key));
+        let _ = writeln!(text, "{indent}{}: {value}", yaml_scalar(key));
     }
-}
-
-/// A text as a YAML scalar: plain where that can mean nothing else, else in double quotes.
-fn scalar(text: &str) -> String {
-    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '+' | '@'))
-        && !matches!(
-            text.to_ascii_lowercase().as_str(),
-            "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n"
-        );
-    if plain { text.to_owned() } else { Value::from(text).to_string() }
 }
 
 pub(super) fn parse(text: &str, path: &Path) -> Result<Pointer, DataError> {
@@ -110,6 +99,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Pointer, DataError> {
             };
             whole(kind, &mut map, path)?
         }
+        Some("foreign") => return Err(DataError::Unfetched(path.display().to_string())),
         _ => return Err(refuse(path, "`kind` is neither `tree` nor `file`")),
     };
     Ok(Pointer { target, extra: map })
