@@ -19,6 +19,7 @@ mod pin;
 mod recipe;
 mod records;
 mod remote;
+mod saver;
 mod spec;
 mod transfer;
 mod tree;

@@ -14,6 +14,7 @@ use super::object::chunk_id;
 use super::pack::{DATA_TARGET, METADATA_TARGET, PACK_LIMIT, Pack, PackBuilder};
 use super::pack_index::{MOST_PACKS, PackIndex};
 use super::recipe::Recipe;
+use super::saver::Saver;
 use super::{Local, ObjectKind, PackEntry, StoreError, Tree, WHOLE_FILE_LIMIT, files, tree};
 use crate::base::Digest;
 
@@ -31,6 +32,8 @@ pub struct Writer<'a> {
     data: PackBuilder,
     metadata: PackBuilder,
     packs: Vec<(Digest, Vec<PackEntry>)>,
+    /// Writes full packs; none before the first of them.
+    saver: Option<Saver>,
     stored: u64,
 }
 
@@ -51,6 +54,7 @@ impl<'a> Writer<'a> {
             data: PackBuilder::new(),
             metadata: PackBuilder::new(),
             packs: Vec::new(),
+            saver: None,
             stored: 0,
         }
     }
@@ -99,6 +103,7 @@ impl<'a> Writer<'a> {
 
     /// As [`Writer::finish`]; returns the stored bytes added.
     pub(super) fn publish(mut self) -> Result<u64, StoreError> {
+        self.written()?;
         for builder in [&mut self.data, &mut self.metadata] {
             let builder = std::mem::replace(builder, PackBuilder::new());
             if !builder.is_empty() {
@@ -225,9 +230,21 @@ impl<'a> Writer<'a> {
     }
 
     fn save(&mut self, pack: Pack) -> Result<(), StoreError> {
-        save_pack(self.store, &pack)?;
+        let saver = match &self.saver {
+            Some(saver) => saver,
+            None => self.saver.insert(Saver::start()?),
+        };
+        if !saver.give(self.store.pack_path(&pack.id), pack.bytes) {
+            self.written()?;
+        }
         self.packs.push((pack.id, pack.entries));
         Ok(())
+    }
+
+    /// Waits until all full packs are on the disk.
+    fn written(&mut self) -> Result<(), StoreError> {
+        self.saver.take().map_or(Ok(()), Saver::end)?;
+        self.packs.iter().try_for_each(|(id, _)| self.store.forget_damage(id))
     }
 }
 
