@@ -137,6 +137,8 @@ impl Server {
             let program = package("s3rver/bin/s3rver.js");
             [
                 "node",
+                // It encrypts the tokens of further pages with a cipher that OpenSSL 3 calls old.
+                "--openssl-legacy-provider",
                 &program,
                 "-d",
                 &dir,
