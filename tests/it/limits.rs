@@ -226,7 +226,9 @@ fn peak(command: &mut Command) -> u64 {
 
 #[test]
 fn a_file_larger_than_the_memory_is_added_pushed_and_pulled() {
-    let mib = rounds(256, 10 * 1024);
+    // 300 MB, in MiB: packs of 32 MiB are filled, written and read at once.
+    const MOST: u64 = 286;
+    let mib = rounds(320, 10 * 1024);
     let team = Team::on_disk();
     let ada = team.dir("ada");
     let path = ada.join("data/set/huge.bin");
@@ -249,7 +251,7 @@ fn a_file_larger_than_the_memory_is_added_pushed_and_pulled() {
         hasher.update_reader(file).map(|hasher| hasher.finalize()).expect("reads")
     };
     assert_eq!(digest(&ben.join("data/set/huge.bin")), digest(&path));
-    assert!(figures.iter().all(|(_, most)| *most < 256), "a file of {mib} MiB: peaks in MiB {figures:?}");
+    assert!(figures.iter().all(|(_, most)| *most < MOST), "a file of {mib} MiB: peaks in MiB {figures:?}");
     eprintln!("a file of {mib} MiB: peaks in MiB {figures:?}");
 }
 

@@ -34,6 +34,8 @@ pub struct Writer<'a> {
     packs: Vec<(Digest, Vec<PackEntry>)>,
     /// Writes full packs; none before the first of them.
     saver: Option<Saver>,
+    /// Whether the caller waits while a pack is written.
+    in_line: bool,
     stored: u64,
 }
 
@@ -55,8 +57,15 @@ impl<'a> Writer<'a> {
             metadata: PackBuilder::new(),
             packs: Vec::new(),
             saver: None,
+            in_line: false,
             stored: 0,
         }
+    }
+
+    /// The same writer, which lets its caller wait while a full pack is written: for callers that hold many buffers of their own.
+    pub(super) fn in_line(mut self) -> Self {
+        self.in_line = true;
+        self
     }
 
     /// Adds a blob; returns its id.
@@ -234,11 +243,9 @@ impl<'a> Writer<'a> {
             Some(saver) => saver,
             None => self.saver.insert(Saver::start()?),
         };
-        if !saver.give(self.store.pack_path(&pack.id), pack.bytes) {
-            self.written()?;
-        }
+        let given = saver.give(self.store.pack_path(&pack.id), pack.bytes);
         self.packs.push((pack.id, pack.entries));
-        Ok(())
+        if given && !self.in_line { Ok(()) } else { self.written() }
     }
 
     /// Waits until all full packs are on the disk.

@@ -118,11 +118,11 @@ fn fetch_data(
     let total: u64 = data.iter().map(|location| u64::from(location.entry.stored)).sum();
     space::check(local.root(), total)?;
     let (mut done, mut uncommitted) = (0, 0);
-    let mut writer = Some(local.writer()?);
+    let mut writer = Some(local.writer()?.in_line());
     get(remote, data, transfer, &mut |location, stored, _| {
         let open = match &mut writer {
             Some(writer) => writer,
-            none => none.insert(local.writer()?),
+            none => none.insert(local.writer()?.in_line()),
         };
         open.object(&location.entry, stored)?;
         done += u64::from(location.entry.stored);

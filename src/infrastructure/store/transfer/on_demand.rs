@@ -72,7 +72,7 @@ impl<'a> OnDemand<'a> {
             let store = || remote.name.to_string();
             there.push(index.find(id)?.ok_or_else(|| StoreError::NotOnRemote { store: store(), id: *id })?);
         }
-        let mut writer = self.local.writer()?;
+        let mut writer = self.local.writer()?.in_line();
         fetch::get(remote, there, &mut self.transfer, &mut |location, stored, _| {
             writer.object(&location.entry, stored)
         })?;
