@@ -1,5 +1,6 @@
 //! Promises of a project: where their objects are looked for, what they became.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::base::{Failure, Sink};
@@ -26,6 +27,7 @@ pub(super) fn fulfil(
     path: &Path,
     sink: &dyn Sink,
 ) -> Result<Pointer, Failure> {
+    let _alone = alone(project)?;
     if let Some(pointer) = known(project, promise)? {
         return Ok(pointer);
     }
@@ -60,6 +62,18 @@ fn sources(project: &Project, promise: &Promise, path: &Path) -> Result<Vec<Remo
 pub(super) fn at(name: &str, folder: &Path) -> Result<Remote, Failure> {
     let name = name.parse().map_err(crate::platform::project::ProjectError::Name)?;
     Ok(Remote::open(&name, &StoreSpec::new(format!("fs://{}", folder.display())))?)
+}
+
+/// Waits until no other command gathers objects in this repository, and keeps others waiting for as long as the answer lives: two would
+/// write the same files.
+pub(super) fn alone(project: &Project) -> Result<File, Failure> {
+    let folder = folder(project);
+    std::fs::create_dir_all(&folder).map_err(DataError::io("make", &folder))?;
+    let path = folder.join("lock");
+    let file = File::options().write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(DataError::io("open", &path))?;
+    file.lock().map_err(DataError::io("lock", &path))?;
+    Ok(file)
 }
 
 /// Where objects of other tools are gathered, and where it stands what they became.

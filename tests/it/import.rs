@@ -465,11 +465,21 @@ fn a_file_on_the_web_and_a_folder_become_datasets() {
     assert_eq!((&told["changed"], &told["written"]), (&true.into(), &2.into()));
     files::same(&files::read(&own.join("data/set")), &wanted, "the folder");
     assert_eq!(json(&own, &["data", "import", &url, "data/set"], 0)["changed"], false);
+    // What has gone there since is gone here, also where an attempt broke off in between.
+    fs::create_dir_all(folder.path().join("far/\u{1}")).expect("makes");
+    fs::write(folder.path().join("far/\u{1}/.git"), "no").expect("writes");
+    refused(&own, &["data", "import", &url, "data/set"], 2);
+    fs::remove_dir_all(folder.path().join("far/\u{1}")).expect("removes");
+    fs::remove_file(folder.path().join("far/zero")).expect("removes");
+    fs::write(folder.path().join("far/a/b/One File.txt"), "2").expect("changes");
+    ok(&own, &["data", "import", &url, "data/set"]);
+    let wanted: Files = [("a/b/One File.txt".into(), "2".into())].into();
+    files::same(&files::read(&own.join("data/set")), &wanted, "the changed folder");
     // What was there before is not touched.
     fs::write(own.join("data/mine"), "mine").expect("writes");
     let error = refused(&own, &["data", "import", &url, "data/mine"], 2);
     assert!(error.contains("data::exists"), "{error}");
-    std::os::unix::fs::symlink("zero", folder.path().join("far/link")).expect("links");
+    std::os::unix::fs::symlink("nothing", folder.path().join("far/link")).expect("links");
     let error = refused(&own, &["data", "import", &url, "data/set"], 3);
     assert!(error.contains("`link` is a link"), "{error}");
     let error = refused(&own, &["data", "import", "nothing"], 2);

@@ -54,6 +54,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
                 subject.settle(&project, None, &context.ui)?;
                 let node = subject.read(&project, None)?.root(&project.store)?;
                 source.complete(&[node.id], &context.ui)?;
+                let _alone = promised::alone(&project)?;
                 let dvc = dvc::find(&subject.path, &top).unwrap_or_else(|| top.clone());
                 let cache = Config::read(&dvc)?.cache;
                 let gathered = promised::folder(&project).join("export");

@@ -69,6 +69,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         context.ui.report(&told);
         return Ok(Exit::Ok);
     }
+    let _alone = promised::alone(&project)?;
     let taken = match (&args.repo, args.source.split_once("://")) {
         (Some(repo), _) => project_of(repo, &args.source, &project, &context.ui)?,
         (None, Some(("http" | "https", _))) => file(&args.source, &project, &context.ui)?,
@@ -228,9 +229,8 @@ fn objects(args: &Args, project: &Project, sink: &dyn Sink) -> Result<Taken, Fai
     };
     let gathered = format!("bucket-{}", &Digest::of(args.source.as_bytes()).hex()[..16]);
     let gathered = promised::folder(project).join(gathered);
-    let data = gathered.join("data");
-    fs::create_dir_all(&data).map_err(DataError::io("make", &data))?;
-    if bucket(&remote, &data, sink)? == 0 {
+    let (data, count) = bucket(&remote, &gathered, sink)?;
+    if count == 0 {
         let detail = "there is nothing below that URL".to_owned();
         return Err(DataError::Origin { origin: shown(&args.source), detail }.into());
     }

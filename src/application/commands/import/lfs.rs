@@ -59,6 +59,7 @@ fn take(path: &str, project: &Project, dry_run: bool, context: &Context) -> Resu
     if dry_run {
         return Ok(line);
     }
+    let _alone = promised::alone(project)?;
     // Beside the store, so that the objects of git-lfs can be linked.
     let gathered = promised::folder(project).join(format!("lfs-{}", Digest::of(place.as_bytes()).hex()));
     let data = gathered.join("data");

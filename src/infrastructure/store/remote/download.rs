@@ -23,11 +23,13 @@ pub struct Found {
     pub path: String,
     /// Its size in bytes.
     pub size: u64,
+    /// Changes when its content does, as far as the service or file system tells: entity tag, time of the last change.
+    pub tag: String,
 }
 
 impl Remote {
     /// Makes the new file `to` of the object `key`; whether it is there. In a folder this may be one more name (a hard link) of the
-    /// same file, if `link` allows that. What a failure leaves at `to` is of no use.
+    /// same file, if `link` allows that; so nothing is ever written through a name that is there. What a failure leaves at `to` is of no use.
     pub fn download(&self, key: &str, to: &Path, link: bool) -> Result<bool, StoreError> {
         self.inner.gets.fetch_add(1, Ordering::Relaxed);
         let written = |error| StoreError::io("write", to)(error);
@@ -41,11 +43,11 @@ impl Remote {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                     opened => opened.map_err(|error| self.disk("read", key, &error))?,
                 };
-                let mut file = File::create(to).map_err(written)?;
+                let mut file = File::create_new(to).map_err(written)?;
                 io::copy(&mut from, &mut file).map(|_| true).map_err(written)
             }
             Place::Service(service) => {
-                let mut file = File::create(to).map_err(written)?;
+                let mut file = File::create_new(to).map_err(written)?;
                 let (operator, path) = (service.reads.clone(), key.to_owned());
                 match wait(async move { stream(&operator, &path, &mut file).await })? {
                     Ok(Ok(())) => Ok(true),
@@ -56,7 +58,7 @@ impl Remote {
             }
             #[cfg(unix)]
             Place::Sftp(sftp) => {
-                let mut file = File::create(to).map_err(written)?;
+                let mut file = File::create_new(to).map_err(written)?;
                 let mut start = 0;
                 loop {
                     let (sftp, path) = (Arc::clone(sftp), key.to_owned());
@@ -117,7 +119,8 @@ async fn entries(operator: &Operator) -> opendal::Result<Vec<Found>> {
     while let Some(entry) = lister.try_next().await? {
         let metadata = entry.metadata();
         if metadata.mode() == EntryMode::FILE {
-            found.push(Found { path: entry.path().to_owned(), size: metadata.content_length() });
+            let tag = format!("{:?} {:?}", metadata.etag(), metadata.last_modified());
+            found.push(Found { path: entry.path().to_owned(), size: metadata.content_length(), tag });
         }
         if found.len() > NAMES {
             return Err(opendal::Error::new(ErrorKind::Unexpected, "the listing has no end"));
@@ -139,7 +142,8 @@ fn below(folder: &Path, prefix: &str, found: &mut Vec<Found>) -> io::Result<()> 
         if kind.is_dir() {
             below(&entry.path(), &format!("{path}/"), found)?;
         } else if kind.is_file() {
-            found.push(Found { path, size: entry.metadata()?.len() });
+            let metadata = entry.metadata()?;
+            found.push(Found { path, size: metadata.len(), tag: format!("{:?}", metadata.modified()?) });
         } else {
             let detail = format!("`{path}` is a link or no regular file");
             return Err(io::Error::new(io::ErrorKind::InvalidData, detail));
@@ -161,13 +165,18 @@ mod tests {
         fs::write(folder.path().join("zero"), "").expect("writes");
         let name = "origin".parse().expect("a name");
         let remote = Remote::open(&name, &StoreSpec::new(folder.path().to_string_lossy())).expect("opens");
-        let found = |path: &str, size| Found { path: path.to_owned(), size };
-        assert_eq!(remote.found().expect("lists"), [found("a/b/One File.txt", 3), found("zero", 0)]);
+        let found = remote.found().expect("lists");
+        let found: Vec<_> = found.iter().map(|found| (found.path.as_str(), found.size)).collect();
+        assert_eq!(found, [("a/b/One File.txt", 3), ("zero", 0)]);
         for (n, link) in [(1, true), (2, false)] {
             let to = folder.path().join(n.to_string());
             assert!(remote.download("a/b/One File.txt", &to, link).expect("copies"));
             assert_eq!(fs::read(&to).expect("reads"), b"one");
         }
+        // The first is another name of the object itself: writing through it would change what others keep.
+        let to = folder.path().join("1");
+        assert!(remote.download("zero", &to, true).is_err() && remote.download("zero", &to, false).is_err());
+        assert_eq!(fs::read(folder.path().join("a/b/One File.txt")).expect("reads"), b"one");
         assert!(!remote.download("nowhere", &folder.path().join("3"), true).expect("is asked"));
     }
 }

@@ -1,24 +1,32 @@
 //! All objects of a bucket or folder as the files of a dataset.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::gather::{begun, gather};
-use crate::base::{Sink, Unit};
+use crate::base::{Digest, Sink, Unit};
 use crate::infrastructure::durable;
 use crate::infrastructure::store::{Found, Remote};
 use crate::platform::data::DataError;
 
-/// Copies the objects of `remote` into the folder `data`, those that are not there yet; returns how many there are.
-pub fn bucket(remote: &Remote, data: &Path, sink: &dyn Sink) -> Result<u64, DataError> {
+/// Copies the objects of `remote` into a folder below `gathered`; returns it, and how many there are. What an earlier attempt copied is
+/// used if the listing has not changed since, and removed if it has.
+pub fn bucket(remote: &Remote, gathered: &Path, sink: &dyn Sink) -> Result<(PathBuf, u64), DataError> {
     // A service may show a folder as an object whose name ends with a slash.
     let objects: Vec<Found> =
         remote.found()?.into_iter().filter(|object| !object.path.ends_with('/')).collect();
+    let listing = format!("{objects:?}");
+    let data = gathered.join(&Digest::of(listing.as_bytes()).hex()[..16]);
+    if !data.exists() {
+        // None of it is of use any more.
+        let _ = fs::remove_dir_all(gathered);
+    }
+    fs::create_dir_all(&data).map_err(DataError::io("make", &data))?;
     let (done, total) = (AtomicU64::new(0), objects.iter().map(|object| object.size).sum());
     gather(
         &objects,
-        data,
+        &data,
         |object| &object.path,
         |object, to| {
             copy(remote, object, to)?;
@@ -27,7 +35,7 @@ pub fn bucket(remote: &Remote, data: &Path, sink: &dyn Sink) -> Result<u64, Data
             Ok(())
         },
     )?;
-    Ok(objects.len() as u64)
+    Ok((data, objects.len() as u64))
 }
 
 fn copy(remote: &Remote, object: &Found, to: &Path) -> Result<(), DataError> {
