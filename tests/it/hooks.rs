@@ -170,7 +170,7 @@ fn status_of_the_remote_needs_no_data_and_two_listings() {
 #[test]
 fn on_s3_status_of_the_remote_is_two_requests_and_two_people_push_at_once() {
     let team = Team::empty();
-    let proxy = s3::Proxy::start(|_, _| s3::Fate::Pass);
+    let proxy = crate::support::proxy::Proxy::start(|_, _| crate::support::proxy::Fate::Pass);
     let stores = format!(
         "  s3: {{url: \"{}\", endpoint: \"http://{}\", region: us-east-1}}\n",
         s3::url(),

@@ -11,6 +11,7 @@ use mlp::platform::project::Project as Opened;
 
 use super::support::faulted::{Team, git, version};
 use super::support::files::{read, same};
+use super::support::http_server::{Reply, Server};
 use super::support::project::Project;
 use super::support::{mlp, ok, rounds};
 
@@ -379,39 +380,84 @@ fn nowhere(folder: &Path, secret: &str, except: &[&str]) {
 
 #[test]
 fn secrets_are_neither_said_nor_kept() {
-    let project = Project::new(
-        "stores: {origin: {url: \"s3://bucket/x\", endpoint: \"http://127.0.0.1:9\"}}\n\
-         data: {a: {path: data/a, format: csv, target: y}}\nsteps: {greet: {run: 'echo $MLP_STORE_ORIGIN_SECRET_ACCESS_KEY; env'}}\n",
+    // It repeats in its answer all that it was sent.
+    let server = Server::start(|request| {
+        let headers: Vec<String> =
+            request.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let status = if request.method == "GET" { 403 } else { 400 };
+        Reply::new(status, format!("{} {}\r\n{}", request.method, request.path, headers.join("\r\n")))
+    });
+    let at = server.address;
+    let stores = format!(
+        "stores:\n  origin: {{url: \"s3://bucket/x\", endpoint: \"http://{at}\"}}\n\
+         \x20 blob: {{url: \"az://box/x\", endpoint: \"http://{at}\"}}\n  dav: {{url: \"webdav://{at}/x\"}}\n\
+         \x20 web: {{url: \"http://{at}/x\"}}\n"
     );
+    let project = Project::new(&format!(
+        "{stores}data: {{a: {{path: data/a, format: csv, target: y}}}}\n\
+         steps: {{greet: {{run: 'echo $MLP_STORE_ORIGIN_SECRET_ACCESS_KEY; env'}}}}\n"
+    ));
     project.write("data/a", "x,y\n1,2\n");
     let secrets = [
         ("MLP_STORE_ORIGIN_ACCESS_KEY_ID", "CANARY1AKIAXXXXXXXXXXXX"),
         ("MLP_STORE_ORIGIN_SECRET_ACCESS_KEY", "CANARY2abcdefghijklmnopqrstuvwx"),
         ("MLP_STORE_ORIGIN_SESSION_TOKEN", "CANARY3tokentokentokentoken"),
+        ("MLP_STORE_BLOB_ACCOUNT_NAME", "CANARY5account"),
+        ("MLP_STORE_BLOB_SAS_TOKEN", "sv=2024&sig=CANARY6signature"),
+        ("MLP_STORE_DAV_USERNAME", "ada"),
+        ("MLP_STORE_DAV_PASSWORD", "CANARY7password"),
+        ("MLP_STORE_WEB_USERNAME", "ben"),
+        ("MLP_STORE_WEB_PASSWORD", "CANARY8password"),
     ];
+    // What stands for them: a part of it, and both in the form of a header.
+    let found = |text: &[u8]| {
+        let text = String::from_utf8_lossy(text).into_owned();
+        ["CANARY", "YWRhOkNBTkFSWTdwYXNzd29yZA", "YmVuOkNBTkFSWThwYXNzd29yZA"]
+            .iter()
+            .any(|part| text.contains(part))
+    };
+    assert!(found(b"x CANARY6signature") && !found(b""));
     project.git(&["add", "-A"]);
     project.git(&["commit", "-qm", "x"]);
-    let lines: [&[&str]; 9] = [
+    let lines: [&[&str]; 11] = [
         &["data", "add", "a"],
-        &["data", "push"],
-        &["data", "pull", "--json"],
+        &["data", "push", "-v"],
+        &["data", "pull", "--json", "-v"],
         &["data", "fetch"],
+        &["data", "status", "--remote"],
         &["status"],
         &["run"],
         &["runs", "show", "--json"],
         &["runs", "logs"],
         &["model", "ls"],
+        &["store", "ls"],
     ];
-    for args in lines {
-        let output = within(120, mlp(project.path()).args(args).envs(secrets).env("RUST_BACKTRACE", "full"));
-        let said = [output.stdout, output.stderr].concat();
-        for (name, secret) in secrets {
-            let said = String::from_utf8_lossy(&said);
-            assert!(!said.contains(secret), "{args:?} tells {name}: {said}");
-        }
+    let upkeep: [&[&str]; 6] = [
+        &["data", "push", "--store"],
+        &["store", "check"],
+        &["store", "fsck", "--store"],
+        &["store", "gc", "--store"],
+        &["store", "compact", "--store"],
+        &["store", "repair", "--store"],
+    ];
+    let mut lines: Vec<Vec<&str>> = lines.iter().map(|args| args.to_vec()).collect();
+    for store in ["origin", "blob", "dav", "web"] {
+        lines.extend(upkeep.iter().map(|args| [args, &[store, "-v"][..]].concat()));
     }
-    for (_, secret) in secrets {
-        nowhere(project.path(), secret, &[]);
+    for args in lines {
+        let output = within(120, mlp(project.path()).args(&args).envs(secrets).env("RUST_BACKTRACE", "full"));
+        let said = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&said);
+        assert!(!found(&said), "{args:?} tells a secret: {text}");
+        assert!(!text.contains("unexpected argument"), "{args:?}: {text}");
+    }
+    let sent = server.seen();
+    for host in ["x-amz-security-token", "authorization"] {
+        assert!(sent.iter().any(|request| request.headers.contains_key(host)), "no {host} was sent");
+    }
+    assert!(sent.iter().any(|request| request.path.contains("sig=CANARY6")), "no signature was sent");
+    for (path, bytes) in read(project.path()) {
+        assert!(!found(&bytes), "{} holds a secret", path.display());
     }
 }
 

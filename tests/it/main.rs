@@ -10,6 +10,7 @@ mod crash_points;
 mod data;
 mod download;
 mod eval;
+mod faults;
 mod gates;
 mod generated;
 mod hooks;

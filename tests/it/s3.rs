@@ -11,7 +11,8 @@ use mlp::infrastructure::store::{
 };
 
 use crate::support::http_server::{Reply, Request, Server};
-use crate::support::s3::{Fate, Proxy, address, open, open_with, url};
+use crate::support::proxy::{Fate, Proxy};
+use crate::support::s3::{address, open, open_with, url};
 
 pub(crate) fn local(folder: &Path, name: &str) -> Local {
     Local::open(&folder.join(name)).expect("opens")

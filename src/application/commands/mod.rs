@@ -29,8 +29,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::completion;
-use super::ui::{Mode, Ui, UiError, install_panic_hook};
+use super::ui::{Mode, Ui, UiError, install_panic_hook, verbose};
 use crate::base::{Exit, Failure};
+use crate::infrastructure::store::Rate;
 use crate::platform::project::Project;
 
 /// What every command gets.
@@ -39,12 +40,19 @@ pub(crate) struct Context {
     pub(crate) ui: Ui,
     /// The folder it works in (`-C`).
     pub(crate) dir: PathBuf,
+    /// What may go to and come from each store (`--limit-rate`).
+    limit_rate: Option<Rate>,
 }
 
 impl Context {
     /// The project that the folder lies in.
     pub(crate) fn project(&self) -> Result<Project, Failure> {
-        Project::open(&self.dir)
+        let mut project = Project::open(&self.dir)?;
+        if let Some(rate) = self.limit_rate {
+            let places = project.manifest.stores.values_mut().chain(project.manifest.imports.values_mut());
+            places.for_each(|spec| spec.limit_rate = Some(rate));
+        }
+        Ok(project)
     }
 }
 
@@ -64,6 +72,12 @@ struct Cli {
     /// Write only errors and the answers of queries.
     #[arg(short, long, global = true)]
     quiet: bool,
+    /// Tell of each request to a store, without credentials.
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    verbose: bool,
+    /// Send to and get from each store at most so many bytes a second: 500k, 20MiB.
+    #[arg(long, global = true, value_name = "RATE")]
+    limit_rate: Option<Rate>,
     #[command(subcommand)]
     command: Command,
 }
@@ -174,8 +188,18 @@ fn run_process() -> ExitCode {
         (_, true) => Mode::Quiet,
         _ => Mode::Human,
     };
-    let context = Context { ui: Ui::new(mode), dir: cli.directory.unwrap_or_else(|| PathBuf::from(".")) };
-    let answer = dispatch(cli.command, &context);
+    let ui = Ui::new(mode);
+    let context = Context {
+        ui: if cli.verbose { ui.verbose() } else { ui },
+        dir: cli.directory.unwrap_or_else(|| PathBuf::from(".")),
+        limit_rate: cli.limit_rate,
+    };
+    // It lives as long as the process: so does the logger that talks through it.
+    let context: &'static Context = Box::leak(Box::new(context));
+    if cli.verbose {
+        verbose::install(&context.ui);
+    }
+    let answer = dispatch(cli.command, context);
     let lost = context.ui.lost().map(|error| Err(UiError::Output(error).into()));
     match lost.unwrap_or(answer) {
         Ok(exit) => exit.into(),

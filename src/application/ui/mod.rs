@@ -7,6 +7,7 @@ mod output;
 mod plot;
 mod progress;
 mod table;
+pub(crate) mod verbose;
 
 pub use error::{EXPLAIN, UiError};
 pub(crate) use failure::{Severity, event, install_panic_hook, render};

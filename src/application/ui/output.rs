@@ -39,6 +39,8 @@ pub trait Report: Serialize {
 pub struct Ui {
     /// How.
     pub mode: Mode,
+    /// Whether details are told too.
+    verbose: bool,
     /// Whether events are the answer: they go to stdout with `--json`, and to stderr otherwise.
     stream: AtomicBool,
     /// Whether something could not be written for another reason than a closed pipe.
@@ -49,7 +51,18 @@ pub struct Ui {
 impl Ui {
     /// Output in this mode.
     pub fn new(mode: Mode) -> Self {
-        Self { mode, stream: AtomicBool::new(false), lost: Mutex::new(None), bars: Bars::new() }
+        Self {
+            mode,
+            verbose: false,
+            stream: AtomicBool::new(false),
+            lost: Mutex::new(None),
+            bars: Bars::new(),
+        }
+    }
+
+    /// Tells details too.
+    pub fn verbose(self) -> Self {
+        Self { verbose: true, ..self }
     }
 
     /// Makes the events the answer: from now on `--json` writes them to stdout, one line each, and the report is the last line.
@@ -118,8 +131,8 @@ impl Ui {
             What::Log(Log { level, text }) => {
                 let text = super::clean(text);
                 match level {
-                    Level::Debug => {}
-                    Level::Info => self.bars.print(&format!("{text}\n")),
+                    Level::Debug if !self.verbose => {}
+                    Level::Debug | Level::Info => self.bars.print(&format!("{text}\n")),
                     Level::Warn => {
                         let style = console::Style::new().for_stderr().yellow().bold();
                         self.bars.print(&format!("{} {text}\n", style.apply_to("warning:")));

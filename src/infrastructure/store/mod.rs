@@ -36,7 +36,7 @@ pub use object::{ObjectKind, WHOLE_FILE_LIMIT};
 pub use pack::PackEntry;
 pub use pack_index::Location;
 pub use pin::{Pin, PinKind};
-pub use remote::{Found, Outcome, Remote, Requests, Trial, Tried};
+pub use remote::{Found, Outcome, REQUESTS_LOG, Rate, Remote, Requests, Trial, Tried};
 pub use spec::{CredentialsSpec, LedgerPlace, StoreSpec};
 pub use transfer::{Missing, OnDemand, Presence, Transfer, Trees, fetch, fetch_pins, missing, push};
 pub use tree::{Node, NodeKind, Tree};

@@ -1,7 +1,11 @@
 //! `stores:` in `mlp.yaml`.
 
+use std::num::NonZeroU16;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
+
+use super::Rate;
 
 /// One remote store. Credentials never stand here: they come from `MLP_STORE_<NAME>_<KEY>`, from where `credentials` says, or from
 /// the service's own provider chain.
@@ -29,20 +33,18 @@ pub struct StoreSpec {
     /// Where the ledgers live if this is the first store: in the store itself, or in references of the git remote.
     #[serde(default, skip_serializing_if = "LedgerPlace::is_store")]
     pub ledger: LedgerPlace,
+    /// Bytes a second that may go to and come from the store, together; `--limit-rate` stands above it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_rate: Option<Rate>,
+    /// Seconds without a single byte after which a connection counts as broken; 30 if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<NonZeroU16>,
 }
 
 impl StoreSpec {
     /// A store of which nothing but the URL is said.
     pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            endpoint: None,
-            region: None,
-            credentials: None,
-            key_file: None,
-            known_hosts: None,
-            ledger: LedgerPlace::Store,
-        }
+        Self { url: url.into(), ..Self::default() }
     }
 }
 
@@ -88,6 +90,8 @@ struct Written {
     known_hosts: Option<String>,
     #[serde(default)]
     ledger: LedgerPlace,
+    limit_rate: Option<Rate>,
+    timeout: Option<NonZeroU16>,
     #[serde(rename = "access_key_id", alias = "access_key", alias = "key")]
     _access_key_id: Option<Refused>,
     #[serde(rename = "secret_access_key", alias = "secret_key", alias = "secret")]
@@ -115,7 +119,8 @@ impl<'de> Deserialize<'de> for StoreSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = Written::deserialize(deserializer)?;
         let Written { url, endpoint, region, credentials, key_file, known_hosts, ledger, .. } = written;
-        Ok(Self { url, endpoint, region, credentials, key_file, known_hosts, ledger })
+        let Written { limit_rate, timeout, .. } = written;
+        Ok(Self { url, endpoint, region, credentials, key_file, known_hosts, ledger, limit_rate, timeout })
     }
 }
 
@@ -142,7 +147,20 @@ mod tests {
     fn the_schema_has_the_public_keys_alone() {
         let schema = schemars::schema_for!(StoreSpec);
         let keys: Vec<_> = schema.as_value()["properties"].as_object().expect("an object").keys().collect();
-        assert_eq!(keys, ["url", "endpoint", "region", "credentials", "key_file", "known_hosts", "ledger"]);
+        assert_eq!(
+            keys,
+            [
+                "url",
+                "endpoint",
+                "region",
+                "credentials",
+                "key_file",
+                "known_hosts",
+                "ledger",
+                "limit_rate",
+                "timeout"
+            ]
+        );
         assert_eq!(schema.as_value()["additionalProperties"], false);
     }
 }

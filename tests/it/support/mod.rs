@@ -6,6 +6,7 @@ pub(crate) mod http;
 pub(crate) mod http_server;
 pub(crate) mod lifecycle;
 pub(crate) mod project;
+pub(crate) mod proxy;
 pub(crate) mod s3;
 pub(crate) mod servers;
 pub(crate) mod serving;

@@ -9,7 +9,7 @@ use crate::base::{Entry, Id, Name};
 use crate::infrastructure::store::{Remote, StoreError};
 
 /// Attempts to write an entry when neither success nor defeat can be read back.
-const ATTEMPTS: u32 = 4;
+const ATTEMPTS: u32 = 8;
 /// What stands in the place of the next entry once the ledger has moved to git: nobody can append here any more.
 const MOVED: &[u8] = b"{\"schema\":\"mlp/ledger-moved/1\",\"to\":\"git\"}\n";
 
@@ -57,6 +57,7 @@ impl<'a> Bucket<'a> {
                 Ok(false) => {
                     self.remote.failed("create", &key, "the service says it is there and it is not".into())
                 }
+                Err(error @ (StoreError::Credentials { .. } | StoreError::ReadOnly(_))) => return Err(error),
                 Err(error) => error,
             };
             if let Some(there) = self.remote.get(&key, LIMIT)? {
@@ -70,7 +71,7 @@ impl<'a> Bucket<'a> {
             if attempt == ATTEMPTS {
                 return Err(error);
             }
-            std::thread::sleep(std::time::Duration::from_millis(100 << attempt));
+            std::thread::sleep(std::time::Duration::from_millis(50 << attempt));
         }
         unreachable!("the loop ends by returning")
     }

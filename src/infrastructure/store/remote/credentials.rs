@@ -1,6 +1,7 @@
 //! Where the credentials of a store come from: `MLP_STORE_<NAME>_<KEY>` first, then what `credentials` refers to. What neither has
 //! is left to the service's own provider chain.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
@@ -8,11 +9,15 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use base64::Engine as _;
+
 use crate::base::Name;
 use crate::infrastructure::store::{CredentialsSpec, StoreError, StoreSpec};
 
 /// Bytes that a credentials file or command may give.
 const LIMIT: u64 = 64 << 10;
+/// Letters of a secret that is worth hiding, at least.
+const SHORT: usize = 6;
 /// How long a credentials command may take: somebody may have to touch a key.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -24,6 +29,8 @@ pub(super) struct Credentials<'a> {
     prefix: Option<&'a str>,
     /// What a file or command gave.
     read: BTreeMap<String, String>,
+    /// What was asked for and found.
+    given: RefCell<Vec<String>>,
 }
 
 impl<'a> Credentials<'a> {
@@ -33,7 +40,8 @@ impl<'a> Credentials<'a> {
         spec: &'a StoreSpec,
         environment: &'a dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, StoreError> {
-        let mut credentials = Self { store, environment, prefix: None, read: BTreeMap::new() };
+        let mut credentials =
+            Self { store, environment, prefix: None, read: BTreeMap::new(), given: RefCell::default() };
         let wrong = |detail: String| StoreError::Spec { store: store.to_string(), detail };
         match &spec.credentials {
             None => {}
@@ -66,6 +74,39 @@ impl<'a> Credentials<'a> {
             .or_else(|| self.prefix.and_then(|prefix| (self.environment)(&format!("{prefix}_{key}"))))
             .or_else(|| self.read.get(key).cloned())
             .filter(|value| !value.is_empty())
+            .inspect(|value| self.given.borrow_mut().push(value.clone()))
+    }
+
+    /// What of all that was given must not be seen, in whatever form it is sent.
+    pub(super) fn secrets(self) -> Secrets {
+        let given = self.given.into_inner();
+        // User and password go together, in Base64.
+        let pairs = given.iter().flat_map(|user| {
+            given.iter().map(move |password| {
+                let both = format!("{user}:{password}");
+                base64::engine::general_purpose::STANDARD.encode(both).trim_end_matches('=').to_owned()
+            })
+        });
+        // A token that is a query is sent in parts.
+        let parts = given
+            .iter()
+            .flat_map(|value| value.split(['&', '?']))
+            .map(|part| part.split_once('=').map_or(part, |(_, value)| value).to_owned());
+        let mut secrets: Vec<String> = pairs.chain(parts).chain(given.iter().cloned()).collect();
+        // Short ones are words and numbers, which would make other texts unreadable.
+        secrets.retain(|secret| secret.len() >= SHORT);
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Secrets(secrets)
+    }
+}
+
+/// What must not be seen.
+pub(super) struct Secrets(Vec<String>);
+
+impl Secrets {
+    /// `text` without them.
+    pub(super) fn masked(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 }
 
@@ -181,6 +222,24 @@ mod tests {
 
     fn with(credentials: CredentialsSpec) -> StoreSpec {
         StoreSpec { credentials: Some(credentials), ..StoreSpec::new("s3://b") }
+    }
+
+    #[test]
+    fn what_was_given_is_masked_in_every_form_in_which_it_is_sent() {
+        let store: Name = "lab".parse().expect("a name");
+        let spec = StoreSpec::new("webdav://host");
+        let find = |key: &str| match key.strip_prefix("MLP_STORE_LAB_")? {
+            "USERNAME" => Some("ada".to_owned()),
+            "PASSWORD" => Some("hunter22".to_owned()),
+            "SAS_TOKEN" => Some("sv=2024&sig=5ignature".to_owned()),
+            _ => None,
+        };
+        let credentials = Credentials::read(&store, &spec, &find).expect("reads");
+        for key in ["USERNAME", "PASSWORD", "SAS_TOKEN", "TOKEN"] {
+            credentials.get(key);
+        }
+        let said = "ada sent Basic YWRhOmh1bnRlcjIy and hunter22 to x?sig=5ignature";
+        assert_eq!(credentials.secrets().masked(said), "ada sent Basic *** and *** to x?sig=***");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Objects that other programs wrote into a place: of any name and length, read and never written.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use super::runtime::wait;
 use super::{NAMES, PAGE, Place, Remote};
 use crate::infrastructure::store::StoreError;
 
-/// Bytes asked for at once where a service has no streams.
+/// Bytes read at once where a service has no streams.
 const PIECE: u64 = 16 << 20;
 
 /// An object that was found.
@@ -32,6 +32,7 @@ impl Remote {
     /// same file, if `link` allows that; so nothing is ever written through a name that is there. What a failure leaves at `to` is of no use.
     pub fn download(&self, key: &str, to: &Path, link: bool) -> Result<bool, StoreError> {
         self.inner.gets.fetch_add(1, Ordering::Relaxed);
+        let mut told = self.begin("read", key, 0);
         let written = |error| StoreError::io("write", to)(error);
         match &self.inner.place {
             Place::Folder(folder) => {
@@ -44,11 +45,18 @@ impl Remote {
                     opened => opened.map_err(|error| self.disk("read", key, &error))?,
                 };
                 let mut file = File::create_new(to).map_err(written)?;
-                io::copy(&mut from, &mut file).map(|_| true).map_err(written)
+                loop {
+                    let piece = io::copy(&mut (&mut from).take(PIECE), &mut file).map_err(written)?;
+                    told.received(piece as usize);
+                    self.inner.pace.pass(piece as usize);
+                    if piece < PIECE {
+                        return Ok(true);
+                    }
+                }
             }
             Place::Service(service) => {
                 let mut file = File::create_new(to).map_err(written)?;
-                let (operator, path) = (service.reads.clone(), key.to_owned());
+                let (operator, path) = (service.again.clone(), key.to_owned());
                 match wait(async move { stream(&operator, &path, &mut file).await })? {
                     Ok(Ok(())) => Ok(true),
                     Ok(Err(error)) => Err(written(error)),
@@ -67,6 +75,8 @@ impl Remote {
                         piece => piece.map_err(|failure| self.host("read", key, &failure))?,
                     };
                     file.write_all(&piece).map_err(written)?;
+                    told.received(piece.len());
+                    self.inner.pace.pass(piece.len());
                     start += piece.len() as u64;
                     if (piece.len() as u64) < PIECE {
                         return Ok(true);
@@ -85,7 +95,7 @@ impl Remote {
                 found
             }
             Place::Service(service) if service.pages.is_none() => {
-                let operator = service.reads.clone();
+                let operator = service.again.clone();
                 wait(async move { entries(&operator).await })?
                     .map_err(|error| self.service("list", "", &error))?
             }

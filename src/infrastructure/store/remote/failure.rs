@@ -49,8 +49,8 @@ impl Remote {
                     "the clock of this machine differs too much from that of the service: set it right";
                 self.failed(action, key, detail.to_owned())
             }
-            ErrorKind::PermissionDenied => self.refused(brief(error)),
-            _ => self.failed(action, key, brief(error)),
+            ErrorKind::PermissionDenied => self.refused(self.inner.secrets.masked(&brief(error))),
+            _ => self.failed(action, key, self.inner.secrets.masked(&brief(error))),
         }
     }
 

@@ -8,14 +8,18 @@ mod credentials;
 mod download;
 mod failure;
 mod folder;
+mod gate;
 mod location;
 pub(super) mod pages;
 mod probe;
+mod rate;
 mod runtime;
 mod service;
 #[cfg(unix)]
 mod sftp;
 mod tidy;
+mod told;
+mod transport;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -27,14 +31,18 @@ use opendal::{ErrorKind, Operator};
 use serde::{Deserialize, Serialize};
 
 pub use self::check::{Outcome, Trial, Tried};
-use self::credentials::Credentials;
+use self::credentials::{Credentials, Secrets};
 pub use self::download::Found;
 use self::folder::Folder;
 use self::location::Location;
+use self::rate::Pace;
+pub use self::rate::Rate;
 use self::runtime::wait;
 use self::service::{Service, Settings};
 #[cfg(unix)]
 use self::sftp::Sftp;
+pub use self::told::TARGET as REQUESTS_LOG;
+use self::told::Told;
 use super::{StoreError, StoreSpec};
 use crate::base::{Digest, Id, Name, Time};
 use crate::infrastructure::durable::{self, Sync};
@@ -60,6 +68,8 @@ struct Inner {
     key: String,
     /// The variables that its credentials are read from.
     variables: Vec<String>,
+    secrets: Secrets,
+    pace: Pace,
     gets: AtomicU64,
     puts: AtomicU64,
     lists: AtomicU64,
@@ -140,7 +150,10 @@ impl Remote {
     ) -> Result<Self, StoreError> {
         let location = Location::parse(name, spec)?;
         let credentials = Credentials::read(name, spec, environment)?;
-        let place = place(&location, &Settings { store: name, spec, credentials, environment })?;
+        let pace = Pace::new(spec.limit_rate);
+        let settings = Settings { store: name, spec, credentials, environment, pace: pace.clone() };
+        let place = place(&location, &settings)?;
+        let secrets = settings.credentials.secrets();
         let identity = format!("{}\n{}", spec.url, spec.endpoint.as_deref().unwrap_or_default());
         let counter = AtomicU64::default;
         let scheme = spec.url.split_once("://").map_or("fs", |(scheme, _)| scheme);
@@ -148,6 +161,8 @@ impl Remote {
             place,
             variables: credentials::variables(name, scheme),
             key: Digest::of(identity.as_bytes()).hex()[..16].to_owned(),
+            secrets,
+            pace,
             gets: counter(),
             puts: counter(),
             lists: counter(),
@@ -187,20 +202,17 @@ impl Remote {
             None => {
                 let marker = Marker { format: 1, id: Id::new(), created: Time::now() };
                 let bytes = serde_json::to_vec(&marker).unwrap_or_default();
-                let created = match self.create(STORE, &bytes) {
+                let created = match self.create_with(STORE, &bytes, Sync::Disk, true) {
                     // Where nobody can win exactly once the last one wins, and all read back what stands.
                     Err(StoreError::NoCreateIfAbsent { .. }) => {
                         self.put(STORE, bytes.clone()).map(|()| false)
                     }
                     created => created,
                 };
-                match created {
-                    Ok(true) => bytes,
-                    Err(error @ (StoreError::Credentials { .. } | StoreError::ReadOnly(_))) => {
-                        return Err(error);
-                    }
-                    // Somebody else was first, or the answer was lost.
-                    Ok(false) | Err(_) => self.get(STORE, 4096)?.ok_or_else(|| {
+                // Somebody else was first, or the answer was lost: what stands counts.
+                match created? {
+                    true => bytes,
+                    false => self.get(STORE, 4096)?.ok_or_else(|| {
                         self.failed("write", STORE, "it was written and is not there".to_owned())
                     })?,
                 }
@@ -222,12 +234,13 @@ impl Remote {
     /// The bytes of an object of at most `limit` bytes, if it is there.
     pub(super) fn get(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.gets.fetch_add(1, Ordering::Relaxed);
+        let told = self.begin("read", key, 0);
         let bytes = match &self.inner.place {
             Place::Folder(folder) => {
                 folder.get(key, limit).map_err(|error| self.disk("read", key, &error))?
             }
             Place::Service(service) => {
-                let (operator, path) = (service.reads.clone(), key.to_owned());
+                let (operator, path) = (service.again.clone(), key.to_owned());
                 match wait(async move { read(&operator, &path, limit).await })? {
                     Ok(bytes) => Some(bytes),
                     Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -241,6 +254,7 @@ impl Remote {
                     .map_err(|failure| self.host("read", key, &failure))?
             }
         };
+        self.arrived(told, bytes.as_ref().map_or(0, Vec::len));
         match bytes {
             Some(bytes) if bytes.len() as u64 > limit => Err(StoreError::Damaged {
                 what: self.place(key),
@@ -253,12 +267,13 @@ impl Remote {
     /// Exactly the bytes `range` of an object.
     pub(super) fn range(&self, key: &str, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
         self.inner.gets.fetch_add(1, Ordering::Relaxed);
+        let told = self.begin("read part of", key, 0);
         let bytes = match &self.inner.place {
             Place::Folder(folder) => {
                 folder.range(key, range.clone()).map_err(|error| self.disk("read", key, &error))?
             }
             Place::Service(service) => {
-                let (operator, path, range) = (service.reads.clone(), key.to_owned(), range.clone());
+                let (operator, path, range) = (service.again.clone(), key.to_owned(), range.clone());
                 wait(async move { operator.read_with(&path).range(range).await })?
                     .map_err(|error| self.service("read", key, &error))?
                     .to_vec()
@@ -270,6 +285,7 @@ impl Remote {
                     .map_err(|failure| self.host("read", key, &failure))?
             }
         };
+        self.arrived(told, bytes.len());
         if bytes.len() as u64 == range.end - range.start {
             Ok(bytes)
         } else {
@@ -284,6 +300,7 @@ impl Remote {
     pub(super) fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         check(key);
         self.inner.puts.fetch_add(1, Ordering::Relaxed);
+        let _told = self.begin("write", key, bytes.len());
         match &self.inner.place {
             Place::Folder(folder) => folder
                 .create(key, &bytes, Sync::Disk)
@@ -297,7 +314,7 @@ impl Remote {
                     .map_err(|failure| self.host("write", key, &failure))
             }
             Place::Service(service) => {
-                let (operator, path) = (service.writes.clone(), key.to_owned());
+                let (operator, path) = (service.again.clone(), key.to_owned());
                 wait(async move { operator.write(&path, bytes).await })?
                     .map(drop)
                     .map_err(|error| self.service("write", key, &error))
@@ -308,12 +325,14 @@ impl Remote {
     /// Creates an object in one request if it is not there; whether it was created. After an error of a service nobody
     /// knows: read back.
     pub(super) fn create(&self, key: &str, bytes: &[u8]) -> Result<bool, StoreError> {
-        self.create_with(key, bytes, Sync::Disk)
+        self.create_with(key, bytes, Sync::Disk, false)
     }
 
-    fn create_with(&self, key: &str, bytes: &[u8], sync: Sync) -> Result<bool, StoreError> {
+    /// With `again` a service is asked again after a failure: then nobody knows who created it.
+    fn create_with(&self, key: &str, bytes: &[u8], sync: Sync, again: bool) -> Result<bool, StoreError> {
         check(key);
         self.inner.puts.fetch_add(1, Ordering::Relaxed);
+        let _told = self.begin("create", key, bytes.len());
         match &self.inner.place {
             Place::Folder(folder) => {
                 folder.create(key, bytes, sync).map_err(|error| self.disk("create", key, &error))
@@ -326,7 +345,8 @@ impl Remote {
                     .map_err(|failure| self.host("create", key, &failure))
             }
             Place::Service(service) => {
-                let (operator, path, bytes) = (service.once.clone(), key.to_owned(), bytes.to_vec());
+                let operator = if again { &service.again } else { &service.once };
+                let (operator, path, bytes) = (operator.clone(), key.to_owned(), bytes.to_vec());
                 match wait(async move { operator.write_with(&path, bytes).if_not_exists(true).await })? {
                     Ok(_) => Ok(true),
                     Err(error) if error.kind() == ErrorKind::ConditionNotMatch => Ok(false),
@@ -344,6 +364,7 @@ impl Remote {
 
     /// Names directly below `prefix` (which ends with `/`), sorted; those of folders end with `/`.
     pub(super) fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let told = self.begin("list", prefix, 0);
         let names = match &self.inner.place {
             Place::Folder(folder) => folder.list(prefix).map_err(|error| self.disk("list", prefix, &error)),
             #[cfg(unix)]
@@ -354,15 +375,16 @@ impl Remote {
             }
             Place::Service(service) => match &service.pages {
                 Some(pages) => {
-                    wait(pages.names(prefix))?.map_err(|detail| self.failed("list", prefix, detail))
+                    wait(pages.names(prefix))?.map_err(|error| self.service("list", prefix, &error))
                 }
                 None => {
-                    let (operator, path) = (service.reads.clone(), prefix.to_owned());
+                    let (operator, path) = (service.again.clone(), prefix.to_owned());
                     wait(async move { names(&operator, &path).await })?
                         .map_err(|error| self.service("list", prefix, &error))
                 }
             },
         };
+        drop(told);
         let count = names.as_ref().map_or(0, Vec::len) as u64;
         self.inner.lists.fetch_add((count / PAGE).max(1), Ordering::Relaxed);
         let mut names = names?;
@@ -374,6 +396,7 @@ impl Remote {
     /// Removes an object; one that is not there is not an error. Only of probes, and of what a collection has doomed.
     pub(super) fn remove(&self, key: &str) -> Result<(), StoreError> {
         check(key);
+        let _told = self.begin("remove", key, 0);
         match &self.inner.place {
             Place::Folder(folder) => folder.remove(key).map_err(|error| self.disk("remove", key, &error)),
             Place::Service(service) if service.pages.is_some() => Err(self.read_only()),
@@ -388,6 +411,23 @@ impl Remote {
                 wait(async move { operator.delete(&path).await })?
                     .map_err(|error| self.service("remove", key, &error))
             }
+        }
+    }
+
+    /// Keeps to the rate with what is sent, and tells of an operation, where a service's transport does not do both.
+    fn begin(&self, action: &str, key: &str, sent: usize) -> Told {
+        if matches!(self.inner.place, Place::Service(_)) {
+            return Told::nothing();
+        }
+        self.inner.pace.pass(sent);
+        Told::operation(self.name.as_str(), action, key, sent)
+    }
+
+    /// Ends an operation with what was received.
+    fn arrived(&self, mut told: Told, bytes: usize) {
+        told.received(bytes);
+        if !matches!(self.inner.place, Place::Service(_)) {
+            self.inner.pace.pass(bytes);
         }
     }
 

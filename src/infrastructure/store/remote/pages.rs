@@ -1,9 +1,13 @@
 //! The pages that web servers make of folders (nginx's autoindex, Apache, Python's http.server): a listing for stores that can only
 //! be read. Names that cannot be ours are ignored by whoever asked.
 
-use std::time::Duration;
+use backon::{ExponentialBuilder, Retryable};
+use base64::Engine as _;
+use http::{Request, Response, StatusCode, header};
+use opendal::raw::oio::ReadStream;
+use opendal::{Buffer, Error, ErrorKind, HttpBody, HttpTransporter, OperationContext, Result};
 
-use reqwest::{Client, StatusCode};
+use super::service::{FIRST_DELAY, LAST_DELAY, RETRIES};
 
 /// Bytes that a page may have.
 const LIMIT: usize = 64 << 20;
@@ -11,43 +15,74 @@ const LIMIT: usize = 64 << 20;
 /// Where the pages are.
 pub(super) struct Pages {
     folder: String,
-    login: Option<(String, String)>,
+    /// The header for a user and password.
+    login: Option<String>,
+    transport: HttpTransporter,
 }
 
 impl Pages {
     /// The pages below a URL without a slash at its end.
-    pub(super) fn new(folder: String, login: Option<(String, String)>) -> Self {
-        Self { folder, login }
+    pub(super) fn new(folder: String, login: Option<(String, String)>, context: &OperationContext) -> Self {
+        let login = login.map(|(user, password)| {
+            let both = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+            format!("Basic {both}")
+        });
+        Self { folder, login, transport: context.http_transport().clone() }
     }
 
-    /// A request for the page of `prefix` (which ends with `/`), to be run on the network's threads.
-    pub(super) fn names(
-        &self,
-        prefix: &str,
-    ) -> impl Future<Output = Result<Vec<String>, String>> + Send + use<> {
+    /// The names on the page of `prefix` (which ends with `/`), to be run on the network's threads.
+    pub(super) fn names(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>>> + Send + use<> {
         let (url, login) = (format!("{}/{prefix}", self.folder), self.login.clone());
+        let transport = self.transport.clone();
+        let ask = move || {
+            let mut request = Request::get(&url);
+            if let Some(login) = &login {
+                request = request.header(header::AUTHORIZATION, login);
+            }
+            let (request, transport) = (request.body(Buffer::new()), transport.clone());
+            async move {
+                let request =
+                    request.map_err(|error| Error::new(ErrorKind::ConfigInvalid, error.to_string()))?;
+                page(transport.fetch(request).await?).await
+            }
+        };
+        let delays = ExponentialBuilder::new()
+            .with_jitter()
+            .with_min_delay(FIRST_DELAY)
+            .with_max_delay(LAST_DELAY)
+            .with_max_times(RETRIES);
         async move {
-            let text = |error: reqwest::Error| error.without_url().to_string();
-            let client = Client::builder().read_timeout(Duration::from_secs(30)).build().map_err(text)?;
-            let mut request = client.get(&url);
-            if let Some((user, password)) = login {
-                request = request.basic_auth(user, Some(password));
-            }
-            let mut answer = request.send().await.map_err(text)?;
-            if answer.status() == StatusCode::NOT_FOUND {
-                return Ok(Vec::new());
-            }
-            if !answer.status().is_success() {
-                return Err(format!("the listing of the folder was answered with {}", answer.status()));
-            }
-            let mut page = Vec::new();
-            while let Some(piece) = answer.chunk().await.map_err(text)? {
-                page.extend_from_slice(&piece);
-                if page.len() > LIMIT {
-                    return Err("the listing has no end".to_owned());
-                }
-            }
+            let page = ask.retry(delays).when(Error::is_temporary).await?;
             Ok(names(&String::from_utf8_lossy(&page)))
+        }
+    }
+}
+
+/// The page that an answer holds; an empty one where there is no such folder.
+async fn page(answer: Response<HttpBody>) -> Result<Vec<u8>> {
+    let status = answer.status();
+    if status == StatusCode::NOT_FOUND {
+        return Ok(Vec::new());
+    }
+    if !status.is_success() {
+        let kind = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::PermissionDenied,
+            _ => ErrorKind::Unexpected,
+        };
+        let busy = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        let text = format!("the listing of the folder was answered with {status}");
+        return Err(Error::new(kind, text).with_temporary(busy));
+    }
+    let mut body = answer.into_body();
+    let mut page = Vec::new();
+    loop {
+        let piece = body.read().await?;
+        if piece.is_empty() {
+            return Ok(page);
+        }
+        page.extend(piece.into_iter().flatten());
+        if page.len() > LIMIT {
+            return Err(Error::new(ErrorKind::Unexpected, "the listing has no end"));
         }
     }
 }

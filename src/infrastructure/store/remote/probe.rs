@@ -59,7 +59,7 @@ impl Remote {
                     let start = &start;
                     scope.spawn(move || {
                         start.wait();
-                        self.create_with(key, writer.to_string().as_bytes(), Sync::Cache)
+                        self.create_with(key, writer.to_string().as_bytes(), Sync::Cache, false)
                     })
                 })
                 .collect();

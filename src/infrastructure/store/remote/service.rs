@@ -1,33 +1,33 @@
-//! The opendal operators of a store: timeouts inside, retries outside, a limit on concurrency. And what a service cannot do.
+//! The opendal operators of a store: the transport (timeouts, limits) inside, retries outside. And what a service cannot do.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use opendal::layers::{ConcurrentLimitLayer, RetryLayer, TimeoutLayer};
-use opendal::{Operator, services};
+use opendal::layers::RetryLayer;
+use opendal::{HttpTransporter, OperationContext, Operator, services};
 
 use super::credentials::Credentials;
 use super::pages::Pages;
+use super::rate::Pace;
+use super::transport::Transport;
 use crate::base::Name;
 use crate::infrastructure::store::{StoreError, StoreSpec};
 
-/// Requests under way at once, at most.
-const CONCURRENCY: usize = 64;
-/// How long a service may be silent while it is read from or listed.
+/// For how long nothing may move between us and a service, unless the store's `timeout` says otherwise.
 const IDLE: Duration = Duration::from_secs(30);
-/// How long one pack (at most 64 MiB, in one request) may take to be taken: 15 minutes are 73 KiB a second.
-const UPLOAD: Duration = Duration::from_secs(900);
+/// How often a request is repeated, and after how long: 0.1, 0.2, …, 1.6 and four times 3 seconds, each with as much again by chance.
+pub(super) const RETRIES: usize = 9;
+pub(super) const FIRST_DELAY: Duration = Duration::from_millis(100);
+pub(super) const LAST_DELAY: Duration = Duration::from_secs(3);
 /// Packs for WebDAV servers are smaller: many of them refuse larger bodies, or buffer them.
 const WEBDAV_PACK: usize = 8 << 20;
 
-/// One service, seen in three ways.
+/// One service, seen in two ways.
 pub(super) struct Service {
-    /// For reading and listing: idle timeout, retries.
-    pub(super) reads: Operator,
-    /// For content-addressed objects: a long timeout, retries, for a second write changes nothing.
-    pub(super) writes: Operator,
-    /// For create-if-absent: timeout and no retries, for a retried success looks like a defeat.
+    /// For reading, listing, and objects whose name follows from their content: with retries, for a second write changes nothing.
+    pub(super) again: Operator,
+    /// For create-if-absent: without retries, for a retried success looks like a defeat.
     pub(super) once: Operator,
     /// Where the listing is the page that a web server makes of a folder.
     pub(super) pages: Option<Pages>,
@@ -41,6 +41,7 @@ pub(super) struct Settings<'a> {
     pub(super) spec: &'a StoreSpec,
     pub(super) credentials: Credentials<'a>,
     pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) pace: Pace,
 }
 
 impl Settings<'_> {
@@ -54,23 +55,22 @@ impl Settings<'_> {
 }
 
 impl Service {
-    fn layered(base: Operator) -> Self {
-        let base = base.layer(ConcurrentLimitLayer::new(CONCURRENCY));
-        let retry =
-            || RetryLayer::new().with_jitter().with_min_delay(Duration::from_millis(100)).with_max_times(5);
-        let timeout = |io| TimeoutLayer::new().with_timeout(IDLE).with_io_timeout(io);
-        Self {
-            reads: base.clone().layer(timeout(IDLE)).layer(retry()),
-            writes: base.clone().layer(timeout(UPLOAD)).layer(retry()),
-            once: base.layer(timeout(IDLE)),
-            pages: None,
-            pack: None,
-        }
+    /// A service that `builder` makes.
+    fn new(settings: &Settings<'_>, builder: impl opendal::Builder) -> Result<Self, StoreError> {
+        let idle = settings.spec.timeout.map_or(IDLE, |seconds| Duration::from_secs(seconds.get().into()));
+        let transport = Transport::new(settings.store.as_str(), settings.pace.clone(), idle);
+        let context = OperationContext::new().with_http_transport(HttpTransporter::new(transport));
+        let once = Operator::new(builder).map_err(|error| settings.wrong(&error))?.with_context(context);
+        let retry = RetryLayer::new()
+            .with_jitter()
+            .with_min_delay(FIRST_DELAY)
+            .with_max_delay(LAST_DELAY)
+            .with_max_times(RETRIES);
+        Ok(Self { again: once.clone().layer(retry), once, pages: None, pack: None })
     }
 
     /// S3 and compatible services.
     pub(super) fn s3(settings: &Settings<'_>, bucket: &str, prefix: &str) -> Result<Self, StoreError> {
-        opendal::install_default();
         // Signatures do not cover the body: with `Content-MD5` the service refuses one that was damaged on the way.
         let mut builder = services::S3::default().bucket(bucket).root(prefix).checksum_algorithm("md5");
         if let Some(endpoint) = &settings.spec.endpoint {
@@ -84,12 +84,11 @@ impl Service {
                 builder = builder.session_token(&token);
             }
         }
-        Operator::new(builder).map(Self::layered).map_err(|error| settings.wrong(&error))
+        Self::new(settings, builder)
     }
 
     /// Google Cloud Storage.
     pub(super) fn gcs(settings: &Settings<'_>, bucket: &str, prefix: &str) -> Result<Self, StoreError> {
-        opendal::install_default();
         let mut builder = services::Gcs::default().bucket(bucket).root(prefix);
         if let Some(endpoint) = &settings.spec.endpoint {
             builder = builder.endpoint(endpoint);
@@ -108,12 +107,11 @@ impl Service {
         if let Some(token) = token {
             builder = builder.token(token);
         }
-        Operator::new(builder).map(Self::layered).map_err(|error| settings.wrong(&error))
+        Self::new(settings, builder)
     }
 
     /// Azure Blob Storage.
     pub(super) fn azure(settings: &Settings<'_>, container: &str, prefix: &str) -> Result<Self, StoreError> {
-        opendal::install_default();
         let mut builder = services::Azblob::default().container(container).root(prefix);
         let account = settings.get("ACCOUNT_NAME");
         let endpoint = match (&settings.spec.endpoint, &account) {
@@ -140,12 +138,11 @@ impl Service {
         if let Some(token) = sas {
             builder = builder.sas_token(&token);
         }
-        Operator::new(builder).map(Self::layered).map_err(|error| settings.wrong(&error))
+        Self::new(settings, builder)
     }
 
     /// A WebDAV server.
     pub(super) fn webdav(settings: &Settings<'_>, endpoint: &str, path: &str) -> Result<Self, StoreError> {
-        opendal::install_default();
         let mut builder = services::Webdav::default().endpoint(endpoint).root(path);
         if let Some(user) = settings.get("USERNAME") {
             builder = builder.username(&user);
@@ -156,26 +153,27 @@ impl Service {
         if let Some(token) = settings.get("TOKEN") {
             builder = builder.token(&token);
         }
-        let service = Operator::new(builder).map(Self::layered).map_err(|error| settings.wrong(&error))?;
-        Ok(Self { pack: Some(WEBDAV_PACK), ..service })
+        Ok(Self { pack: Some(WEBDAV_PACK), ..Self::new(settings, builder)? })
     }
 
     /// A folder that a web server shows.
     pub(super) fn http(settings: &Settings<'_>, endpoint: &str, path: &str) -> Result<Self, StoreError> {
-        opendal::install_default();
         let mut builder = services::Http::default().endpoint(endpoint).root(path);
         let (user, password) = (settings.get("USERNAME"), settings.get("PASSWORD"));
         if let Some(user) = &user {
             builder = builder.username(user).password(password.as_deref().unwrap_or_default());
         }
-        let service = Operator::new(builder).map(Self::layered).map_err(|error| settings.wrong(&error))?;
-        let pages = Pages::new(format!("{endpoint}{}", path.trim_end_matches('/')), user.zip(password));
+        let service = Self::new(settings, builder)?;
+        let pages = Pages::new(
+            format!("{endpoint}{}", path.trim_end_matches('/')),
+            user.zip(password),
+            service.again.context(),
+        );
         Ok(Self { pages: Some(pages), ..service })
     }
 
     /// HDFS.
     pub(super) fn webhdfs(settings: &Settings<'_>, endpoint: &str, path: &str) -> Result<Self, StoreError> {
-        opendal::install_default();
         let mut builder = services::Webhdfs::default().endpoint(endpoint).root(path);
         if let Some(user) = settings.get("USERNAME") {
             builder = builder.user_name(&user);
@@ -183,20 +181,29 @@ impl Service {
         if let Some(token) = settings.get("DELEGATION") {
             builder = builder.delegation(&token);
         }
-        Operator::new(builder).map(Self::layered).map_err(|error| settings.wrong(&error))
+        Self::new(settings, builder)
     }
 
     /// Memory of this process under `name`.
     pub(super) fn memory(name: &str) -> Self {
         let operator = shared_memory(name);
-        Self { reads: operator.clone(), writes: operator.clone(), once: operator, pages: None, pack: None }
+        Self { again: operator.clone(), once: operator, pages: None, pack: None }
     }
 }
 
-/// The first line of what a service said, without what a query may hold (a signature, a token); never more than a screen's
-/// width or two.
+/// What a service said, without what a query may hold (a signature, a token); never more than a screen's width or two.
 pub(super) fn brief(error: &opendal::Error) -> String {
-    let text = error.to_string();
+    let mut text = error.message().trim().to_owned();
+    if let Some(source) = std::error::Error::source(error) {
+        text += &format!(": {source}");
+    }
+    if text.is_empty() {
+        // Only the context knows the status of an answer without a body.
+        let whole = error.to_string();
+        let status = whole.split_once("status: ").and_then(|(_, rest)| rest.get(..3));
+        text = status
+            .map_or_else(|| error.kind().to_string(), |status| format!("answered with status {status}"));
+    }
     let line = text.lines().next().unwrap_or_default();
     let words: Vec<String> = line
         .split(' ')

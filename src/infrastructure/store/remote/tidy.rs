@@ -19,7 +19,7 @@ impl Remote {
     pub(in crate::infrastructure::store) fn list_all(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let mut keys = match &self.inner.place {
             Place::Service(service) if service.pages.is_none() => {
-                let (operator, path) = (service.reads.clone(), prefix.to_owned());
+                let (operator, path) = (service.again.clone(), prefix.to_owned());
                 let keys = wait(async move { keys(&operator, &path).await })?
                     .map_err(|error| self.service("list", prefix, &error))?;
                 self.inner.lists.fetch_add((keys.len() as u64 / PAGE).max(1), Ordering::Relaxed);
@@ -49,7 +49,7 @@ impl Remote {
             Place::Folder(folder) => Ok(folder.path(key).exists()),
             Place::Service(service) => {
                 self.inner.gets.fetch_add(1, Ordering::Relaxed);
-                let (operator, path) = (service.reads.clone(), key.to_owned());
+                let (operator, path) = (service.again.clone(), key.to_owned());
                 wait(async move { operator.exists(&path).await })?
                     .map_err(|error| self.service("read", key, &error))
             }
@@ -77,7 +77,7 @@ impl Remote {
                     .map_err(|failure| self.host("read", key, &failure))
             }
             Place::Service(service) => {
-                let (operator, path) = (service.reads.clone(), key.to_owned());
+                let (operator, path) = (service.again.clone(), key.to_owned());
                 match wait(async move { operator.stat(&path).await })? {
                     Ok(found) => Ok(found.last_modified().map(|time| time.into_inner().as_millisecond())),
                     Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

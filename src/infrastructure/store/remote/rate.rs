@@ -1,0 +1,154 @@
+//! A limit on the bytes a second that go to and from a store.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Bytes a second, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(u64);
+
+impl Rate {
+    /// Units and their sizes: a single letter counts in powers of 1,024, as in curl and rclone.
+    const UNITS: [(&str, u64); 13] = [
+        ("", 1),
+        ("b", 1),
+        ("k", 1 << 10),
+        ("m", 1 << 20),
+        ("g", 1 << 30),
+        ("kib", 1 << 10),
+        ("mib", 1 << 20),
+        ("gib", 1 << 30),
+        ("kb", 1_000),
+        ("mb", 1_000_000),
+        ("gb", 1_000_000_000),
+        ("t", 1 << 40),
+        ("tib", 1 << 40),
+    ];
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{}` is not a rate: write for example 500k or 20MiB", text.escape_debug());
+        let lower = text.trim().to_ascii_lowercase();
+        let lower = lower.strip_suffix("/s").unwrap_or(&lower);
+        let end = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+        let number: f64 = lower[..end].parse().map_err(|_| wrong())?;
+        let unit = Self::UNITS.iter().find(|(unit, _)| *unit == lower[end..].trim()).ok_or_else(wrong)?.1;
+        let bytes = number * unit as f64;
+        if (1.0..1e18).contains(&bytes) { Ok(Self(bytes as u64)) } else { Err(wrong()) }
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_string())
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u64),
+            Text(String),
+        }
+        let text = match Written::deserialize(deserializer)? {
+            Written::Number(bytes) => bytes.to_string(),
+            Written::Text(text) => text,
+        };
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Rate {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Rate".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Bytes a second: `500k`, `20MiB`; k, M and G alone are powers of 1024.",
+            "type": ["string", "integer"]
+        })
+    }
+}
+
+/// Hands out moments at which bytes may go, so that over time no more than the rate do. Clones share it.
+#[derive(Clone)]
+pub(super) struct Pace {
+    rate: Option<Rate>,
+    /// When all that was handed out has gone.
+    free: Arc<Mutex<Instant>>,
+}
+
+impl Pace {
+    /// A pace that nothing limits if there is no rate.
+    pub(super) fn new(rate: Option<Rate>) -> Self {
+        Self { rate, free: Arc::new(Mutex::new(Instant::now())) }
+    }
+
+    /// How long to wait before `bytes` more may go, if at all.
+    pub(super) fn wait(&self, bytes: usize) -> Option<Duration> {
+        let rate = self.rate?.0;
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let start = now.max(*free);
+        *free = start + Duration::from_secs_f64(bytes as f64 / rate as f64);
+        (start > now).then(|| start - now)
+    }
+
+    /// Waits in this thread until `bytes` more may go.
+    pub(super) fn pass(&self, bytes: usize) {
+        if let Some(wait) = self.wait(bytes) {
+            std::thread::sleep(wait);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read_as_people_write_them() {
+        let read = |text: &str| text.parse::<Rate>().map(|rate| rate.0);
+        assert_eq!(read("1000"), Ok(1000));
+        assert_eq!(read("500k"), Ok(512_000));
+        assert_eq!(read("1.5MiB/s"), Ok(1_572_864));
+        assert_eq!(read("20 MB"), Ok(20_000_000));
+        assert_eq!(read("1G"), Ok(1 << 30));
+        for wrong in ["", "fast", "0", "-3", "1e3", "1.2.3", "5 parsecs", "k", "99999999999999T", "0.5"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        let read = |text: &str| serde_json::from_str::<Rate>(text).ok().map(|rate| rate.0);
+        assert_eq!(
+            (read("2048"), read("\"2k\""), read("-1"), read("true")),
+            (Some(2048), Some(2048), None, None)
+        );
+    }
+
+    #[test]
+    fn what_goes_waits_for_what_went_before() {
+        let pace = Pace::new(Some(Rate(1000)));
+        assert_eq!(pace.wait(10_000), None, "the first goes at once");
+        let second = pace.clone().wait(1000).expect("waits");
+        assert!(second > Duration::from_secs(9) && second <= Duration::from_secs(10), "{second:?}");
+        let third = pace.wait(1).expect("waits");
+        assert!(third > Duration::from_secs(10), "{third:?}");
+        assert_eq!(Pace::new(None).wait(usize::MAX), None);
+    }
+}
