@@ -20,6 +20,7 @@ mod recipe;
 mod records;
 mod remote;
 mod saver;
+mod spare;
 mod spec;
 mod transfer;
 mod tree;

@@ -88,9 +88,11 @@ impl PackBuilder {
     /// Adds an encoded object. The caller sees to it that no id is added twice and that the pack stays below its limit.
     pub(crate) fn push(&mut self, id: Digest, kind: ObjectKind, codec: u8, length: u32, stored: &[u8]) {
         let offset = self.bytes.len() as u32;
-        if self.bytes.len() > (1 << 20) && self.bytes.len() + stored.len() > self.bytes.capacity() {
+        if self.bytes.len() > (1 << 20) && self.bytes.capacity() < DATA_TARGET {
             // Once for the rest of the pack: doubling would hold tens of MiB twice.
-            self.bytes.reserve((DATA_TARGET + (4 << 20)).saturating_sub(self.bytes.len()).max(stored.len()));
+            let mut large = super::spare::take();
+            large.extend_from_slice(&self.bytes);
+            self.bytes = large;
         }
         self.bytes.extend_from_slice(stored);
         self.entries.push(PackEntry { id, kind, codec, offset, stored: stored.len() as u32, length });

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use super::{StoreError, files};
+use super::{StoreError, files, spare};
 
 /// Writes files in the order in which they are given; none waits besides the one being written, so that memory stays bounded.
 pub(super) struct Saver {
@@ -15,7 +15,13 @@ pub(super) struct Saver {
 impl Saver {
     pub(super) fn start() -> Result<Self, StoreError> {
         let (files, given) = sync_channel::<(PathBuf, Vec<u8>)>(0);
-        let work = move || given.into_iter().try_for_each(|(path, bytes)| files::replace(&path, &bytes));
+        let work = move || {
+            given.into_iter().try_for_each(|(path, bytes)| {
+                files::replace(&path, &bytes)?;
+                spare::give(bytes);
+                Ok(())
+            })
+        };
         let thread = std::thread::Builder::new().name("mlp-packs".to_owned()).spawn(work);
         let thread = thread.map_err(StoreError::io("start threads for", "packs"))?;
         Ok(Self { files, thread })

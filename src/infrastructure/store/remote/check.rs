@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::Remote;
+use super::marker::STORE;
 use crate::base::{Id, Sink, Time, Unit};
 use crate::infrastructure::durable;
 use crate::infrastructure::store::StoreError;
@@ -124,8 +125,8 @@ impl Remote {
     }
 
     fn check_reading(&self, checked: &mut Tried) {
-        let marker = self.get(super::STORE, 4096);
-        let part = self.range(super::STORE, 1..9);
+        let marker = self.get(STORE, 4096);
+        let part = self.range(STORE, 1..9);
         let ranges =
             matches!((&marker, &part), (Ok(Some(whole)), Ok(part)) if whole.get(1..9) == Some(&part[..]));
         checked.note(
@@ -138,7 +139,7 @@ impl Remote {
         let detail =
             listed.as_ref().map_or_else(ToString::to_string, |names| format!("{} folders", names.len()));
         checked.note("list", if listed.is_ok() { Outcome::Yes } else { Outcome::No }, detail);
-        self.measure_latency(super::STORE, checked);
+        self.measure_latency(STORE, checked);
         checked.data = ["read", "part of an object", "list"].iter().all(|name| checked.holds(name));
     }
 

@@ -10,6 +10,7 @@ mod failure;
 mod folder;
 mod gate;
 mod location;
+mod marker;
 pub(super) mod pages;
 mod probe;
 mod rate;
@@ -26,9 +27,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use futures::TryStreamExt;
 use opendal::{ErrorKind, Operator};
-use serde::{Deserialize, Serialize};
 
 pub use self::check::{Outcome, Trial, Tried};
 use self::credentials::{Credentials, Secrets};
@@ -44,11 +45,9 @@ use self::sftp::Sftp;
 pub use self::told::TARGET as REQUESTS_LOG;
 use self::told::Told;
 use super::{StoreError, StoreSpec};
-use crate::base::{Digest, Id, Name, Time};
-use crate::infrastructure::durable::{self, Sync};
+use crate::base::{Digest, Name};
+use crate::infrastructure::durable::Sync;
 
-/// The object that says that a store is one.
-const STORE: &str = "mlpstore.json";
 /// Names on one page of a listing.
 const PAGE: u64 = 1000;
 /// Names in one listing, at most: more is not a store of ours.
@@ -128,14 +127,6 @@ impl Requests {
     }
 }
 
-/// The content of `mlpstore.json`, written once.
-#[derive(Serialize, Deserialize)]
-struct Marker {
-    format: u32,
-    id: Id,
-    created: Time,
-}
-
 impl Remote {
     /// The store `name`. Nothing is sent before its first use, so that a command which does not need it works without.
     pub fn open(name: &Name, spec: &StoreSpec) -> Result<Self, StoreError> {
@@ -183,52 +174,6 @@ impl Remote {
     /// The folder below the local store `local` where things known about this remote are kept.
     pub(super) fn cache(&self, local: &Path) -> PathBuf {
         local.join("remotes").join(&self.inner.key)
-    }
-
-    /// Makes sure that the place is a store, writing `mlpstore.json` on its first use ever.
-    pub(super) fn ensure(&self, local: &Path) -> Result<(), StoreError> {
-        let cached = self.cache(local).join(STORE);
-        let known = cached.is_file();
-        if known && !matches!(self.inner.place, Place::Folder(_)) {
-            return Ok(());
-        }
-        let bytes = match self.get(STORE, 4096)? {
-            Some(bytes) => bytes,
-            // An empty folder where a store was: most likely it is not mounted.
-            None if known => {
-                let detail = format!("it has no `{STORE}` any more; is it mounted, and is its URL right?");
-                return Err(StoreError::Foreign { store: self.name.to_string(), detail });
-            }
-            None => {
-                let marker = Marker { format: 1, id: Id::new(), created: Time::now() };
-                let bytes = serde_json::to_vec(&marker).unwrap_or_default();
-                let created = match self.create_with(STORE, &bytes, Sync::Disk, true) {
-                    // Where nobody can win exactly once the last one wins, and all read back what stands.
-                    Err(StoreError::NoCreateIfAbsent { .. }) => {
-                        self.put(STORE, bytes.clone()).map(|()| false)
-                    }
-                    created => created,
-                };
-                // Somebody else was first, or the answer was lost: what stands counts.
-                match created? {
-                    true => bytes,
-                    false => self.get(STORE, 4096)?.ok_or_else(|| {
-                        self.failed("write", STORE, "it was written and is not there".to_owned())
-                    })?,
-                }
-            }
-        };
-        let foreign = |detail: String| StoreError::Foreign { store: self.name.to_string(), detail };
-        let marker: Marker = serde_json::from_slice(&bytes)
-            .map_err(|error| foreign(format!("its `{STORE}` is not what mlp writes: {error}")))?;
-        if marker.format != 1 {
-            return Err(foreign(format!("its format {} needs a newer mlp", marker.format)));
-        }
-        if !known {
-            durable::replace_through(&local.join("tmp"), &cached, &bytes)
-                .map_err(StoreError::io("write", cached))?;
-        }
-        Ok(())
     }
 
     /// The bytes of an object of at most `limit` bytes, if it is there.
@@ -297,8 +242,9 @@ impl Remote {
     }
 
     /// Writes an object whose name follows from its content, or is unique: writing it twice changes nothing.
-    pub(super) fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+    pub(super) fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<(), StoreError> {
         check(key);
+        let bytes = bytes.into();
         self.inner.puts.fetch_add(1, Ordering::Relaxed);
         let _told = self.begin("write", key, bytes.len());
         match &self.inner.place {

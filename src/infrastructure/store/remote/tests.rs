@@ -1,3 +1,4 @@
+use super::marker::STORE;
 use super::*;
 
 fn memory(name: &str) -> Remote {

@@ -11,7 +11,7 @@ use opendal::{ErrorKind, Operator};
 
 use super::{NAMES, PAGE, Place, Remote, is_key, wait};
 use crate::base::{Id, Time};
-use crate::infrastructure::store::{Local, StoreError};
+use crate::infrastructure::store::StoreError;
 
 impl Remote {
     /// Keys of all objects below `prefix` (which ends with `/`), sorted, whole. One request a thousand names where the service
@@ -94,16 +94,6 @@ impl Remote {
         let time = self.modified(&key);
         self.remove(&key)?;
         time
-    }
-
-    /// The id that the store got when it was first used.
-    pub fn id(&self, local: &Local) -> Result<Id, StoreError> {
-        self.ensure(local.root())?;
-        let cached = self.cache(local.root()).join(super::STORE);
-        let bytes = std::fs::read(&cached).map_err(StoreError::io("read", &cached))?;
-        let marker: super::Marker = serde_json::from_slice(&bytes)
-            .map_err(|error| StoreError::damaged(format!("`{}`", cached.display()), error.to_string()))?;
-        Ok(marker.id)
     }
 }
 

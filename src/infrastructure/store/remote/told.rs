@@ -5,7 +5,7 @@ use std::time::Instant;
 use http::{Method, StatusCode, Uri};
 
 /// The target of these lines among all that libraries log.
-pub const TARGET: &str = "mlp::requests";
+pub const TARGET: &str = "mlp/requests";
 
 /// Values of a query that are shown: they say what is listed. All others may be signatures or tokens.
 const SHOWN: [&str; 6] = ["prefix", "delimiter", "list-type", "comp", "restype", "op"];

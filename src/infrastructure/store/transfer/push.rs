@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use bytes::Bytes;
+
 use super::index::{RemoteIndex, keep, new_name};
 use super::journal::Journal;
 use super::parallel::parallel;
@@ -10,9 +12,9 @@ use super::{Transfer, doomed, fanned};
 use crate::base::{Digest, Id, Sink, Unit};
 use crate::infrastructure::store::pack::{DATA_TARGET, METADATA_TARGET, Pack, PackBuilder};
 use crate::infrastructure::store::pack_index::PackIndex;
-use crate::infrastructure::store::{Local, Location, Pin, Remote, StoreError};
+use crate::infrastructure::store::{Local, Location, Pin, Remote, StoreError, spare};
 
-/// Packs under way at once. Each takes up to 64 MiB of memory.
+/// Packs under way at once. Each takes 36 MiB of memory, and at most 64.
 const UPLOADS: usize = 4;
 /// Objects in one index object, at most.
 pub(in crate::infrastructure::store) const INDEX_ENTRIES: usize = 200_000;
@@ -176,7 +178,11 @@ fn send_packs(
         packs,
         |pack: Pack| {
             let length = pack.bytes.len();
-            remote.put(&fanned("packs", &pack.id.hex()), pack.bytes)?;
+            let bytes = Bytes::from(pack.bytes);
+            remote.put(&fanned("packs", &pack.id.hex()), bytes.clone())?;
+            if bytes.is_unique() {
+                spare::give(bytes.into());
+            }
             Ok((pack.id, pack.entries, length))
         },
         |(id, entries, length)| {
