@@ -28,6 +28,7 @@ mod power_loss;
 mod predict;
 mod project_file;
 mod promote;
+mod reflink;
 mod remote;
 mod runs;
 mod s3;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! packs/ab/<pack id>   index/<index id>   records/ab/<record id>   pins/   bad/   temporary files begin with `.mlptmp.`
+//! objects/ab/<file id>   clones of long files, where the file system shares blocks (`worktree/clones.rs`)
 //! ```
 
 use std::collections::{HashMap, HashSet};
@@ -14,6 +15,7 @@ use super::catalog::{Catalog, bad_name};
 use super::codec::decode_object;
 use super::pack::{read_at, read_entries};
 use super::recipe::Recipe;
+use super::worktree::Clones;
 use super::{Location, Node, NodeKind, ObjectKind, StoreError, Tree, Writer, files, tree};
 use crate::base::{Digest, Hasher};
 
@@ -28,6 +30,8 @@ pub struct Local {
     open: Mutex<HashMap<Digest, Arc<File>>>,
     /// The lock that says that this process uses the store, taken when something is looked up first.
     user: OnceLock<Option<File>>,
+    /// Long files that share their blocks with the work tree.
+    pub(super) clones: Clones,
 }
 
 impl Local {
@@ -39,6 +43,7 @@ impl Local {
             catalog: RwLock::default(),
             open: Mutex::default(),
             user: OnceLock::new(),
+            clones: Clones::new(dir),
         })
     }
 

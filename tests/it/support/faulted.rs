@@ -174,6 +174,24 @@ impl Team {
             .then(|| Self { folder, mounts: vec![path] }.begin())
     }
 
+    /// As [`Team::new`], all on a file system whose files can share blocks (XFS); none where this user may not mount one.
+    pub(crate) fn on_sharing_disk() -> Option<Self> {
+        let folder = tempfile::tempdir().expect("makes a folder");
+        let image = tempfile::NamedTempFile::new().expect("makes an image");
+        image.as_file().set_len(512 << 20).expect("a sparse file");
+        let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+        let done = |program: &str, args: &[&Path]| {
+            let output = Command::new(program).env("PATH", &path).args(args).output();
+            output.unwrap_or_else(|error| panic!("{program}: {error}")).status.success()
+        };
+        assert!(done("mkfs.xfs", &["-q".as_ref(), image.path()]), "mkfs.xfs");
+        // The mount keeps the image when its name is gone.
+        done("mount", &["-o".as_ref(), "loop".as_ref(), image.path(), folder.path()]).then(|| {
+            let mounts = vec![folder.path().to_owned()];
+            Self { folder, mounts }.begin()
+        })
+    }
+
     /// Makes a folder read-only until the team is gone, for the superuser as well.
     pub(crate) fn read_only(&mut self, path: &Path) {
         let mount = |args: &[&str]| {

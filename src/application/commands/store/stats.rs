@@ -59,6 +59,10 @@ impl Report for Told {
             &count(stats.packs),
             &format!("{} objects, {} indexes", count(stats.objects), count(stats.indexes)),
         ]);
+        if stats.clones > 0 {
+            let what = format!("{} long files that share blocks with the work tree", count(stats.clones));
+            table.row(["clones", &bytes(stats.clone_bytes), &what]);
+        }
         for (codec, stored) in &stats.codecs {
             table.row([&format!("  {codec}"), &bytes(*stored), ""]);
         }

@@ -32,6 +32,10 @@ pub struct Stats {
     pub packs: u64,
     /// Indexes.
     pub indexes: u64,
+    /// Long files kept whole, sharing their blocks with the work tree, and their bytes.
+    pub clones: u64,
+    /// Bytes of the files kept whole.
+    pub clone_bytes: u64,
     /// Stored bytes by codec: `raw`, `zstd`, `grouped-2`, `grouped-4`.
     pub codecs: BTreeMap<&'static str, u64>,
     /// Requests that one object a file would have taken, for each of those that packs and indexes take.
@@ -63,6 +67,7 @@ pub fn stats(local: &Local, sink: &dyn Sink) -> Result<Stats, StoreError> {
     let live = reach::here(local, &all, sink)?.live;
     let catalog = local.reload()?;
     add(&mut stats, catalog.indexes.iter().map(AsRef::as_ref), &live);
+    (stats.clones, stats.clone_bytes) = local.clones.figures();
     stats.indexes = catalog.indexes.len() as u64;
     stats.files_per_request = stats.files as f64 / (stats.packs + stats.indexes).max(1) as f64;
     Ok(stats)

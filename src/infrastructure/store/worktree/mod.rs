@@ -3,6 +3,7 @@
 mod archive;
 mod cache;
 mod checkout;
+mod clones;
 mod diff;
 mod edit;
 mod left_over;
@@ -22,6 +23,7 @@ mod trash;
 pub use archive::{archive, archive_file};
 pub use cache::StatCache;
 pub use checkout::{Checkout, CheckoutOptions, checkout};
+pub(super) use clones::Clones;
 pub use diff::{Change, diff, status};
 pub use edit::{Edit, Edits, edit};
 pub use snapshot::{Snapshot, identify, snapshot};

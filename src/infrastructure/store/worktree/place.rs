@@ -61,7 +61,7 @@ impl Place<'_> {
     #[cfg(target_os = "linux")]
     fn put_unnamed(&self, node: &Node) -> Result<Option<Stat>, StoreError> {
         use std::os::fd::AsRawFd;
-        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         let mode = if node.kind == NodeKind::Executable { 0o777 } else { 0o666 };
         self.pass(Point::Open, node)?;
         let Ok(file) = rustix::fs::openat(self.dir, ".", flags, Mode::from_raw_mode(mode)) else {
@@ -109,7 +109,7 @@ impl Place<'_> {
             return rustix::fs::symlinkat(target.as_slice(), self.dir, temporary)
                 .map_err(|error| io(error.into()));
         }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = if node.kind == NodeKind::Executable { 0o777 } else { 0o666 };
         self.pass(Point::Open, node)?;
         let file = rustix::fs::openat(self.dir, temporary, flags, Mode::from_raw_mode(mode));
@@ -138,9 +138,15 @@ impl Place<'_> {
             return Err(lying());
         }
         self.pass(Point::Write, node)?;
+        if self.store.clones.give(&node.id, file).map_err(io)? {
+            return Ok(());
+        }
         // An error of the output names no file: put the right one in.
         match self.store.copy(&node.id, file) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.store.clones.keep(&node.id, file);
+                Ok(())
+            }
             Err(StoreError::Io { action: "write", source, .. }) => Err(io(source)),
             Err(error) => Err(self.needed_for(node, error)),
         }

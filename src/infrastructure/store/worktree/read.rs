@@ -292,6 +292,7 @@ fn read_long(
         if after == stat && size == stat.size {
             if let Some(target) = target {
                 target.writer.file(id, class, chunks)?;
+                target.store.clones.keep(&id, &file);
             }
             return Ok((id, stat));
         }
