@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --profile dev --bench chunking`
 
+#![allow(clippy::print_stdout)]
+
 use std::collections::HashSet;
 use std::time::Instant;
 
@@ -31,7 +33,10 @@ fn noise(seed: &str, length: usize) -> Vec<u8> {
     bytes
 }
 
-fn edits() -> Vec<(&'static str, Box<dyn Fn(&mut Vec<u8>)>)> {
+/// What is done to a file.
+type Edit = Box<dyn Fn(&mut Vec<u8>)>;
+
+fn edits() -> Vec<(&'static str, Edit)> {
     let scattered = |count: u64, length: usize| {
         move |bytes: &mut Vec<u8>| {
             for n in 0..count {

@@ -94,7 +94,7 @@ def tensors(mlp, scratch):
 def fragments(mlp, scratch):
     """A file of 256 MiB; each version changes a hundredth of it in 4 KiB pieces, or inserts rows, anywhere."""
     print("| versions | store | packs read | requests for data | bytes read | CPU s |")
-    print("|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|")
     rng = random.Random(7)
     content = bytearray(rng.randbytes(256 * MIB))
     many = Path(tempfile.mkdtemp(dir=scratch))
@@ -127,7 +127,7 @@ def fetched(what, version, mlp, scratch, p, far):
     packs = {pack for pack, _ in parts}
     bytes_read = sum(int(count) for _, count in parts)
     print(
-        f"| {version} | {what} | {len(packs)} | {len(parts)} | {bytes_read / MIB:.1f} MiB | {cpu:.2f} | |"
+        f"| {version} | {what} | {len(packs)} | {len(parts)} | {bytes_read / MIB:.1f} MiB | {cpu:.2f} |"
     )
     shutil.rmtree(clone)
 
