@@ -11,6 +11,7 @@ mod data;
 mod download;
 mod eval;
 mod faults;
+mod flips;
 mod gates;
 mod generated;
 mod hooks;

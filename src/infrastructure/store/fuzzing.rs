@@ -6,6 +6,7 @@ use super::object::{index_id, pack_header_digest};
 use super::pack::{header_length, read_header};
 use super::pack_index::PackIndex;
 use super::recipe::Recipe;
+use super::remote::pages;
 use super::{ObjectKind, PackEntry, Pin, ledger, tree};
 use crate::base::{AnyRecord, Digest, Id};
 
@@ -13,7 +14,7 @@ use crate::base::{AnyRecord, Digest, Id};
 pub type Reader = (&'static str, fn(&[u8]));
 
 /// All of them. None may panic, or allocate much more than the bytes it is given.
-pub const READERS: [Reader; 8] = [
+pub const READERS: [Reader; 9] = [
     ("pack header", |bytes| {
         let _ = header_length(bytes);
         let _ = read_header(bytes, pack_header_digest(bytes).as_bytes(), 5 + bytes.len());
@@ -44,6 +45,7 @@ pub const READERS: [Reader; 8] = [
         let line = text.lines().next().unwrap_or_default();
         ledger::read(format!("{line}\n{}\n", Digest::of(line.as_bytes())).as_bytes());
     }),
+    ("page of a web server", |bytes| drop(pages::names(&String::from_utf8_lossy(bytes)))),
     ("record", |bytes| drop(AnyRecord::parse(bytes))),
 ];
 

@@ -150,7 +150,7 @@ impl Look {
         let gone: HashSet<Digest> = listed.filter(|pack| !there.contains(pack)).collect();
         index.doom(doomed.union(&gone).copied().collect());
         // Pins last: what one names was there before it.
-        let pins = roots::there(local, remote)?;
+        let pins = roots::there(local, remote, false, &mut Err)?;
         if pins.is_empty() && !there.is_empty() {
             let detail =
                 "it lists packs and no pins: nothing would be needed, which is not believed".to_owned();
@@ -158,7 +158,7 @@ impl Look {
         }
         let retire = |name: &str| options.retire.iter().any(|id| *name == format!("{project}/{id}"));
         let (retired, kept): (Vec<_>, Vec<_>) = pins.into_iter().partition(|(name, _)| retire(name));
-        let roots = roots::of(local, remote, kept.iter().map(|(_, pin)| pin))?;
+        let roots = roots::of(local, remote, kept.iter().map(|(_, pin)| pin), &mut Err)?;
         let mut all = roots.required;
         for id in roots.optional.iter().chain(&options.extra) {
             if index.find(id)?.is_some() {

@@ -174,7 +174,8 @@ pub fn fsck_remote(
     let mut checked = Checked::default();
     let mut index = RemoteIndex::read(local, remote)?;
     index.doom(doomed::packs(local, remote)?);
-    let pins: Vec<Pin> = roots::there(local, remote)?.into_iter().map(|(_, pin)| pin).collect();
+    let pins = roots::there(local, remote, true, &mut |error| checked.note(error))?;
+    let pins: Vec<Pin> = pins.into_iter().map(|(_, pin)| pin).collect();
     checked.pins = pins.len() as u64;
     let named: BTreeSet<Digest> = pins.iter().flat_map(|pin| pin.records.iter().copied()).collect();
     for id in &named {
@@ -186,7 +187,12 @@ pub fn fsck_remote(
         }
     }
     let sound = pins.iter().filter(|pin| pin.records.iter().all(|id| !checked.lost_records.contains(id)));
-    let mut roots = roots::of(local, remote, sound)?;
+    let mut bad = Vec::new();
+    let mut roots = roots::of(local, remote, sound, &mut |error| {
+        bad.push(error);
+        Ok(())
+    })?;
+    bad.into_iter().try_for_each(|error| checked.note(error))?;
     for pin in &pins {
         roots.required.extend(&pin.roots);
     }

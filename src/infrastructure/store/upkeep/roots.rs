@@ -61,33 +61,48 @@ pub(super) fn here<'a>(local: &Local, pins: impl Iterator<Item = &'a Pin>) -> Re
     Ok(roots)
 }
 
-/// Pins of all projects on a remote, with their names (`<project>/<pin>`).
+/// What becomes of damage that is met: an error, or a note.
+pub(super) type Bad<'a> = &'a mut dyn FnMut(StoreError) -> Result<(), StoreError>;
+
+/// Pins of all projects on a remote, with their names (`<project>/<pin>`); `afresh`: as they are there now, not as they were read
+/// before. Damaged ones go to `bad`.
 ///
 /// # Errors
 /// A pin that was there when this machine looked last, and that no collection has retired, must be there: a listing that leaves
 /// something out would make it look as if nobody needed it.
-pub(super) fn there(local: &Local, remote: &Remote) -> Result<Vec<(String, Pin)>, StoreError> {
+pub(super) fn there(
+    local: &Local,
+    remote: &Remote,
+    afresh: bool,
+    bad: Bad<'_>,
+) -> Result<Vec<(String, Pin)>, StoreError> {
     let names = pin_names(local, remote)?;
     let folder = remote.cache(local.root()).join("pins");
     let mut pins = Vec::new();
     let get = |(name, id): (String, Id)| {
         let (key, copy) = (format!("pins/{name}.json"), folder.join(format!("{id}.json")));
         let place = remote.place(&key);
-        if let Some(pin) =
-            std::fs::read(&copy).ok().and_then(|bytes| Pin::from_bytes(&bytes, id, &place).ok())
-        {
-            return Ok((name, pin));
+        let known = || std::fs::read(&copy).ok().and_then(|bytes| Pin::from_bytes(&bytes, id, &place).ok());
+        if let Some(pin) = (!afresh).then(known).flatten() {
+            return Ok(Ok((name, pin)));
         }
-        let bytes = remote.get(&key, pin::LIMIT)?.ok_or_else(|| {
-            StoreError::damaged(format!("pin `{place}`"), "it is listed and cannot be read")
-        })?;
-        let pin = Pin::from_bytes(&bytes, id, &place)?;
+        let Some(bytes) = remote.get(&key, pin::LIMIT)? else {
+            let detail = "it is listed and cannot be read";
+            return Ok(Err(StoreError::damaged(format!("pin `{place}`"), detail)));
+        };
+        let pin = match Pin::from_bytes(&bytes, id, &place) {
+            Ok(pin) => pin,
+            Err(error) => return Ok(Err(error)),
+        };
         durable::replace_through(&local.root().join("tmp"), &copy, &bytes)
             .map_err(StoreError::io("write", copy))?;
-        Ok((name, pin))
+        Ok(Ok((name, pin)))
     };
     parallel(8, names.into_iter().map(Ok), get, |pin| {
-        pins.push(pin);
+        match pin {
+            Ok(pin) => pins.push(pin),
+            Err(error) => bad(error)?,
+        }
         Ok(())
     })?;
     Ok(pins)
@@ -98,12 +113,15 @@ pub(super) fn of<'a>(
     local: &Local,
     remote: &Remote,
     pins: impl Iterator<Item = &'a Pin>,
+    bad: Bad<'_>,
 ) -> Result<Roots, StoreError> {
     let mut roots = Roots::default();
     pins.for_each(|pin| roots.pin(pin));
     for key in remote.list_all("ledger/")? {
-        if let Some(entry) = ledger::entry_at(remote, &key)? {
-            roots.entry(&entry);
+        match ledger::entry_at(remote, &key) {
+            Ok(entry) => entry.iter().for_each(|entry| roots.entry(entry)),
+            Err(error @ StoreError::Damaged { .. }) => bad(error)?,
+            Err(error) => return Err(error),
         }
     }
     roots.records.sort_unstable();

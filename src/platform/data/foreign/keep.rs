@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::dvc::listing;
+use super::dvc;
 use super::gather::{begun, gather};
 use super::{ForeignId, Promise, checksum};
 use crate::base::{Sink, Unit};
@@ -43,7 +43,7 @@ pub fn keep(
             return Err(damaged(&promise.id, format!("the listing has {length} bytes")));
         }
         let bytes = fs::read(&list).map_err(DataError::io("read", &list))?;
-        let entries = listing::read(&bytes, promise.id.algorithm)
+        let entries = dvc::read_listing(&bytes, promise.id.algorithm)
             .map_err(|detail| damaged(&promise.id, format!("its listing cannot be read: {detail}")))?;
         let (done, total) = (AtomicU64::new(0), Some(entries.len() as u64));
         gather(

@@ -35,10 +35,7 @@ mod owned {
 }
 
 /// Reads a listing whose files are named by `algorithm`.
-pub(in crate::platform::data::foreign) fn read(
-    bytes: &[u8],
-    algorithm: Algorithm,
-) -> Result<Vec<Entry>, String> {
+pub fn read(bytes: &[u8], algorithm: Algorithm) -> Result<Vec<Entry>, String> {
     let written: Vec<Written<'_>> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let entry = |written: Written<'_>| {
         let id = ForeignId::new(algorithm, written.md5).filter(|id| !id.directory);

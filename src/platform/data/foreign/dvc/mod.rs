@@ -18,6 +18,7 @@ use serde_json::Value;
 
 pub use self::config::{Config, Origin};
 pub use self::export::{Exported, Target, export};
+pub use self::listing::{Entry, read as read_listing};
 pub use self::stages::{Converted, Unconverted, convert};
 use super::{Algorithm, ForeignId};
 use crate::platform::data::DataError;
