@@ -29,6 +29,7 @@ mod power_loss;
 mod predict;
 mod project_file;
 mod promote;
+mod races;
 mod reflink;
 mod remote;
 mod runs;
