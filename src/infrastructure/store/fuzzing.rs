@@ -34,7 +34,7 @@ pub const READERS: [Reader; 9] = [
         let Some((head, stored)) = bytes.split_first_chunk::<6>() else { return };
         let Some(kind) = ObjectKind::from_byte(head[0] % 4) else { return };
         let length = u32::from_le_bytes([head[2], head[3], head[4], head[5]]);
-        let (codec, id, offset) = (head[1] % 5, Digest::of(stored), 0);
+        let (codec, id, offset) = (head[1] % 6, Digest::of(stored), 0);
         let entry = PackEntry { id, kind, codec, offset, stored: stored.len() as u32, length };
         let _ = decode_object(&entry, stored, "fuzzed");
     }),

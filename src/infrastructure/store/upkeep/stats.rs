@@ -36,7 +36,7 @@ pub struct Stats {
     pub clones: u64,
     /// Bytes of the files kept whole.
     pub clone_bytes: u64,
-    /// Stored bytes by codec: `raw`, `zstd`, `grouped-2`, `grouped-4`.
+    /// Stored bytes by codec: `raw`, `zstd`, `grouped-2`, `grouped-4`, `grouped-8`.
     pub codecs: BTreeMap<&'static str, u64>,
     /// Requests that one object a file would have taken, for each of those that packs and indexes take.
     pub files_per_request: f64,
@@ -86,7 +86,8 @@ fn add<'a>(stats: &mut Stats, indexes: impl Iterator<Item = &'a PackIndex>, live
                 0 => "raw",
                 1 => "zstd",
                 2 => "grouped-2",
-                _ => "grouped-4",
+                3 => "grouped-4",
+                _ => "grouped-8",
             };
             *stats.codecs.entry(name).or_default() += u64::from(*stored);
         }
