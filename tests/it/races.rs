@@ -200,11 +200,11 @@ fn a_folder_that_becomes_a_link_during_a_checkout_lets_nothing_out() {
             scope.spawn(|| {
                 let (inner, aside) = (set.join("inner"), set.join("aside"));
                 while !over.load(Ordering::Relaxed) {
-                    if fs::rename(&inner, &aside).is_ok() {
+                    if rustix::fs::rename(&inner, &aside).is_ok() {
                         let _ = std::os::unix::fs::symlink(&outside, &inner);
                         std::thread::sleep(Duration::from_micros(200));
                         let _ = fs::remove_file(&inner);
-                        let _ = fs::rename(&aside, &inner);
+                        let _ = rustix::fs::rename(&aside, &inner);
                     }
                 }
             });
