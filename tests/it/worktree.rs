@@ -345,3 +345,39 @@ fn a_checkout_needs_few_open_files() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(files(&ben.join("data/set")).len(), 122);
 }
+
+#[test]
+fn a_folder_that_lacks_files_which_were_never_here_is_not_taken_for_the_dataset() {
+    let team = Team::new();
+    let partial = |name: &str| {
+        let clone = team.clone_as(name);
+        ok(&clone, &["data", "get", "set/cat/07.bin"]);
+        fs::create_dir_all(clone.join("data/set")).expect("makes");
+        fs::write(clone.join("data/set/new"), "new").expect("writes");
+        clone
+    };
+    let ben = partial("ben");
+    let pointer = fs::read(ben.join("data/set.mlp")).expect("reads");
+    for args in [&["data", "add", "set"][..], &["data", "add", "set", "--dry-run"], &["data", "add"]] {
+        let said = refused(&ben, args, 2);
+        assert!(
+            said.contains("data::partial") && said.contains(" of `set` were never here"),
+            "{args:?}: {said}"
+        );
+        assert_eq!(fs::read(ben.join("data/set.mlp")).expect("reads"), pointer);
+    }
+    // What the message says: by its path; after the rest was got, where removing is meant; on purpose.
+    ok(&ben, &["data", "add", "data/set/new"]);
+    ok(&ben, &["data", "pull"]);
+    fs::remove_file(ben.join("data/set/table.csv")).expect("removes");
+    ok(&ben, &["data", "add", "set"]);
+    let names = |dir: &Path| {
+        let listed = json(dir, &["data", "ls", "set"]);
+        let entries = listed["entries"].as_array().expect("a list").clone();
+        entries.iter().map(|entry| entry["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&ben), ["ant", "bee", "cat", "long.bin", "new"]);
+    let cid = partial("cid");
+    ok(&cid, &["data", "add", "set", "--replace"]);
+    assert_eq!(names(&cid), ["new"]);
+}

@@ -101,6 +101,18 @@ pub enum DataError {
         /// Where it should be.
         path: String,
     },
+    /// A folder that lacks files of its version which were never here: adding it would take them out of the dataset.
+    #[error(
+        "{count} of `{name}` were never here, `{first}` for one: adding the folder would take them out of the dataset"
+    )]
+    Partial {
+        /// The dataset or path, as the user named it.
+        name: String,
+        /// `3 paths`.
+        count: String,
+        /// The first of them.
+        first: String,
+    },
     /// A path that cannot be a dataset of this project.
     #[error("`{path}` cannot be a dataset: {detail}")]
     Place {
@@ -226,6 +238,7 @@ impl Diagnose for DataError {
             Self::Modified(_) => "data::modified",
             Self::Missing(_) => "data::missing",
             Self::Absent { .. } => "data::absent",
+            Self::Partial { .. } => "data::partial",
             Self::Place { .. } => "data::place",
             Self::NoPointer { .. } => "data::no-pointer",
             Self::NoEntry { .. } => "data::no-entry",
@@ -285,6 +298,10 @@ impl Diagnose for DataError {
             Self::Absent { name, .. } => {
                 format!("check the path, or get the data: `mlp data download {name}`")
             }
+            Self::Partial { name, .. } => format!(
+                "add what is new by its path (`mlp data add PATH`), or get the rest first (`mlp data pull {name}`); \
+                 `--replace` makes the folder as it is the whole dataset"
+            ),
             Self::Place { .. } => "name a file or folder inside the project, none that holds mlp.yaml".into(),
             Self::NoPointer { .. } => "`git log -- POINTER` lists the commits that have it".into(),
             Self::NoEntry { name, .. } => format!("`mlp data ls {name}` lists what is in it"),
@@ -384,6 +401,13 @@ pub const EXPLAIN: &[Explain] = &[
         code: "data::absent",
         text: "`mlp data add` found nothing at the dataset's path. Put the data there, correct `path` in mlp.yaml, or let \
                `mlp data download NAME` get what `source:` names.",
+    },
+    Explain {
+        code: "data::partial",
+        text: "A folder is added as a whole: what is not in it is not in the new version. Here that would drop files which this clone \
+               never had, most likely by mistake, because only some were fetched. Paths inside a dataset can be added and removed \
+               without having the rest (`mlp data add PATH`, `mlp data rm PATH`), and a sparse work tree (`mlp data sparse`) keeps what \
+               it does not show.",
     },
     Explain {
         code: "data::place",

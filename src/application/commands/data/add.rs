@@ -7,10 +7,10 @@ use super::super::{Answer, Context};
 use super::changes::Changes;
 use super::subject::{Subject, relative, root, shown, subjects, within};
 use crate::application::completion;
-use crate::application::ui::{Align, Report, Table, bytes, count};
+use crate::application::ui::{Align, Report, Table, bytes, count, plural};
 use crate::base::{Digest, Exit, Failure, Level, Sink};
-use crate::infrastructure::store::StoreError;
-use crate::infrastructure::store::worktree::{identify, snapshot};
+use crate::infrastructure::store::worktree::{dropped, identify, snapshot};
+use crate::infrastructure::store::{Node, StoreError};
 use crate::platform::data::{DataError, Pointer, ignore};
 use crate::platform::project::Project;
 
@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// Where in the dataset the files are put: a folder if it ends with `/` or there are several, else the file's new path.
     #[arg(long, value_name = "PATH", requires = "names")]
     at: Option<String>,
+    /// Take the folder as the whole dataset, even where the version before has files that were never here.
+    #[arg(long, conflicts_with = "at")]
+    replace: bool,
     /// Only say what would be stored.
     #[arg(long)]
     dry_run: bool,
@@ -71,13 +74,14 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     }
     let mut added = Added { dry_run: args.dry_run, datasets: Vec::new() };
     for subject in &chosen {
-        added.datasets.push(add(subject, &project, args.dry_run, context)?);
+        added.datasets.push(add(subject, &project, &args, context)?);
     }
     context.ui.report(&added);
     Ok(Exit::Ok)
 }
 
-fn add(subject: &Subject, project: &Project, dry_run: bool, context: &Context) -> Result<Line, Failure> {
+fn add(subject: &Subject, project: &Project, args: &Args, context: &Context) -> Result<Line, Failure> {
+    let dry_run = args.dry_run;
     let cache = project.cache();
     let found = match dry_run {
         true => identify(&subject.path, &cache, &context.ui),
@@ -97,6 +101,8 @@ fn add(subject: &Subject, project: &Project, dry_run: bool, context: &Context) -
     if let (Some(old), Some(sparse)) = (&old, subject.sparse(project)?) {
         // What the work tree does not hold stays as it was.
         root = sparse.widen(&old.root(&project.store)?, &root, &project.store)?;
+    } else if let (Some(old), false) = (&old, args.replace) {
+        whole(subject, old, &root, project, args, context)?;
     }
     if !dry_run {
         Pointer::of(&root, &project.store)?.write(&pointer)?;
@@ -111,6 +117,27 @@ fn add(subject: &Subject, project: &Project, dry_run: bool, context: &Context) -
         stored: found.stored,
         changed: before != Some(root.id),
     })
+}
+
+/// Refuses to drop files of the version before that were never here.
+fn whole(
+    subject: &Subject,
+    old: &Pointer,
+    new: &Node,
+    project: &Project,
+    args: &Args,
+    context: &Context,
+) -> Result<(), Failure> {
+    let stored = (!args.dry_run).then_some(new);
+    let dropped = old.root(&project.store).and_then(|old| {
+        Ok(dropped(&old, &subject.path, stored, &project.store, &project.cache(), &context.ui)?)
+    });
+    // Of a version whose first tree is not here, or of damaged ones, nobody can tell what it has.
+    let Ok(dropped) = dropped else { return Ok(()) };
+    let Some(first) = dropped.first() else { return Ok(()) };
+    let first = shown(&String::from_utf8_lossy(first));
+    let count = plural(dropped.len() as u64, "path");
+    Err(DataError::Partial { name: subject.name.clone(), count, first }.into())
 }
 
 /// Makes git ignore the data, unless it does already, and says so where it holds some of them.

@@ -48,6 +48,54 @@ pub fn status(
     })
 }
 
+/// Files of `root` that are neither in what stands at `path` nor in the store: they were never here, and nobody can have removed
+/// them. A folder whose tree is not here ends with `/`. `stored` is what stands at the path, if that is in the store already.
+pub fn dropped(
+    root: &Node,
+    path: &Path,
+    stored: Option<&Node>,
+    store: &Local,
+    cache: &StatCache,
+    sink: &dyn Sink,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut trees = Trees::new();
+    let now = match stored {
+        Some(node) => node.clone(),
+        None => observe(path, None, Some(cache), Some(&mut trees), sink)?.root,
+    };
+    let mut dropped = Vec::new();
+    let mut todo = vec![(Vec::new(), root.clone(), Some(now))];
+    while let Some((path, old, new)) = todo.pop() {
+        let new = new.filter(|new| new.kind == NodeKind::Directory || old.kind != NodeKind::Directory);
+        if old.kind != NodeKind::Directory {
+            if new.is_none() && !store.has(&old.id)? {
+                dropped.push(path);
+            }
+            continue;
+        }
+        if new.as_ref().is_some_and(|new| new.id == old.id) {
+            continue;
+        }
+        let tree = match store.tree(&old.id) {
+            Err(StoreError::Missing(_)) => {
+                dropped.push([&path, &b"/"[..]].concat());
+                continue;
+            }
+            tree => tree?,
+        };
+        let now = match &new {
+            None => None,
+            Some(new) => Some(trees.get(&new.id).cloned().map_or_else(|| store.tree(&new.id), Ok)?),
+        };
+        for node in tree.nodes {
+            let below = now.as_ref().and_then(|now| now.get(&node.name)).cloned();
+            todo.push((names::join(&path, &node.name), node, below));
+        }
+    }
+    dropped.sort_unstable();
+    Ok(dropped)
+}
+
 fn compare(old: Option<&Node>, new: Option<&Node>, load: Load<'_>) -> Result<Vec<Change>, StoreError> {
     let mut changes = Vec::new();
     let mut todo = vec![(Vec::new(), old.cloned(), new.cloned())];

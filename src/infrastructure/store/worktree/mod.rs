@@ -24,7 +24,7 @@ pub use archive::{archive, archive_file};
 pub use cache::StatCache;
 pub use checkout::{Checkout, CheckoutOptions, checkout};
 pub(super) use clones::Clones;
-pub use diff::{Change, diff, status};
+pub use diff::{Change, diff, dropped, status};
 pub use edit::{Edit, Edits, edit};
 pub use snapshot::{Snapshot, identify, snapshot};
 pub use sparse::Sparse;
