@@ -203,6 +203,103 @@ fn a_checkout_killed_at_any_point_shows_whole_files_and_is_done_again() {
     assert!(points > 15, "{points}");
 }
 
+/// Two versions are added, and no commit names the second any more.
+fn forgotten(pushed: bool) -> Team {
+    let team = Team::new();
+    let ada = team.dir("ada");
+    for number in 1..=2 {
+        team.add(number);
+        if pushed {
+            ok(&ada, &["data", "push"]);
+        }
+    }
+    git(&ada, &["tag", "-d", "v2"]);
+    git(&ada, &["reset", "-q", "--hard", "v1"]);
+    git(&ada, &["reflog", "expire", "--expire=now", "--all"]);
+    team
+}
+
+#[test]
+fn a_collection_killed_at_any_point_takes_nothing_that_is_needed() {
+    let team = forgotten(false);
+    let ada = team.dir("ada");
+    // A day old: younger packs are left alone.
+    for path in read(&ada.join(".git/mlp/store")).into_keys().filter(|path| path.starts_with("packs")) {
+        let file =
+            fs::File::options().write(true).open(ada.join(".git/mlp/store").join(path)).expect("opens");
+        let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 24 * 3600);
+        file.set_modified(yesterday).expect("sets the time");
+    }
+    let case = Case::new(team.root(), &ada, &["store", "gc", "--yes"]);
+    let points = case.killed_everywhere(|when| {
+        let data = ada.join("data/set");
+        fs::remove_dir_all(&data).expect("removes");
+        ok(&ada, &["data", "checkout"]);
+        same(&read(&data), &version(1), when);
+        case.ok();
+        ok(&ada, &["store", "fsck", "--full"]);
+        // What was freed can be stored again.
+        super::support::files::write(&data, &version(2));
+        ok(&ada, &["data", "add", "set"]);
+        ok(&ada, &["store", "fsck", "--full"]);
+    });
+    assert!(points > 5, "{points}");
+}
+
+/// The id by which a store is confirmed.
+fn store_id(far: &Path) -> String {
+    let marker: serde_json::Value =
+        serde_json::from_slice(&fs::read(far.join("mlpstore.json")).expect("reads")).expect("is JSON");
+    marker["id"].as_str().expect("an id").to_owned()
+}
+
+#[test]
+fn a_collection_of_a_remote_killed_at_any_point_takes_nothing_that_is_needed() {
+    let team = forgotten(true);
+    let (ben, far) = (team.clone_as("ben", "v1"), team.dir("far"));
+    ok(&team.clone_as("cleo", "v1"), &["data", "status"]);
+    let id = store_id(&far);
+    let gc = ["store", "gc", "--store", "origin", "--retire-after", "0", "--now", "--yes", "--confirm", &id];
+    ok(&ben, &["data", "status"]);
+    let case = Case::new(team.root(), &ben, &gc);
+    let before = read(&far.join("packs")).len();
+    let points = case.killed_everywhere(|when| {
+        let cleo = team.dir("cleo");
+        ok(&cleo, &["data", "pull"]);
+        same(&read(&cleo.join("data/set")), &version(1), when);
+        case.ok();
+        ok(&ben, &["store", "fsck", "--store", "origin", "--full"]);
+        assert!(read(&far.join("packs")).len() < before, "{when}: nothing was freed");
+        // Ada, who has the second version still, can send it again.
+        let ada = team.dir("ada");
+        super::support::files::write(&ada.join("data/set"), &version(2));
+        ok(&ada, &["data", "add", "set"]);
+        ok(&ada, &["data", "push"]);
+        ok(&ben, &["store", "fsck", "--store", "origin", "--full"]);
+    });
+    assert!(points > 10, "{points}");
+}
+
+#[test]
+fn joining_indexes_killed_at_any_point_loses_none() {
+    let team = Team::new();
+    let ada = team.dir("ada");
+    for number in 1..=3 {
+        team.add(number);
+        ok(&ada, &["data", "push"]);
+    }
+    ok(&team.clone_as("ben", "v3"), &["data", "status"]);
+    let case = Case::new(team.root(), &ada, &["store", "compact", "--store", "origin"]);
+    let points = case.killed_everywhere(|when| {
+        let ben = team.dir("ben");
+        ok(&ben, &["data", "pull"]);
+        same(&read(&ben.join("data/set")), &version(3), when);
+        case.ok();
+        ok(&ada, &["store", "fsck", "--store", "origin", "--full"]);
+    });
+    assert!(points > 5, "{points}");
+}
+
 fn entries(store: &Path) -> Vec<Entry> {
     let home = LedgerHome::Local(store.to_owned());
     let project: Id = ID.parse().expect("is an identifier");

@@ -9,6 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::faulted::Case;
 use crate::support::files::{self, Files};
 use crate::support::http_server::{Reply, Server};
 use crate::support::{ok, refused, run};
@@ -484,4 +485,41 @@ fn a_file_on_the_web_and_a_folder_become_datasets() {
     assert!(error.contains("`link` is a link"), "{error}");
     let error = refused(&own, &["data", "import", "nothing"], 2);
     assert!(error.contains("data::origin"), "{error}");
+}
+
+#[test]
+fn an_import_killed_at_any_point_is_done_again() {
+    for args in [&["import", "dvc"][..], &["import", "dvc", "--full"]] {
+        let world = World::new(&DVC3, "../../remote");
+        let repo = world.dir("repo");
+        // A file of git settings is made by the first command.
+        refused(&repo, &["data", "status"], 2);
+        let mut given = files::read(&repo);
+        given.retain(|path, _| !path.starts_with(".git") && !path.to_string_lossy().starts_with("mlp."));
+        let case = Case::new(world.folder.path(), &repo, args);
+        // One stage cannot be a step: the command exits with 1, as it does when it was not killed.
+        let (output, steps) = case.journal("");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(steps.len() > 5, "{steps:?}");
+        for number in 1..=steps.len() {
+            case.restore();
+            let output = case.run(&format!("any:{number}:kill"));
+            let when = format!("{args:?}, killed at point {number} of {}", steps.len());
+            assert_eq!(output.status.code(), None, "{when}: {output:?}");
+            for (path, bytes) in &given {
+                let kept = fs::read(repo.join(path)).expect("reads");
+                // git's own list of what it ignores may have grown.
+                assert!(
+                    kept == *bytes || path.ends_with(".gitignore"),
+                    "{when}: {} is another",
+                    path.display()
+                );
+            }
+            run(&repo, args, 1);
+            ok(&repo, &["check"]);
+            ok(&repo, &["data", "pull"]);
+            whole(&repo);
+            ok(&repo, &["store", "fsck", "--full"]);
+        }
+    }
 }

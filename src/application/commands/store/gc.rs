@@ -10,7 +10,7 @@ use crate::application::ui::{Report, bytes, count, plural};
 use crate::base::{Digest, Exit, Failure, Id, Time};
 use crate::infrastructure::git::GitError;
 use crate::infrastructure::store::{
-    CollectOptions, Collected, Ledger, Pin, PinKind, StoreError, Swept, collect, sweep,
+    CollectOptions, Collected, Ledger, Pin, PinKind, StoreError, Swept, collect, fetch_pins, sweep,
 };
 use crate::platform::data::{DataError, Pointer};
 use crate::platform::project::Project;
@@ -55,18 +55,24 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         let ledger = Ledger { home: &home, project: project.id(), model };
         extra.extend(ledger.entries()?.into_iter().map(|entry| entry.subject.tree));
     }
+    let remote = args.store.as_ref().map(|name| stores::remote(&project, Some(name))).transpose()?;
     let retire = match args.retire_after {
         None => Vec::new(),
-        Some(days) => unneeded(&project, days, &named)?,
+        Some(days) => {
+            if let Some(remote) = &remote {
+                // Those of colleagues, too.
+                fetch_pins(&project.store, remote, project.id(), &context.ui)?;
+            }
+            unneeded(&project, days, &named)?
+        }
     };
     let dry_run = !args.yes;
-    let Some(name) = &args.store else {
+    let Some(remote) = remote else {
         extra.retain(|id| project.store.has(id).unwrap_or(true));
         let swept = sweep(&project.store, &extra, &retire, dry_run, &context.ui)?;
         context.ui.report(&Local { dry_run, swept });
         return Ok(Exit::Ok);
     };
-    let remote = stores::remote(&project, Some(name))?;
     let id = remote.id(&project.store)?;
     if args.now && args.yes && args.confirm != Some(id) {
         let detail = format!("`--now` deletes at once: confirm it with `--confirm {id}` when nobody pushes");

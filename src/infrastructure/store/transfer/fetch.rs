@@ -14,11 +14,11 @@ use crate::infrastructure::store::worktree::space;
 use crate::infrastructure::store::{Local, Location, ObjectKind, Remote, StoreError};
 
 /// Requests under way at once. Each holds up to [`SPAN`] of memory.
-const DOWNLOADS: usize = 6;
+const DOWNLOADS: usize = 16;
 /// Bytes that are read and thrown away rather than sending another request.
-const GAP: u64 = 1 << 20;
+const GAP: u64 = 128 << 10;
 /// Bytes of one request, at most (one object may be larger).
-const SPAN: u64 = 8 << 20;
+const SPAN: u64 = 4 << 20;
 /// Bytes after which what has arrived is made durable, so that a broken fetch goes on from there.
 const COMMIT: u64 = 256 << 20;
 
