@@ -219,3 +219,31 @@ fn a_store_that_is_not_named_or_not_there_is_said() {
     let output = run(&ada, &["data", "push"], 2);
     assert!(String::from_utf8_lossy(&output.stderr).contains("names no stores"));
 }
+
+#[test]
+fn what_goes_to_a_store_is_told_and_kept_to_a_rate() {
+    let team = Team::new(1 << 20);
+    let ada = team.dir("ada");
+    let began = std::time::Instant::now();
+    let output = run(&ada, &["data", "push", "--limit-rate", "1MiB", "-v"], 0);
+    // The large pack goes at once, and what comes after it waits for about a second: a lower bound, not a limit.
+    assert!(began.elapsed() > Duration::from_millis(500), "{:?}", began.elapsed());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    for line in ["origin: create mlpstore.json", "origin: write packs/", "origin: write pins/", " B up, "] {
+        assert!(said.contains(line), "no `{line}` in {said}");
+    }
+    let output = run(&ada, &["data", "push", "--json", "-v"], 0);
+    let events = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(events.contains(r#""level":"debug""#) && events.contains("origin: list pins/"), "{events}");
+    assert!(!String::from_utf8_lossy(&run(&ada, &["data", "push"], 0).stderr).contains("origin: "));
+    let said = refused(&ada, &["data", "push", "--limit-rate", "fast"], 2);
+    assert!(said.contains("500k or 20MiB"), "{said}");
+    assert!(refused(&ada, &["data", "push", "-v", "-q"], 2).contains("cannot be used with"));
+    // In mlp.yaml, too; what makes no sense is refused with its place.
+    let manifest = fs::read_to_string(ada.join("mlp.yaml")).expect("reads");
+    for (more, code) in [("limit_rate: 10MB, timeout: 60", 0), ("limit_rate: soon", 2), ("timeout: 0", 2)] {
+        let text = manifest.replacen("\"}", &format!("\", {more}}}"), 1);
+        fs::write(ada.join("mlp.yaml"), text).expect("writes");
+        run(&ada, &["check"], code);
+    }
+}

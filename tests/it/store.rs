@@ -288,6 +288,14 @@ fn stats_tell_what_deduplication_and_compression_save() {
     assert!(told["unique"].as_u64() < told["bytes"].as_u64(), "{told}");
     assert!(told["stored"].as_u64() < told["unique"].as_u64(), "{told}");
     assert!(told["ratio"].as_f64() > Some(3.0), "{told}");
+    // The same of the remote, from a clone that has nothing but the pointers.
+    fs::remove_dir_all(world.project.path().join(".git/mlp/store")).expect("removes");
+    let there = world.json(&["store", "stats", "--store", "far"], 0);
+    for key in ["versions", "files", "bytes", "unique"] {
+        assert_eq!(there[key], told[key], "{key}: {there}");
+    }
+    assert_eq!(there["waste"].as_u64(), Some(0), "{there}");
+    ok(world.project.path(), &["data", "pull"]);
     assert!(ok(world.project.path(), &["store", "stats"]).contains("what occurs twice is kept once"));
     assert!(ok(world.project.path(), &["store", "ls"]).contains("home of the ledgers"));
 }

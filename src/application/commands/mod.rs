@@ -25,7 +25,7 @@ mod status;
 mod store;
 mod train;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::completion;
@@ -47,7 +47,12 @@ pub(crate) struct Context {
 impl Context {
     /// The project that the folder lies in.
     pub(crate) fn project(&self) -> Result<Project, Failure> {
-        let mut project = Project::open(&self.dir)?;
+        self.project_at(&self.dir)
+    }
+
+    /// The project that `dir` lies in, with the command line's limit for its stores.
+    pub(crate) fn project_at(&self, dir: &Path) -> Result<Project, Failure> {
+        let mut project = Project::open(dir)?;
         if let Some(rate) = self.limit_rate {
             let places = project.manifest.stores.values_mut().chain(project.manifest.imports.values_mut());
             places.for_each(|spec| spec.limit_rate = Some(rate));

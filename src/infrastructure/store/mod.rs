@@ -43,6 +43,6 @@ pub use transfer::{Missing, OnDemand, Presence, Transfer, Trees, fetch, fetch_pi
 pub use tree::{Node, NodeKind, Tree};
 pub use upkeep::{
     Checked, CollectOptions, Collected, Compacted, Depth, Finding, Repaired, Stats, Swept, collect, compact,
-    fsck, fsck_remote, repair, repair_remote, stats, sweep,
+    fsck, fsck_remote, repair, repair_remote, stats, stats_remote, sweep,
 };
 pub use writer::Writer;

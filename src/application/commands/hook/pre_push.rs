@@ -11,7 +11,6 @@ use crate::base::{Exit, Level, Sink};
 use crate::infrastructure::git::{GitError, Outgoing, Repo};
 use crate::infrastructure::store::Presence;
 use crate::platform::data::{DataError, Pointer};
-use crate::platform::project::Project;
 
 /// Git's own arguments.
 #[derive(clap::Args, Debug)]
@@ -41,7 +40,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Answer {
     if pointers.is_empty() {
         return Ok(Exit::Ok);
     }
-    let project = match Project::open(&context.dir) {
+    let project = match context.project() {
         // A branch without a project.
         Err(failure) if failure.0.code() == "project::none" => return Ok(Exit::Ok),
         project => project?,

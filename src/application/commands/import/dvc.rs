@@ -57,7 +57,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     if !args.dry_run {
         begin(&root, context)?;
     }
-    let project = match Project::open(&root) {
+    let project = match context.project_at(&root) {
         Err(failure) if args.dry_run && failure.0.code() == "project::none" => None,
         project => Some(project?),
     };
@@ -86,7 +86,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     }
     // With its imports.
     let project = match (args.full && !args.dry_run, project) {
-        (true, Some(_)) => Some(Project::open(&root)?),
+        (true, Some(_)) => Some(context.project_at(&root)?),
         (_, project) => project,
     };
     if let (Some(project), true) = (&project, args.full && !args.dry_run) {

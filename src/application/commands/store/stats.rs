@@ -3,17 +3,26 @@
 use serde::Serialize;
 
 use super::super::{Answer, Context};
+use crate::application::stores;
 use crate::application::ui::{Report, Table, bytes, count};
 use crate::base::Exit;
-use crate::infrastructure::store::{Stats, stats};
+use crate::infrastructure::store::{Stats, stats, stats_remote};
 
-/// Tells figures of the local store: sizes, what deduplication and compression save, requests saved.
+/// Tells figures of the local store, or of a remote one: sizes, what deduplication and compression save, requests saved.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// A remote store by its name in `stores:`, with the versions of all its projects, instead of the local one.
+    #[arg(long, value_name = "NAME")]
+    store: Option<String>,
+}
 
-pub(crate) fn run(_: Args, context: &Context) -> Answer {
+pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
-    context.ui.report(&Told { ratio: 0.0, stats: stats(&project.store, &context.ui)? }.with_ratio());
+    let stats = match &args.store {
+        None => stats(&project.store, &context.ui)?,
+        Some(name) => stats_remote(&project.store, &stores::remote(&project, Some(name))?, &context.ui)?,
+    };
+    context.ui.report(&Told { ratio: stats.ratio(), stats });
     Ok(Exit::Ok)
 }
 
@@ -23,12 +32,6 @@ struct Told {
     ratio: f64,
     #[serde(flatten)]
     stats: Stats,
-}
-
-impl Told {
-    fn with_ratio(self) -> Self {
-        Self { ratio: self.stats.ratio(), ..self }
-    }
 }
 
 impl Report for Told {

@@ -15,7 +15,7 @@ pub use self::collect::{CollectOptions, Collected, collect};
 pub use self::compact::{Compacted, compact};
 pub use self::fsck::{Checked, Depth, Finding, fsck, fsck_remote};
 pub use self::repair::{Repaired, repair, repair_remote};
-pub use self::stats::{Stats, stats};
+pub use self::stats::{Stats, stats, stats_remote};
 pub use self::sweep::{Swept, sweep};
 
 #[cfg(test)]

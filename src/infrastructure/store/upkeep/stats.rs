@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::super::pack_index::PackIndex;
-use super::super::{Local, NodeKind, PackEntry, StoreError};
+use super::super::transfer::doomed;
+use super::super::transfer::index::RemoteIndex;
+use super::super::{Local, NodeKind, PackEntry, Remote, StoreError, Tree, Trees};
 use super::accounts::accounts;
 use super::reach::Ids;
 use super::{reach, roots};
-use crate::base::{Digest, Sink};
+use crate::base::{Digest, Sink, Unit};
 
 /// Figures of a store.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -57,7 +59,7 @@ pub fn stats(local: &Local, sink: &dyn Sink) -> Result<Stats, StoreError> {
     for root in pins.iter().flat_map(|pin| &pin.roots) {
         if local.has(root)? {
             stats.versions += 1;
-            let (files, bytes) = count(local, root, &mut known)?;
+            let (files, bytes) = count(&mut |id| local.tree(id), root, &mut known)?;
             stats.files += files;
             stats.bytes += bytes;
         }
@@ -69,6 +71,33 @@ pub fn stats(local: &Local, sink: &dyn Sink) -> Result<Stats, StoreError> {
     add(&mut stats, catalog.indexes.iter().map(AsRef::as_ref), &live);
     (stats.clones, stats.clone_bytes) = local.clones.figures();
     stats.indexes = catalog.indexes.len() as u64;
+    stats.files_per_request = stats.files as f64 / (stats.packs + stats.indexes).max(1) as f64;
+    Ok(stats)
+}
+
+/// Figures of a remote, of all its projects. Reads trees, no data.
+pub fn stats_remote(local: &Local, remote: &Remote, sink: &dyn Sink) -> Result<Stats, StoreError> {
+    remote.ensure(local.root())?;
+    let mut stats = Stats::default();
+    // Damage is what fsck tells of.
+    let pins = roots::there(local, remote, false, &mut |_| Ok(()))?;
+    let mut index = RemoteIndex::read(local, remote)?;
+    index.doom(doomed::packs(local, remote)?);
+    let (mut trees, mut known) = (Trees::new(local, Some(remote)), BTreeMap::new());
+    for root in pins.iter().flat_map(|(_, pin)| &pin.roots) {
+        if index.find(root)?.is_some() {
+            stats.versions += 1;
+            let (files, bytes) = count(&mut |id| trees.tree(id), root, &mut known)?;
+            stats.files += files;
+            stats.bytes += bytes;
+            sink.progress("counting versions", stats.versions, Some(pins.len() as u64), Unit::Items);
+        }
+    }
+    let roots = roots::of(local, remote, pins.iter().map(|(_, pin)| pin), &mut |_| Ok(()))?;
+    let all: Vec<Digest> = roots.required.into_iter().chain(roots.optional).collect();
+    let live = reach::there(local, remote, &index, &all, sink)?.live;
+    add(&mut stats, index.objects().map(|(_, index)| index), &live);
+    stats.indexes = index.objects().count() as u64;
     stats.files_per_request = stats.files as f64 / (stats.packs + stats.indexes).max(1) as f64;
     Ok(stats)
 }
@@ -96,23 +125,25 @@ fn add<'a>(stats: &mut Stats, indexes: impl Iterator<Item = &'a PackIndex>, live
 
 /// Files and bytes below a root. What is not here counts as nothing.
 fn count(
-    local: &Local,
+    tree: &mut dyn FnMut(&Digest) -> Result<Tree, StoreError>,
     root: &Digest,
     known: &mut BTreeMap<Digest, (u64, u64)>,
 ) -> Result<(u64, u64), StoreError> {
     if let Some(counted) = known.get(root) {
         return Ok(*counted);
     }
-    let tree = match local.tree(root) {
-        Ok(tree) => tree,
+    let found = match tree(root) {
+        Ok(found) => found,
         // A file, or a tree that is not here.
-        Err(StoreError::Damaged { .. } | StoreError::Missing(_)) => return Ok((1, 0)),
+        Err(StoreError::Damaged { .. } | StoreError::Missing(_) | StoreError::NotOnRemote { .. }) => {
+            return Ok((1, 0));
+        }
         Err(error) => return Err(error),
     };
     let (mut files, mut bytes) = (0, 0);
-    for node in &tree.nodes {
+    for node in &found.nodes {
         if node.kind == NodeKind::Directory {
-            let below = count(local, &node.id, known)?;
+            let below = count(tree, &node.id, known)?;
             (files, bytes) = (files + below.0, bytes + below.1);
         } else {
             (files, bytes) = (files + 1, bytes + node.size);
