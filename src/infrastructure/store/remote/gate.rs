@@ -60,6 +60,10 @@ impl Gate {
                     Some(wait) if !wait.is_zero() => Some(wait),
                     _ if f64::from(state.under_way) < state.limit.floor() => {
                         state.under_way += 1;
+                        if f64::from(state.under_way) < state.limit.floor() {
+                            // Two that end at once leave one word about it: pass it on.
+                            self.changed.notify_one();
+                        }
                         return Pass(Arc::clone(self));
                     }
                     _ => None,
