@@ -9,9 +9,10 @@ use mlp::infrastructure::store::{
     push,
 };
 
+use crate::races::sixteen;
 use crate::s3::{contents, dataset, entry, home, ledger, local};
-use crate::support::s3;
 use crate::support::servers::Server;
+use crate::support::{rounds, s3};
 
 /// Opens a store with these credentials.
 fn open(spec: &StoreSpec, credentials: &[(&str, &str)]) -> Result<Remote, StoreError> {
@@ -111,6 +112,8 @@ fn azure_blob_storage_conforms() {
     create_container(&endpoint, key);
     let credentials = [("ACCOUNT_NAME", "devstoreaccount1"), ("ACCOUNT_KEY", key)];
     conforms(&|| open(&spec, &credentials).expect("opens"), true);
+    spec.url = "az://test/sixteen".to_owned();
+    sixteen(&spec, &credentials, rounds(1, 50));
 }
 
 #[test]
@@ -164,6 +167,8 @@ fn sftp_conforms_and_leaves_no_ssh_behind() {
     conforms(&|| open(&spec, &[]).expect("opens"), true);
     let left = std::fs::read_dir(root.join("lab/tmp")).expect("lists").count();
     assert_eq!(left, 0, "temporary files on the host");
+    spec.url = format!("sftp://127.0.0.1:{}{}/sixteen", server.port, root.display());
+    sixteen(&spec, &[], rounds(1, 50));
 }
 
 #[test]

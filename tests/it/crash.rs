@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Instant;
 
-use super::crash_points::{Push, pull_of, pulled};
+use super::crash_points::{Collection, Push, pull_of, pulled};
 use super::support::faulted::{Case, Team};
 use super::support::files::{Files, noise, put_back, read, read_data, same, write};
 use super::support::project::Project;
@@ -127,6 +127,12 @@ fn a_push_or_pull_that_is_killed_at_any_moment_is_done_again() {
     killed_at_any_moment(&push.case, |when| push.check(when, false));
     let (team, case) = pull_of(Team::new());
     killed_at_any_moment(&case, |when| pulled(&case, &team.dir("ben"), when, false));
+}
+
+#[test]
+fn a_collection_that_is_killed_at_any_moment_is_done_again() {
+    let collection = Collection::new();
+    killed_at_any_moment(&collection.case, |when| collection.check(when));
 }
 
 fn killed_at_any_moment(case: &Case, check: impl Fn(&str)) {

@@ -253,30 +253,47 @@ fn store_id(far: &Path) -> String {
     marker["id"].as_str().expect("an id").to_owned()
 }
 
-#[test]
-fn a_collection_of_a_remote_killed_at_any_point_takes_nothing_that_is_needed() {
-    let team = forgotten(true);
-    let (ben, far) = (team.clone_as("ben", "v1"), team.dir("far"));
-    ok(&team.clone_as("cleo", "v1"), &["data", "status"]);
-    let id = store_id(&far);
-    let gc = ["store", "gc", "--store", "origin", "--retire-after", "0", "--now", "--yes", "--confirm", &id];
-    ok(&ben, &["data", "status"]);
-    let case = Case::new(team.root(), &ben, &gc);
-    let before = read(&far.join("packs")).len();
-    let points = case.killed_everywhere(|when| {
-        let cleo = team.dir("cleo");
+/// Ben collects on the remote, and the second version goes; Cleo has a clone at the first, without data.
+pub(crate) struct Collection {
+    team: Team,
+    pub(crate) case: Case,
+    packs: usize,
+}
+
+impl Collection {
+    pub(crate) fn new() -> Self {
+        let team = forgotten(true);
+        let (ben, far) = (team.clone_as("ben", "v1"), team.dir("far"));
+        for clone in [&ben, &team.clone_as("cleo", "v1")] {
+            ok(clone, &["data", "status"]);
+        }
+        let id = store_id(&far);
+        let gc =
+            ["store", "gc", "--store", "origin", "--retire-after", "0", "--now", "--yes", "--confirm", &id];
+        let case = Case::new(team.root(), &ben, &gc);
+        let packs = read(&far.join("packs")).len();
+        Self { team, case, packs }
+    }
+
+    pub(crate) fn check(&self, when: &str) {
+        let [ada, ben, cleo] = ["ada", "ben", "cleo"].map(|name| self.team.dir(name));
         ok(&cleo, &["data", "pull"]);
         same(&read(&cleo.join("data/set")), &version(1), when);
-        case.ok();
+        self.case.ok();
         ok(&ben, &["store", "fsck", "--store", "origin", "--full"]);
-        assert!(read(&far.join("packs")).len() < before, "{when}: nothing was freed");
+        assert!(read(&self.team.dir("far/packs")).len() < self.packs, "{when}: nothing was freed");
         // Ada, who has the second version still, can send it again.
-        let ada = team.dir("ada");
         super::support::files::write(&ada.join("data/set"), &version(2));
         ok(&ada, &["data", "add", "set"]);
         ok(&ada, &["data", "push"]);
         ok(&ben, &["store", "fsck", "--store", "origin", "--full"]);
-    });
+    }
+}
+
+#[test]
+fn a_collection_of_a_remote_killed_at_any_point_takes_nothing_that_is_needed() {
+    let collection = Collection::new();
+    let points = collection.case.killed_everywhere(|when| collection.check(when));
     assert!(points > 10, "{points}");
 }
 

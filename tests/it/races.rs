@@ -17,26 +17,29 @@ use crate::support::files::{noise, read};
 use crate::support::{mlp, ok, rounds, s3};
 
 fn folder_store(path: &Path) -> Remote {
-    let spec = StoreSpec::new(format!("fs://{}", path.display()));
-    Remote::open(&"origin".parse().expect("a name"), &spec).expect("opens")
+    opened(&folder_spec(path))
 }
 
-/// The environment of a process that appends: where its ledger is, where its copy, its name, and how many entries.
+fn folder_spec(path: &Path) -> StoreSpec {
+    StoreSpec::new(format!("fs://{}", path.display()))
+}
+
+/// The store `origin`, with credentials from the environment.
+fn opened(spec: &StoreSpec) -> Remote {
+    Remote::open(&"origin".parse().expect("a name"), spec).expect("opens")
+}
+
+/// The environment of a process that appends: the store of its ledger, where its copy is, its name, and how many entries.
 const APPEND: [&str; 4] = ["APPEND_TO", "APPEND_COPY", "APPEND_AS", "APPEND_COUNT"];
 
 /// Not a test by itself: what each process of [`sixteen`] runs.
 #[test]
 fn appends_as_the_environment_says() {
-    let [Ok(to), Ok(copy), Ok(name), Ok(count)] = APPEND.map(std::env::var) else { return };
-    let (remote, copy) = match to.strip_prefix("s3 ") {
-        Some(rest) => {
-            let (address, url) = rest.split_once(' ').expect("both");
-            (s3::open(url, address.parse().expect("an address")), Path::new(&copy))
-        }
-        None => (folder_store(Path::new(&to)), Path::new(&copy)),
-    };
-    let home = LedgerHome::Remote { remote, cache: copy.to_owned() };
+    let [Ok(spec), Ok(copy), Ok(name), Ok(count)] = APPEND.map(std::env::var) else { return };
+    let copy = Path::new(&copy);
     local(copy.parent().expect("has one"), &copy.file_name().expect("has one").to_string_lossy());
+    let remote = opened(&serde_json::from_str(&spec).expect("a store"));
+    let home = LedgerHome::Remote { remote, cache: copy.to_owned() };
     for _ in 0..count.parse::<u32>().expect("a number") {
         loop {
             let entries = ledger(&home).entries().expect("reads");
@@ -48,15 +51,17 @@ fn appends_as_the_environment_says() {
     }
 }
 
-/// Sixteen processes append to one ledger: all of it is there, once, in one chain.
-fn sixteen(to: &str, open: &dyn Fn() -> Remote, count: u32) {
+/// Sixteen processes append to one ledger: all of it is there, once, in one chain. `credentials` are variables of the store `origin`.
+pub(crate) fn sixteen(spec: &StoreSpec, credentials: &[(&str, &str)], count: u32) {
     let folder = tempfile::tempdir().expect("makes a folder");
+    let text = serde_json::to_string(spec).expect("is written");
     let appends = |n: usize| -> Child {
         let copy = folder.path().join(format!("clone-{n}"));
-        let values = [to.to_owned(), copy.display().to_string(), n.to_string(), count.to_string()];
+        let values = [text.clone(), copy.display().to_string(), n.to_string(), count.to_string()];
         Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "races::appends_as_the_environment_says"])
             .envs(APPEND.iter().zip(values))
+            .envs(credentials.iter().map(|(key, value)| (format!("MLP_STORE_ORIGIN_{key}"), *value)))
             .stdout(Stdio::null())
             .spawn()
             .expect("starts")
@@ -65,7 +70,12 @@ fn sixteen(to: &str, open: &dyn Fn() -> Remote, count: u32) {
     for mut process in processes {
         assert!(process.wait().expect("ends").success(), "one of them failed; its words are above");
     }
-    let home = home(open(), folder.path(), "reader");
+    let find = |key: &str| {
+        let key = key.strip_prefix("MLP_STORE_ORIGIN_")?;
+        credentials.iter().find(|(name, _)| *name == key).map(|(_, value)| (*value).to_owned())
+    };
+    let reader = Remote::open_with(&"origin".parse().expect("a name"), spec, &find).expect("opens");
+    let home = home(reader, folder.path(), "reader");
     let entries = ledger(&home).entries().expect("one chain without gaps");
     for n in 0..16 {
         let own = entries.iter().filter(|entry| entry.actor == n.to_string()).count();
@@ -77,14 +87,14 @@ fn sixteen(to: &str, open: &dyn Fn() -> Remote, count: u32) {
 #[test]
 fn sixteen_processes_append_to_one_ledger_in_a_folder() {
     let folder = tempfile::tempdir().expect("makes a folder");
-    let far = folder.path().join("far");
-    sixteen(&far.display().to_string(), &|| folder_store(&far), rounds(5, 50));
+    sixteen(&folder_spec(&folder.path().join("far")), &[], rounds(5, 50));
 }
 
 #[test]
 fn sixteen_processes_append_to_one_ledger_on_s3() {
-    let (address, url) = (s3::address(), s3::url());
-    sixteen(&format!("s3 {address} {url}"), &|| s3::open(&url, address), rounds(2, 50));
+    let endpoint = Some(format!("http://{}", s3::address()));
+    let spec = StoreSpec { endpoint, region: Some("us-east-1".to_owned()), ..StoreSpec::new(s3::url()) };
+    sixteen(&spec, &[("ACCESS_KEY_ID", "mlpkey"), ("SECRET_ACCESS_KEY", "mlpsecret")], rounds(2, 50));
 }
 
 /// R29: clones push what overlaps while others collect; every version that was pushed can be fetched.
