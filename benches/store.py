@@ -16,8 +16,7 @@ million  1,000,000 small files: add and status
 --work   where everything is written (10 GB for `large`); default: a temporary folder.
 
 Prints Markdown: CPU seconds (user and system, with all children), wall seconds, peak memory (MB, of the largest process),
-and how many files and bytes the store or the remote gained. Linux counts this script's own memory as a child's least peak,
-so figures near it say only `not more than`. Medians of the rounds. A peer that is not there is named.
+and how many files and bytes the store or the remote gained; the least peak that can be seen is 10 MB. Medians of the rounds. A peer that is not there is named.
 Restic keeps everything in one repository, so its `backup` stands for add and push together. git-lfs pushes to a bare repository
 through its own file transport. DVC uses hard links from its cache (`cache.type hardlink`), its fastest setting.
 """
@@ -45,6 +44,16 @@ Cost = collections.namedtuple("Cost", "cpu wall peak files bytes note")
 
 # ---- measuring
 
+# Starts a program and tells what it took, from a small process: Linux counts the memory of whoever starts a program as its own.
+LAUNCH = """
+import os, sys, time
+start = time.monotonic()
+child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(child, 0)
+with open(sys.argv[1], "w") as told:
+    print(status, usage.ru_utime + usage.ru_stime, time.monotonic() - start, usage.ru_maxrss, file=told)
+"""
+
 
 class Bench:
     """A work folder, an environment for all programs, and every figure: {(operation, tool): [Cost]}."""
@@ -55,6 +64,8 @@ class Bench:
             **os.environ, "HOME": str(work), "GIT_CONFIG_NOSYSTEM": "1", "DVC_NO_ANALYTICS": "1", "RESTIC_PASSWORD": "bench",
             "GIT_AUTHOR_NAME": "bench", "GIT_AUTHOR_EMAIL": "bench@example.org", "GIT_COMMITTER_NAME": "bench",
             "GIT_COMMITTER_EMAIL": "bench@example.org", "RESTIC_CACHE_DIR": str(work / "restic-cache"), "NO_COLOR": "1",
+            # 70,000 loose objects of git-lfs' pointers: git would begin to pack them behind our back.
+            "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "gc.auto", "GIT_CONFIG_VALUE_0": "0",
         }
 
     def run(self, folder, *command):
@@ -66,18 +77,15 @@ class Bench:
 
     def cost(self, folder, *command):
         """CPU seconds, wall seconds, peak memory in bytes and output of one command with all its children."""
-        with tempfile.TemporaryFile("w+") as out:
-            start = time.monotonic()
-            child = subprocess.Popen([str(word) for word in command], cwd=folder, env=self.environment, stdout=out,
-                                     stderr=subprocess.STDOUT)
-            _, status, usage = os.wait4(child.pid, 0)
-            wall = time.monotonic() - start
-            child.returncode = status
+        with tempfile.TemporaryFile("w+") as out, tempfile.NamedTemporaryFile("r") as told:
+            launch = [sys.executable, "-I", "-S", "-c", LAUNCH, told.name, *(str(word) for word in command)]
+            subprocess.run(launch, cwd=folder, env=self.environment, stdout=out, stderr=subprocess.STDOUT, check=True)
             out.seek(0)
             text = out.read()
-        if status != 0:
+            status, cpu, wall, peak = told.read().split()
+        if status != "0":
             raise SystemExit(f"{command} failed:\n{text[-3000:]}")
-        return usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss * 1024, text
+        return float(cpu), float(wall), int(peak) * 1024, text
 
     def note(self, operation, tool, commands, folder, store=None):
         """Times commands, one after the other, as one figure; `store` is the folder whose growth counts."""
@@ -111,7 +119,7 @@ def settle():
 class Mlp:
     def __init__(self, bench, folder):
         self.bench, self.program, self.folder, self.store = bench, bench.programs["mlp"], folder, folder / ".git/mlp/store"
-        self.remote, self.data = bench.work / "remote-mlp", folder / "data/set"
+        self.remote, self.data = folder.parent / "remote", folder / "data/set"
         bench.run(bench.work, "git", "init", "-q", "-b", "main", folder)
         (folder / "mlp.yaml").write_text(
             f"mlp: 1\nproject: {{name: bench, id: 01jd3q0000000000000000000c}}\nstores:\n  far: {{url: \"fs://{self.remote}\"}}\n"
@@ -129,7 +137,7 @@ class Mlp:
 class Dvc:
     def __init__(self, bench, folder):
         self.bench, self.program, self.folder, self.store = bench, bench.programs["dvc"], folder, folder / ".dvc/cache"
-        self.remote, self.data = bench.work / "remote-dvc", folder / "data/set"
+        self.remote, self.data = folder.parent / "remote", folder / "data/set"
         bench.run(bench.work, "git", "init", "-q", "-b", "main", folder)
         bench.run(folder, self.program, "init", "-q")
         for setting in (["core.analytics", "false"], ["cache.type", "hardlink"]):
@@ -147,7 +155,7 @@ class Dvc:
 
 class Restic:
     def __init__(self, bench, folder):
-        self.bench, self.folder, self.store = bench, folder, bench.work / "remote-restic"
+        self.bench, self.folder, self.store = bench, folder, folder.parent / "remote"
         self.remote, self.data, self.push = self.store, folder / "data/set", []
         folder.mkdir(parents=True)
         self.program = [bench.programs["restic"], "-q", "-r", self.store]
@@ -164,7 +172,7 @@ class Restic:
 class Lfs:
     def __init__(self, bench, folder):
         self.bench, self.folder, self.store = bench, folder, folder / ".git/lfs"
-        self.remote, self.data = bench.work / "remote-lfs.git", folder / "data/set"
+        self.remote, self.data = folder.parent / "remote.git", folder / "data/set"
         bench.run(bench.work, "git", "init", "-q", "--bare", "-b", "main", self.remote)
         bench.run(bench.work, "git", "init", "-q", "-b", "main", folder)
         bench.run(folder, "git", "lfs", "install", "--local")
@@ -183,16 +191,13 @@ TOOLS = {"mlp": Mlp, "restic": Restic, "dvc": Dvc, "lfs": Lfs}
 
 
 @contextlib.contextmanager
-def project(bench, tool):
-    """A fresh project of a tool, with nothing in it and an empty store; removed at the end."""
-    tidy(bench, tool)
-    yield TOOLS[tool](bench, bench.work / tool)
-    tidy(bench, tool)
-
-
-def tidy(bench, tool):
-    for name in (tool, f"{tool}-clone", f"remote-{tool}", f"remote-{tool}.git", "restic-cache"):
-        shutil.rmtree(bench.work / name, ignore_errors=True)
+def project(bench, tool, keep=False):
+    """A fresh project of a tool, with nothing in it and an empty store; removed at the end, unless it is kept until all is done: for
+    minutes after thousands of files were removed, ext4 looks at their inodes again and again whenever it makes new ones."""
+    place = pathlib.Path(tempfile.mkdtemp(prefix=f"{tool}-", dir=bench.work))
+    yield TOOLS[tool](bench, place / "project")
+    if not keep:
+        shutil.rmtree(place)
 
 
 # ---- what is done
@@ -203,7 +208,7 @@ def images(bench, options):
     if not source.exists():
         write_images(mnist(bench, options), source)
     for tool in bench.programs:
-        with project(bench, tool) as at:
+        with project(bench, tool, keep=True) as at:
             shutil.copytree(source, at.data)
             settle()
             bench.note("add 70,000 PNG files", tool, [at.add], at.folder, at.store)
@@ -213,8 +218,9 @@ def images(bench, options):
             if at.push:
                 bench.note("push to a folder", tool, at.push, at.folder, at.remote)
                 bench.note("push again, nothing new", tool, at.push[-1:], at.folder, at.remote)
-            clone = bench.work / f"{tool}-clone"
+            clone = at.folder.parent / "clone"
             commands = at.clone(clone)
+            settle()
             bench.note("fetch and checkout into an empty clone", tool, commands, clone if clone.exists() else at.folder)
             found = inventory(next(path for path in clone.rglob("data/set") if path.is_dir()))
             if found != inventory(at.data):
