@@ -4,6 +4,7 @@ use opendal::ErrorKind;
 
 use super::Remote;
 use super::service::brief;
+use super::transport::LATE;
 use crate::infrastructure::store::StoreError;
 
 impl Remote {
@@ -44,7 +45,7 @@ impl Remote {
                 self.refused("there are none".to_owned())
             }
             // S3 and Azure say so in a 403 like that for a wrong key.
-            _ if text.contains("RequestTimeTooSkewed") || text.contains("Request date header too old") => {
+            _ if text.contains("RequestTimeTooSkewed") || text.contains(LATE) => {
                 let detail =
                     "the clock of this machine differs too much from that of the service: set it right";
                 self.failed(action, key, detail.to_owned())

@@ -22,6 +22,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 const PIECE: usize = 64 << 10;
 /// Bytes of a refusal that are looked at.
 const REASON: usize = 16 << 10;
+/// What Azure says to a clock that is wrong.
+pub(super) const LATE: &str = "Request date header too old";
 /// Tries at a service that never answered before it counts as not there.
 const KNOCKS: u32 = 3;
 /// Connections in a row that fall silent before a service counts as gone.
@@ -255,14 +257,28 @@ async fn refused(answer: Response<HttpBody>) -> Error {
     {
         text.extend(piece.into_iter().flatten());
     }
-    let text = String::from_utf8_lossy(&text);
+    let reason = reason(&String::from_utf8_lossy(&text));
+    Error::new(ErrorKind::PermissionDenied, format!("status {}{reason}", status.as_u16()))
+}
+
+/// Code and message of a refusal: XML of S3 and Azure, JSON of Google.
+fn reason(text: &str) -> String {
+    let line = |text: &str| text.lines().next().unwrap_or_default().trim().to_owned();
     let element = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;
-        rest.split_once("</").map(|(content, _)| content.lines().next().unwrap_or_default().trim())
+        rest.split_once("</").map(|(content, _)| line(content))
     };
-    let code = element("Code").map(|code| format!(" {code}")).unwrap_or_default();
-    let reason = element("Message").map(|message| format!(": {message}")).unwrap_or_default();
-    Error::new(ErrorKind::PermissionDenied, format!("status {}{code}{reason}", status.as_u16()))
+    let json =
+        || serde_json::from_str::<serde_json::Value>(text).ok()?["error"]["message"].as_str().map(line);
+    let mut reason = element("Code").map(|code| format!(" {code}")).unwrap_or_default();
+    if let Some(message) = element("Message").or_else(json) {
+        reason += &format!(": {message}");
+    }
+    // Azure says so in an element with the signature that it was sent.
+    if text.contains(LATE) {
+        reason += &format!(" ({LATE})");
+    }
+    reason
 }
 
 /// Without the URL, whose query may hold a signature.
@@ -284,4 +300,21 @@ fn silent(idle: Duration) -> Error {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
     text.trim().parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_the_words_of_the_service_and_no_others() {
+        let s3 = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message><HostId>x</HostId></Error>";
+        assert_eq!(reason(s3), " AccessDenied: Access Denied");
+        let azure = "<Error><Code>AuthenticationFailed</Code><Message>Server failed.\nRequestId:1</Message>\
+                     <AuthenticationErrorDetail>Request date header too old: 'Thu', signature 'abc'</AuthenticationErrorDetail></Error>";
+        assert_eq!(reason(azure), " AuthenticationFailed: Server failed. (Request date header too old)");
+        let google = r#"{"error": {"code": 403, "message": "no access to the bucket"}}"#;
+        assert_eq!(reason(google), ": no access to the bucket");
+        assert_eq!(reason("GET / HTTP/1.1\r\nauthorization: Basic YWRhOng="), "");
+    }
 }
