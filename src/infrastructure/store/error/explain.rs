@@ -77,7 +77,7 @@ pub const EXPLAIN: &[Explain] = &[
         code: "store::bad-spec",
         text: "A store in `stores:` has a URL: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, \
                sftp://user@host:port/path, webdavs://host/path, https://host/path (read-only), webhdfs://host:port/path, \
-               fs:///absolute/path. Keys beside it are `endpoint`, `region`, `credentials`, `key_file`, `known_hosts` and `ledger`. \
+               fs:///absolute/path. Keys beside it are `endpoint`, `region`, `credentials`, `key_file`, `known_hosts`, `ledger`, `limit_rate` and `timeout`. \
                Credentials never stand in mlp.yaml, which is committed (`mlp explain store::credentials`).",
     },
     Explain {

@@ -95,10 +95,20 @@ fn place(location: &Location, settings: &Settings<'_>) -> Result<Place, StoreErr
         Location::WebHdfs { endpoint, path } => service(Service::webhdfs(settings, endpoint, path)?),
         #[cfg(unix)]
         Location::Sftp { destination, port, path } => {
-            let file = |path: &Option<String>| {
-                path.as_deref().map(|path| credentials::expanded(path, settings.environment))
+            let file = |name: &str, path: &Option<String>| match path {
+                None => Ok(None),
+                Some(path) => {
+                    let path = credentials::expanded(path, settings.environment);
+                    if Path::new(&path).is_absolute() {
+                        return Ok(Some(path));
+                    }
+                    // It would be another file in each folder that mlp is called in.
+                    let detail = format!("`{name}` must begin with `/` or `~/`");
+                    Err(StoreError::Spec { store: settings.store.to_string(), detail })
+                }
             };
-            let (key, hosts) = (file(&settings.spec.key_file), file(&settings.spec.known_hosts));
+            let key = file("key_file", &settings.spec.key_file)?;
+            let hosts = file("known_hosts", &settings.spec.known_hosts)?;
             Ok(Place::Sftp(Arc::new(Sftp::new(destination, *port, path, key, hosts))))
         }
         #[cfg(not(unix))]

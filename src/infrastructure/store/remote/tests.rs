@@ -91,6 +91,20 @@ fn the_probe_believes_a_place_with_one_winner_and_asks_once() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_key_is_the_same_file_wherever_mlp_is_called() {
+    let open = |key: &str| {
+        let spec = StoreSpec { key_file: Some(key.to_owned()), ..StoreSpec::new("sftp://host/srv") };
+        let home = |name: &str| (name == "HOME").then(|| "/home/ada".to_owned());
+        Remote::open_with(&"origin".parse().expect("a name"), &spec, &home).map(drop)
+    };
+    open("~/.ssh/id").expect("opens");
+    open("/etc/keys/id").expect("opens");
+    let error = open("keys/id").expect_err("refused").to_string();
+    assert!(error.contains("`key_file` must begin with `/` or `~/`"), "{error}");
+}
+
+#[test]
 fn a_store_out_of_reach_is_an_error_of_the_world() {
     let spec = StoreSpec {
         // The discard port: nobody listens there.
