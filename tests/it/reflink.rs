@@ -28,7 +28,9 @@ fn stats(dir: &Path) -> (u64, u64) {
 #[test]
 fn long_files_share_their_blocks_where_the_file_system_can() {
     let Some(team) = Team::on_sharing_disk() else {
-        assert!(!rustix::process::geteuid().is_root(), "the superuser cannot mount an image here");
+        let could = rustix::process::geteuid().is_root() && Path::new("/dev/loop-control").exists();
+        assert!(!could, "the superuser cannot mount an image here");
+        eprintln!("not tested: this user may not mount a file system that shares blocks");
         return;
     };
     let (ada, long) = (team.dir("ada"), team.dir("ada").join("data/set/long"));
