@@ -136,11 +136,11 @@ fn what_does_not_get_better_is_given_up_and_the_reason_is_said() {
     assert!(error.to_string().contains("lookup") || error.to_string().contains("resolve"), "{error}");
 }
 
-/// A store behind `proxy` of which nothing may be heard for at most a second.
+/// A store behind `proxy` of which nothing may be heard for at most three seconds.
 fn impatient(proxy: &Proxy) -> Remote {
     let spec = StoreSpec {
         endpoint: Some(format!("http://{}", proxy.address)),
-        timeout: 1.try_into().ok(),
+        timeout: 3.try_into().ok(),
         ..StoreSpec::new(url())
     };
     let find =
@@ -169,12 +169,12 @@ fn a_silent_service_is_given_up_and_a_slow_one_is_not() {
     // Silent for ever.
     let proxy = Proxy::start(|_, _| Fate::Silent);
     let error = send(&local(folder.path(), "ada-PUT"), &impatient(&proxy)).expect_err("gives up");
-    assert!(error.to_string().contains("nothing moved for 1 s"), "{error}");
+    assert!(error.to_string().contains("nothing moved for 3 s"), "{error}");
     assert_eq!(proxy.take().len(), 2, "a second silence is the last");
-    // Slow in both directions, and longer than the limit of silence: 8 MiB are 128 pieces, about three seconds each way.
+    // Slow in both directions, and longer than the limit of silence: 8 MiB are 128 pieces, about eight seconds each way.
     let proxy = Proxy::start(|method, path| match (method, path.contains("/packs/")) {
-        ("PUT", true) => Fate::Crawling(25),
-        ("GET", true) => Fate::Trickling(25),
+        ("PUT", true) => Fate::Crawling(60),
+        ("GET", true) => Fate::Trickling(60),
         _ => Fate::Pass,
     });
     let remote = impatient(&proxy);
