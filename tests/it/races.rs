@@ -6,14 +6,16 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mlp::base::{Digest, Id, Null};
+use mlp::base::{Digest, EntryKind, Id, Null};
 use mlp::infrastructure::store::{
-    Appended, CollectOptions, Depth, LedgerHome, Local, Remote, StoreSpec, collect, fetch, fsck_remote, push,
+    Appended, CollectOptions, Depth, Ledger, LedgerHome, Local, Remote, StoreSpec, collect, fetch,
+    fsck_remote, push,
 };
 
 use crate::s3::{contents, dataset, entry, home, ledger, local};
 use crate::support::faulted::Team;
 use crate::support::files::{noise, read};
+use crate::support::lifecycle::{FLOOR, ID as LAB, Lab};
 use crate::support::{mlp, ok, rounds, s3};
 
 fn folder_store(path: &Path) -> Remote {
@@ -224,5 +226,38 @@ fn a_folder_that_becomes_a_link_during_a_checkout_lets_nothing_out() {
             assert!(matches!(output.status.code(), Some(0..=3)), "{output:?}");
         });
         assert!(read(&outside).is_empty(), "round {round}: something got out");
+    }
+}
+
+/// R28: of versions that are promoted to one stage at once each gets its entry or is told of the conflict, and the last entry stands.
+#[test]
+fn promotions_at_once_are_one_line_of_entries() {
+    const WRITERS: u32 = 8;
+    for round in 0..rounds(1, 50) {
+        let lab = Lab::new(FLOOR);
+        // Version n, each better than the floor.
+        for n in 0..WRITERS as usize {
+            lab.version(91 + n);
+        }
+        let started: Vec<Child> = (1..=WRITERS)
+            .map(|n| {
+                let version = format!("digits@{n}");
+                let mut command = mlp(lab.path());
+                command.args(["promote", &version, "--to", "staging"]);
+                command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts")
+            })
+            .collect();
+        let codes: Vec<_> = started.into_iter().map(|mut child| child.wait().expect("ends").code()).collect();
+        let done = codes.iter().filter(|code| **code == Some(0)).count();
+        assert!(done >= 1 && codes.iter().all(|code| matches!(code, Some(0 | 1 | 3))), "{codes:?}");
+        let home = LedgerHome::Local(lab.path().join(".git/mlp/store"));
+        let model = "digits".parse().expect("a name");
+        let entries =
+            Ledger { home: &home, project: LAB.parse().expect("an id"), model }.entries().expect("one chain");
+        let promotions: Vec<_> = entries.iter().filter(|entry| entry.kind == EntryKind::Promote).collect();
+        assert_eq!(promotions.len(), done, "round {round}: {codes:?}");
+        let last = promotions.last().expect("one of them").subject.version;
+        let listed = lab.json(&["model", "ls"], 0);
+        assert_eq!(listed["models"][0]["live"][0]["version"], last, "{listed}");
     }
 }
