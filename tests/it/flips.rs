@@ -211,8 +211,16 @@ fn damage_anywhere_on_a_remote_is_found_named_and_not_fetched() {
     let root = world.local().pins().expect("reads").iter().find_map(|pin| pin.roots.first().copied());
     let root = root.expect("a version");
     let before = read(&far);
+    // A clone that has copies of indexes and pins must not take them for what is there.
+    let known = Local::open(&folder.path().join("known")).expect("opens");
+    fetch(&known, &world.remote(), &[root], &[], &Null).expect("fetches");
     for Damage { path, bytes, what } in &damages(&before, &paths, rounds(500, 5000), 1_000_000) {
         put(&far.join(path), bytes);
+        if path.starts_with("index") {
+            let checked = fsck_remote(&known, &world.remote(), Depth::Quick, &Null).expect("looks");
+            let said = format!("{:?}", checked.findings);
+            assert!(names(path).iter().any(|name| said.contains(name)), "{what}: {said}");
+        }
         let clone = Local::open(&folder.path().join("clone")).expect("opens");
         if fetch(&clone, &world.remote(), &[root], &[], &Null).is_ok() {
             let checked = fsck(&clone, Depth::Full, &Null).expect("looks");

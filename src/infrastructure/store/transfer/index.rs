@@ -62,6 +62,21 @@ impl RemoteIndex {
         Ok(Self { indexes, doomed: HashSet::new(), place: remote.name.to_string() })
     }
 
+    /// Reads the index objects as they are there now, whatever copies are here; what is damaged goes to `bad`.
+    pub(in crate::infrastructure::store) fn look(
+        remote: &Remote,
+        bad: &mut dyn FnMut(StoreError) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for name in remote.list("index/")? {
+            let Some(id) = parse_name(&name) else { continue };
+            match whole(remote, &format!("index/{name}"), id) {
+                Err(error @ StoreError::Damaged { .. }) => bad(error)?,
+                looked => drop(looked?),
+            }
+        }
+        Ok(())
+    }
+
     /// Adds what is known to be on the remote though no index object of it lists it yet.
     pub(super) fn add(&mut self, index: PackIndex) {
         self.indexes.push((None, index));

@@ -173,6 +173,8 @@ pub fn fsck_remote(
     remote.ensure(local.root())?;
     let mut checked = Checked::default();
     let mut index = RemoteIndex::read(local, remote)?;
+    // Copies here say nothing of what others will read.
+    RemoteIndex::look(remote, &mut |error| checked.note(error))?;
     index.doom(doomed::packs(local, remote)?);
     let pins = roots::there(local, remote, true, &mut |error| checked.note(error))?;
     let pins: Vec<Pin> = pins.into_iter().map(|(_, pin)| pin).collect();
