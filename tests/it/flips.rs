@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use mlp::base::{Digest, Null};
 use mlp::infrastructure::store::{
     Appended, Depth, Ledger, LedgerHome, Local, Pin, Remote, StoreSpec, fetch, fsck, fsck_remote, push,
+    repair_remote,
 };
 
 use crate::s3::entry;
@@ -202,6 +203,24 @@ fn damage_anywhere_in_the_local_store_is_found_named_and_not_pushed_on() {
     same(&read(&data), &world.files, "whole again");
 }
 
+/// Repair lists anew what a damaged index object listed, with a copy of it at hand and without; `far` is as before then.
+fn mended(far: &Path, known: &Local, root: Digest, what: &str) {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let damaged = read(far);
+    for copies in [true, false] {
+        let empty = Local::open(&folder.path().join("empty")).expect("opens");
+        let clone = if copies { known } else { &empty };
+        let checked = fsck_remote(clone, &open(far), Depth::Quick, &Null).expect("looks");
+        assert!(!checked.findings.is_empty(), "{what}, copies {copies}: not found");
+        let done = repair_remote(clone, &open(far), Depth::Quick, false, &Null).expect("repairs");
+        assert!(done.left.is_empty() && done.reindexed > 0, "{what}, copies {copies}: {done:?}");
+        let fresh = Local::open(&folder.path().join(format!("fresh-{copies}"))).expect("opens");
+        fetch(&fresh, &open(far), &[root], &[], &Null).unwrap_or_else(|error| panic!("{what}: {error}"));
+        fs::remove_dir_all(far).expect("removes");
+        write(far, &damaged);
+    }
+}
+
 #[test]
 fn damage_anywhere_on_a_remote_is_found_named_and_not_fetched() {
     let folder = tempfile::tempdir().expect("makes a folder");
@@ -220,6 +239,9 @@ fn damage_anywhere_on_a_remote_is_found_named_and_not_fetched() {
             let checked = fsck_remote(&known, &world.remote(), Depth::Quick, &Null).expect("looks");
             let said = format!("{:?}", checked.findings);
             assert!(names(path).iter().any(|name| said.contains(name)), "{what}: {said}");
+            mended(&far, &known, root, what);
+            put(&far.join(path), &before[path]);
+            continue;
         }
         let clone = Local::open(&folder.path().join("clone")).expect("opens");
         if fetch(&clone, &world.remote(), &[root], &[], &Null).is_ok() {

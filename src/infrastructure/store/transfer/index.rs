@@ -14,6 +14,9 @@ use crate::infrastructure::store::{Local, Location, Remote, StoreError};
 /// Bytes an index object may have.
 const LIMIT: u64 = 256 << 20;
 
+/// An index object that is damaged on the remote: its name below `index/`, and what was found.
+pub(in crate::infrastructure::store) type Bad = (String, StoreError);
+
 /// All index objects of a remote.
 pub(in crate::infrastructure::store) struct RemoteIndex {
     /// With their names below `index/`; none for what no index object lists yet.
@@ -25,56 +28,68 @@ pub(in crate::infrastructure::store) struct RemoteIndex {
 impl RemoteIndex {
     /// Reads what the copy does not have. One listing, and one request for each index object that is new here.
     pub(in crate::infrastructure::store) fn read(local: &Local, remote: &Remote) -> Result<Self, StoreError> {
+        let read = || {
+            let (index, bad) = Self::listed(local, remote, false)?;
+            bad.into_iter().next().map_or(Ok(index), |(_, error)| Err(error))
+        };
         // An index object that was merged into another between listing and reading: list again.
-        match Self::listed(local, remote) {
-            Err(StoreError::Damaged { .. }) => Self::listed(local, remote),
+        match read() {
+            Err(StoreError::Damaged { .. }) => read(),
             read => read,
         }
     }
 
-    fn listed(local: &Local, remote: &Remote) -> Result<Self, StoreError> {
+    /// Reads all index objects as they are there now. What is damaged there is told by name, and stood in for by the copy, if there is one.
+    pub(in crate::infrastructure::store) fn afresh(
+        local: &Local,
+        remote: &Remote,
+    ) -> Result<(Self, Vec<Bad>), StoreError> {
+        match Self::listed(local, remote, true)? {
+            (_, bad) if !bad.is_empty() => Self::listed(local, remote, true),
+            sound => Ok(sound),
+        }
+    }
+
+    fn listed(local: &Local, remote: &Remote, afresh: bool) -> Result<(Self, Vec<Bad>), StoreError> {
         let folder = remote.cache(local.root()).join("index");
         let names = remote.list("index/")?;
         let named = names.iter().filter_map(|name| Some((name.clone(), parse_name(name)?)));
-        let mut indexes = Vec::new();
-        let mut absent = Vec::new();
+        let (mut indexes, mut bad, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
         for (name, id) in named {
-            match copy(&folder.join(&name), id)? {
+            match if afresh { None } else { copy(&folder.join(&name), id)? } {
                 Some(index) => indexes.push((Some(name), index)),
-                None => absent.push(Ok((name, id))),
+                None => wanted.push(Ok((name, id))),
             }
         }
         let get = |(name, id): (String, Digest)| {
             let key = format!("index/{name}");
             // Damage on the way is mended by asking once more; damage in the store is not.
-            let (bytes, index) = match whole(remote, &key, id) {
-                Err(StoreError::Damaged { .. }) => whole(remote, &key, id)?,
-                other => other?,
+            let found = match whole(remote, &key, id) {
+                Err(StoreError::Damaged { .. }) => whole(remote, &key, id),
+                other => other,
             };
-            Ok((name, bytes, index))
+            match found {
+                Err(error @ StoreError::Damaged { .. }) => Ok((name, id, Err(error))),
+                found => found.map(|found| (name, id, Ok(found))),
+            }
         };
-        parallel(8, absent.into_iter(), get, |(name, bytes, index)| {
-            keep(local, remote, &name, &bytes)?;
-            indexes.push((Some(name), index));
+        parallel(8, wanted.into_iter(), get, |(name, id, found)| {
+            match found {
+                Ok((bytes, index)) => {
+                    keep(local, remote, &name, &bytes)?;
+                    indexes.push((Some(name), index));
+                }
+                Err(error) => {
+                    if let Some(index) = copy(&folder.join(&name), id)? {
+                        indexes.push((Some(name.clone()), index));
+                    }
+                    bad.push((name, error));
+                }
+            }
             Ok(())
         })?;
         forget_merged(&folder, &names);
-        Ok(Self { indexes, doomed: HashSet::new(), place: remote.name.to_string() })
-    }
-
-    /// Reads the index objects as they are there now, whatever copies are here; what is damaged goes to `bad`.
-    pub(in crate::infrastructure::store) fn look(
-        remote: &Remote,
-        bad: &mut dyn FnMut(StoreError) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        for name in remote.list("index/")? {
-            let Some(id) = parse_name(&name) else { continue };
-            match whole(remote, &format!("index/{name}"), id) {
-                Err(error @ StoreError::Damaged { .. }) => bad(error)?,
-                looked => drop(looked?),
-            }
-        }
-        Ok(())
+        Ok((Self { indexes, doomed: HashSet::new(), place: remote.name.to_string() }, bad))
     }
 
     /// Adds what is known to be on the remote though no index object of it lists it yet.

@@ -80,6 +80,9 @@ pub struct Checked {
     /// Packs that are damaged or gone, for repair.
     #[serde(skip)]
     pub(super) bad_packs: HashSet<Digest>,
+    /// Names of index objects of a remote that are damaged, for repair.
+    #[serde(skip)]
+    pub(super) bad_indexes: Vec<String>,
 }
 
 impl Checked {
@@ -172,9 +175,12 @@ pub fn fsck_remote(
 ) -> Result<Checked, StoreError> {
     remote.ensure(local.root())?;
     let mut checked = Checked::default();
-    let mut index = RemoteIndex::read(local, remote)?;
     // Copies here say nothing of what others will read.
-    RemoteIndex::look(remote, &mut |error| checked.note(error))?;
+    let (mut index, bad) = RemoteIndex::afresh(local, remote)?;
+    for (name, error) in bad {
+        checked.bad_indexes.push(name);
+        checked.note(error)?;
+    }
     index.doom(doomed::packs(local, remote)?);
     let pins = roots::there(local, remote, true, &mut |error| checked.note(error))?;
     let pins: Vec<Pin> = pins.into_iter().map(|(_, pin)| pin).collect();

@@ -98,8 +98,8 @@ fn retire_healed(local: &Local, bad: &HashSet<Digest>, sink: &dyn Sink) -> Resul
     if healed.is_empty() { Ok(()) } else { remove(local, &healed, &held, sink) }
 }
 
-/// Mends a remote with what is here: indexes anew from packs that none lists, new packs instead of damaged and lost ones,
-/// records. Nothing is overwritten: damaged packs are doomed and no longer listed.
+/// Mends a remote with what is here: indexes anew from packs that no sound one lists, new packs instead of damaged and lost ones,
+/// records. No pack is overwritten: damaged ones are doomed and no longer listed.
 pub fn repair_remote(
     local: &Local,
     remote: &Remote,
@@ -112,6 +112,10 @@ pub fn repair_remote(
     if dry_run || checked.findings.is_empty() {
         done.left = checked.findings;
         return Ok(done);
+    }
+    // Nobody can read them; what they listed is listed anew.
+    for name in &checked.bad_indexes {
+        remote.remove(&format!("index/{name}"))?;
     }
     done.reindexed = reindex(local, remote, sink)?;
     if done.reindexed > 0 {
