@@ -314,7 +314,7 @@ mod tests {
         let mut stored = Vec::new();
         assert_eq!(encode(Plan(GROUPED_4), &weights, &mut stored), GROUPED_4);
         assert!(stored.len() < weights.len() * 9 / 10, "{} of {}", stored.len(), weights.len());
-        // Also in the pieces in which a file is stored: half of what the exponents' entropy allows, and more.
+        // Also in the pieces in which a file is stored.
         let (mut plain, mut grouped) = (0, 0);
         for piece in weights.chunks(64 << 10) {
             for (codec, size) in [(ZSTD, &mut plain), (GROUPED_4, &mut grouped)] {

@@ -20,6 +20,7 @@ mod recipe;
 mod records;
 mod remote;
 mod saver;
+mod sealed;
 mod spare;
 mod spec;
 mod transfer;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Local, StoreError, files};
+use super::{Local, StoreError, files, sealed};
 use crate::base::{Digest, Id, RecordKind};
 use crate::infrastructure::durable::{self, Sync};
 
@@ -64,26 +64,19 @@ impl Pin {
 pub(super) const LIMIT: u64 = 16 * 1024 * 1024;
 
 impl Pin {
-    /// The stored bytes: a line of JSON and a line with its digest, for nothing else would show that a root is another.
+    /// The stored bytes.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         // Plain strings and lists: writing cannot fail.
-        let json = serde_json::to_string(self).unwrap_or_default();
-        format!("{json}\n{}\n", Digest::of(json.as_bytes())).into_bytes()
+        sealed::seal(&serde_json::to_vec(self).unwrap_or_default())
     }
 
     /// A pin from its stored bytes; `place` names it in errors, `id` is what its name says.
     pub(super) fn from_bytes(bytes: &[u8], id: Id, place: &str) -> Result<Self, StoreError> {
         let damaged = |detail: String| StoreError::Damaged { what: format!("pin `{place}`"), detail };
-        let json = match bytes.iter().position(|byte| *byte == b'\n') {
-            // As pins were written at first.
-            None => bytes,
-            Some(end) => {
-                let (json, digest) = (&bytes[..end], &bytes[end + 1..]);
-                if digest != format!("{}\n", Digest::of(json)).as_bytes() {
-                    return Err(damaged("its bytes do not have the digest that it ends with".to_owned()));
-                }
-                json
-            }
+        // The first pins were a line of JSON alone, without an end.
+        let json = match bytes.contains(&b'\n') {
+            false => bytes,
+            true => sealed::open(bytes).map_err(|detail| damaged(detail.to_owned()))?.as_bytes(),
         };
         let pin: Self = serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?;
         if pin.schema != SCHEMA {

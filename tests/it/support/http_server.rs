@@ -119,7 +119,7 @@ fn serve(
 }
 
 /// Head and body of the next request; none if the connection ends.
-pub(super) fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
+fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -127,11 +127,16 @@ pub(super) fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<(St
             return Ok(None);
         }
     }
+    let mut body = vec![0; content_length(&head)];
+    reader.read_exact(&mut body)?;
+    Ok(Some((head, body)))
+}
+
+/// Bytes of the body that a request's head announces.
+pub(super) fn content_length(head: &str) -> usize {
     let length = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
     });
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body)?;
-    Ok(Some((head, body)))
+    length.unwrap_or(0)
 }

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::http_server::content_length;
+
 /// What becomes of a request and its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -141,14 +143,6 @@ fn pass(
         client.write_all(piece)?;
     }
     Ok(())
-}
-
-fn content_length(head: &str) -> usize {
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
-    });
-    length.unwrap_or(0)
 }
 
 fn body_start(answer: &[u8]) -> usize {

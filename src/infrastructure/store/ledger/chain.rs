@@ -3,17 +3,14 @@
 //! The digest line finds damage in the last entry, which no later entry names yet.
 
 use crate::base::{Digest, Entry, Name};
-use crate::infrastructure::store::StoreError;
+use crate::infrastructure::store::{StoreError, sealed};
 
 /// Bytes an entry may have.
 pub(super) const LIMIT: u64 = 256 * 1024;
 
 /// The stored bytes of `entry`.
 pub(super) fn encode(entry: &Entry) -> Vec<u8> {
-    let mut bytes = entry.to_bytes();
-    let digest = Digest::of(&bytes);
-    bytes.extend_from_slice(format!("\n{digest}\n").as_bytes());
-    bytes
+    sealed::seal(&entry.to_bytes())
 }
 
 /// Verifies a chain entry by entry.
@@ -54,14 +51,7 @@ impl<'a> Verifier<'a> {
 
 /// An entry from its stored bytes, whatever its place in the chain.
 pub(super) fn decode(bytes: &[u8]) -> Result<Entry, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text".to_owned())?;
-    let (json, digest) = text
-        .strip_suffix('\n')
-        .and_then(|text| text.split_once('\n'))
-        .ok_or_else(|| "it does not end with a line that holds its digest".to_owned())?;
-    if digest.parse() != Ok(Digest::of(json.as_bytes())) {
-        return Err("its bytes do not have the digest that it ends with".to_owned());
-    }
+    let json = sealed::open(bytes)?;
     let entry: Entry = serde_json::from_str(json).map_err(|error| format!("it is not an entry: {error}"))?;
     if entry.schema != Entry::SCHEMA {
         return Err(format!(
