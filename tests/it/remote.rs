@@ -247,3 +247,36 @@ fn what_goes_to_a_store_is_told_and_kept_to_a_rate() {
         run(&ada, &["check"], code);
     }
 }
+
+#[test]
+fn what_a_colleague_changed_is_not_taken_for_an_edit_made_here() {
+    let team = Team::new(100_000);
+    let ada = team.dir("ada");
+    ok(&ada, &["data", "push"]);
+    let ben = team.clone_as("ben");
+    ok(&ben, &["data", "pull"]);
+    fs::write(ada.join("data/set/inner/more.bin"), "more").expect("writes");
+    ok(&ada, &["data", "add", "set"]);
+    ok(&ada, &["data", "push"]);
+    team.commit();
+    let before = json(&ben, &["data", "status"])["datasets"][0]["id"].clone();
+    git(&ben, &["pull", "-q"]);
+    // Before the new directories are here, and after.
+    for fetched in [false, true] {
+        if fetched {
+            ok(&ben, &["data", "fetch"]);
+        }
+        assert_eq!(json(&ben, &["data", "status"])["datasets"][0]["holds"], before, "fetched: {fetched}");
+        let said = ok(&ben, &["data", "status"]);
+        assert!(
+            said.contains("the files are those of version") && said.contains("`mlp data pull set`"),
+            "{said}"
+        );
+    }
+    ok(&ben, &["data", "pull"]);
+    assert!(ok(&ben, &["data", "status"]).contains("clean"));
+    // An edit is one.
+    fs::write(ben.join("data/set/inner/more.bin"), "mine").expect("writes");
+    let said = ok(&ben, &["data", "status"]);
+    assert!(said.contains("1 modified: `mlp data add set` keeps"), "{said}");
+}

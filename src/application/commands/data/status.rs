@@ -10,6 +10,7 @@ use crate::application::ui::{Report, Table};
 use crate::base::{Digest, Exit, Failure};
 use crate::infrastructure::store::StoreError;
 use crate::infrastructure::store::worktree::{identify, status};
+use crate::platform::data::Pointer;
 use crate::platform::project::Project;
 
 /// How many paths of a dataset are listed; `mlp data diff` lists all.
@@ -73,6 +74,7 @@ fn look(subject: Subject, project: &Project, context: &Context) -> Result<Line, 
         state: State::Clean,
         id: None,
         patterns: None,
+        holds: None,
         counts: None,
         changes: Vec::new(),
     };
@@ -116,7 +118,21 @@ fn look(subject: Subject, project: &Project, context: &Context) -> Result<Line, 
         }
         Err(error) => return Err(error.into()),
     }
+    if line.state == State::Modified && line.patterns.is_none() {
+        line.holds = other_version(&subject, project, context)?;
+    }
     Ok(line)
+}
+
+/// The version that the work tree holds to the byte, if a commit names it: after `git pull`, before `mlp data pull`.
+fn other_version(subject: &Subject, project: &Project, context: &Context) -> Result<Option<Digest>, Failure> {
+    let here = identify(&subject.path, &project.cache(), &context.ui)?.root.id;
+    let pointer = subject.pointer();
+    let name = pointer.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let versions = project.repo.versions(&name)?;
+    let named =
+        versions.iter().filter_map(|text| Pointer::parse(std::str::from_utf8(text).ok()?, &pointer).ok());
+    Ok(named.map(|pointer| pointer.node().id).find(|id| *id == here))
 }
 
 #[derive(Serialize)]
@@ -134,6 +150,9 @@ struct Line {
     /// The part of it that this work tree holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     patterns: Option<Vec<String>>,
+    /// Another version that git's history names and that the work tree holds to the byte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holds: Option<Digest>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     counts: Option<Counts>,
     /// Some of the differences.
@@ -159,6 +178,10 @@ impl Report for Told {
                     Some(patterns) => format!("of the part {}", shown(&patterns.join(" "))),
                     None => String::new(),
                 },
+                State::Modified if let Some(id) = line.holds => format!(
+                    "the files are those of version {}: `mlp data pull {name}` brings this one, `mlp data add {name}` goes back",
+                    id.short()
+                ),
                 State::Modified => {
                     let counts = line.counts.as_ref().map(|counts| counts.human()).unwrap_or_default();
                     format!(
