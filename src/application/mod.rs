@@ -4,6 +4,7 @@ mod commands;
 mod completion;
 mod following;
 mod judgement;
+mod named;
 mod promised;
 mod stores;
 pub mod ui;

@@ -112,6 +112,33 @@ fn a_colleague_pulls_what_was_pushed() {
 }
 
 #[test]
+fn who_only_asks_makes_no_store_and_what_is_lost_there_is_pushed_again() {
+    let team = Team::new(1 << 10);
+    let (ada, far) = (team.dir("ada"), team.dir("far"));
+    for args in [&["data", "status", "--remote"][..], &["data", "push", "--dry-run"], &["data", "fetch"]] {
+        mlp(&ada).args(args).output().expect("starts");
+        assert!(!far.exists(), "{args:?}");
+    }
+    for args in [&["store", "fsck", "--store", "origin"][..], &["store", "stats", "--store", "origin"]] {
+        assert!(refused(&ada, args, 3).contains("store::empty"), "{args:?}");
+        assert!(!far.exists(), "{args:?}");
+    }
+    let output = mlp(&ada).args(["data", "push"]).output().expect("starts");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("`origin` is a new store"), "{output:?}");
+    let said = ok(&ada, &["data", "push"]);
+    assert!(said.contains("`origin` has everything"), "{said}");
+    // Somebody removes what says where everything is: pins alone keep nothing.
+    fs::remove_dir_all(far.join("index")).expect("removes");
+    let status = String::from_utf8(run(&ada, &["data", "status", "--remote"], 1).stdout).expect("text");
+    assert!(status.contains("`mlp data push set`"), "{status}");
+    ok(&ada, &["data", "push"]);
+    ok(&ada, &["data", "status", "--remote"]);
+    let ben = team.clone_as("ben");
+    ok(&ben, &["data", "pull"]);
+    assert_eq!(content(&ben.join("data/set")), content(&ada.join("data/set")));
+}
+
+#[test]
 fn data_that_mlp_yaml_does_not_name_are_pushed_and_pulled_too() {
     let team = Team::new(1 << 10);
     let ada = team.dir("ada");

@@ -211,7 +211,7 @@ fn changes_of_single_paths_that_make_no_sense_are_refused() {
     assert!(
         refused(&ada, &["data", "add", "set", "--at", "table.csv/x", "mlp.yaml"], 2).contains("store::name")
     );
-    assert!(refused(&ada, &["data", "rm", "--files", "data/set/cat/07.bin"], 2).contains("data::place"));
+    assert!(refused(&ada, &["data", "rm", "--files", "data/set/cat/07.bin"], 2).contains("data::argument"));
     ok(&ada, &["data", "rm", "--dry-run", "data/set/cat/07.bin"]);
     assert_eq!(fs::read(ada.join("data/set.mlp")).expect("reads"), pointer);
 }
@@ -330,7 +330,86 @@ fn what_a_forced_checkout_replaces_is_listed_and_comes_back() {
     // What stood there is not lost either.
     ok(&ada, &["data", "trash", "restore", back["aside"].as_str().expect("is kept")]);
     assert_eq!(fs::read(ada.join("data/set/table.csv")).expect("reads"), b"a,b\n");
-    assert!(refused(&ada, &["data", "trash", "restore", "nothing"], 2).contains("data::no-entry"));
+    assert!(refused(&ada, &["data", "trash", "restore", "nothing"], 2).contains("data::not-in-trash"));
+    // A file stands where a folder was.
+    fs::write(ada.join("data/set/cat/new.bin"), "precious again").expect("writes");
+    let done = json(&ada, &["data", "checkout", "--force"]);
+    let id = done["datasets"][0]["trashed"].as_str().expect("says where").to_owned();
+    fs::remove_dir_all(ada.join("data/set/cat")).expect("removes");
+    fs::write(ada.join("data/set/cat"), "in the way").expect("writes");
+    let back = json(&ada, &["data", "trash", "restore", &id]);
+    assert_eq!(fs::read(ada.join("data/set/cat/new.bin")).expect("reads"), b"precious again");
+    fs::remove_dir_all(ada.join("data/set/cat")).expect("removes");
+    ok(&ada, &["data", "trash", "restore", back["aside"].as_str().expect("is kept")]);
+    assert_eq!(fs::read(ada.join("data/set/cat")).expect("reads"), b"in the way");
+}
+
+#[test]
+fn files_of_a_version_that_nothing_names_are_left_alone() {
+    let team = Team::new();
+    let ada = team.dir("ada");
+    fs::write(ada.join("data/set/new"), "added").expect("writes");
+    fs::write(ada.join("data/set/table.csv"), "changed").expect("writes");
+    ok(&ada, &["data", "add", "set"]);
+    git(&ada, &["checkout", "-q", "--", "data/set.mlp"]);
+    // Only the store has them, and only until somebody collects what nothing needs.
+    for args in [&["data", "checkout"][..], &["data", "pull"]] {
+        let said = String::from_utf8(run(&ada, args, 1).stdout).expect("text");
+        assert!(said.contains("left alone") && said.contains("new") && said.contains("table.csv"), "{said}");
+        assert_eq!(fs::read(ada.join("data/set/new")).expect("is there"), b"added");
+        assert_eq!(fs::read(ada.join("data/set/table.csv")).expect("is there"), b"changed");
+    }
+    let said =
+        String::from_utf8(run(&ada, &["data", "sparse", "set", "set", "/cat/"], 1).stdout).expect("text");
+    assert!(said.contains("left alone") && ada.join("data/set/new").exists(), "{said}");
+    run(&ada, &["data", "sparse", "clear", "set"], 1);
+    ok(&ada, &["data", "checkout", "--force"]);
+    assert!(!ada.join("data/set/new").exists());
+    let id = ok(&ada, &["data", "trash", "ls", "--quiet"]).trim().to_owned();
+    ok(&ada, &["data", "trash", "restore", &id]);
+    // A commit that was left behind names its version for as long as git remembers it.
+    ok(&ada, &["data", "add", "set"]);
+    commit(&ada);
+    git(&ada, &["reset", "-q", "--hard", "HEAD~1"]);
+    ok(&ada, &["data", "checkout"]);
+    assert!(!ada.join("data/set/new").exists());
+    ok(&ada, &["store", "gc", "--yes"]);
+    git(&ada, &["reset", "-q", "--hard", "HEAD@{1}"]);
+    ok(&ada, &["data", "checkout"]);
+    assert_eq!(fs::read(ada.join("data/set/new")).expect("is there"), b"added");
+}
+
+#[test]
+fn a_part_that_would_hold_nothing_is_refused() {
+    let team = Team::new();
+    let ada = team.dir("ada");
+    let said = refused(&ada, &["data", "sparse", "set", "set", "/dog/"], 2);
+    assert!(said.contains("data::argument") && said.contains("nothing in `set` matches"), "{said}");
+    assert_eq!(files(&ada.join("data/set")).len(), 122);
+    assert_eq!(ok(&ada, &["data", "sparse", "show", "set"]).lines().next(), Some("set: all of it"));
+}
+
+#[test]
+fn datasets_keep_out_of_one_another_and_out_of_what_git_keeps() {
+    let team = Team::new();
+    let ada = team.dir("ada");
+    assert!(refused(&ada, &["data", "add", "data"], 2).contains("`set` in it is one already"));
+    assert!(refused(&ada, &["data", "add", "mlp.yaml"], 2).contains("git keeps this file"));
+    // A name with an `@`, one that begins with a dash, one that a shell takes apart.
+    for name in ["x@y", "-x", "a b#c"] {
+        fs::write(ada.join(name), name).expect("writes");
+        let said = ok(&ada, &["data", "add", "--", name]);
+        let proposed = said.lines().last().and_then(|line| line.strip_prefix("next: ")).expect("a command");
+        let output =
+            Command::new("sh").arg("-c").arg(proposed).current_dir(&ada).output().expect("sh starts");
+        assert!(output.status.success(), "{proposed}: {output:?}");
+    }
+    commit(&ada);
+    assert_eq!(ok(&ada, &["data", "get", "x@y", "--output", "-"]), "x@y");
+    assert_eq!(ok(&ada, &["data", "get", "x@y@HEAD", "--output", "-"]), "x@y");
+    assert!(refused(&ada, &["data", "get", "x@y@nope", "--output", "-"], 2).contains("git::no-revision"));
+    assert!(ok(&ada, &["data", "diff", "set@HEAD"]).contains("no differences"));
+    assert!(refused(&ada, &["data", "export", "set", "set.tar.gz"], 2).contains("`.tar.gz` is not written"));
 }
 
 #[test]

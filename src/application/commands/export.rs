@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::data::subject::{relative, root, source, subjects};
 use super::{Answer, Context};
 use crate::application::promised;
-use crate::application::ui::{Align, Report, Table, bytes, clean, count};
+use crate::application::ui::{Align, Report, Table, argument, bytes, clean, count};
 use crate::base::Exit;
 use crate::platform::data::foreign::dvc::{self, Config, Exported, Target, export};
 
@@ -107,7 +107,7 @@ impl Report for Told {
         }
         let mut text = table.render();
         if !self.dry_run {
-            let files: Vec<_> = self.datasets.iter().map(|line| clean(&line.file).into_owned()).collect();
+            let files: Vec<_> = self.datasets.iter().map(|line| argument(&line.file)).collect();
             text.push_str(&format!("\nnext: git add .dvc {} && dvc push\n", files.join(" ")));
         }
         text

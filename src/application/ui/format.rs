@@ -83,6 +83,12 @@ pub fn wrap(text: &str, width: usize) -> String {
     wrapped
 }
 
+/// A path as one argument of a shell command that is proposed.
+pub fn argument(path: &str) -> String {
+    let path = if path.starts_with('-') { format!("./{path}") } else { path.to_owned() };
+    shlex::try_quote(&clean(&path)).map_or_else(|_| path.clone(), |quoted| quoted.into_owned())
+}
+
 /// Text from outside (a log line, a file name) without control characters, so that it cannot steer the terminal.
 /// Line ends and tabs stay.
 pub fn clean(text: &str) -> std::borrow::Cow<'_, str> {

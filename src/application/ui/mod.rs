@@ -11,7 +11,7 @@ pub(crate) mod verbose;
 
 pub use error::{EXPLAIN, UiError};
 pub(crate) use failure::{Severity, event, install_panic_hook, render};
-pub use format::{bytes, clean, count, duration, percent, plural, wrap};
+pub use format::{argument, bytes, clean, count, duration, percent, plural, wrap};
 pub use output::{ErasedReport, Mode, Report, Ui};
 pub use plot::{Curve, plot};
 pub use table::{Align, Table};

@@ -66,6 +66,9 @@ pub enum GitError {
     /// The program `git` cannot be started.
     #[error("cannot start `git`: {0}")]
     NoProgram(String),
+    /// Git knows no such revision.
+    #[error("git knows no revision `{0}` here")]
+    NoRevision(String),
     /// libgit2 failed.
     #[error("git: {0}")]
     Git(String),
@@ -126,6 +129,12 @@ pub const EXPLAIN: &[Explain] = &[
                count. It is not installed, or not in the PATH.",
     },
     Explain {
+        code: "git::no-revision",
+        text: "A revision is a commit, branch or tag, or what git makes of `HEAD~1` and its like. This clone has none of that name: \
+               it is misspelled, not fetched yet, or older than a shallow clone goes. In `NAME/PATH@REV` the last `@` begins the \
+               revision; a path that has one itself needs a revision behind it.",
+    },
+    Explain {
         code: "git::failed",
         text: "libgit2 could not do what was asked. If the repository belongs to another user, run `git config \
                --global --add safe.directory PATH`; if it is damaged, `git fsck` tells.",
@@ -148,6 +157,7 @@ impl Diagnose for GitError {
             Self::Partial(_) => "git::partial-history",
             Self::Program { .. } => "git::program",
             Self::Write { .. } => "git::write",
+            Self::NoRevision(_) => "git::no-revision",
             Self::NoRemote => "git::no-remote",
             Self::Network { .. } => "git::network",
             Self::NoProgram(_) => "git::no-program",
@@ -157,9 +167,11 @@ impl Diagnose for GitError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::NotARepository(_) | Self::Bare(_) | Self::NoTrustBranch { .. } | Self::NoRemote => {
-                Exit::Usage
-            }
+            Self::NotARepository(_)
+            | Self::Bare(_)
+            | Self::NoTrustBranch { .. }
+            | Self::NoRemote
+            | Self::NoRevision(_) => Exit::Usage,
             Self::Read { .. }
             | Self::Write { .. }
             | Self::Partial(_)
@@ -188,6 +200,7 @@ impl Diagnose for GitError {
             Self::Network { remote, .. } => {
                 Some(format!("`git ls-remote {remote}` tells whether it answers; then try again"))
             }
+            Self::NoRevision(_) => Some("`git log --oneline --all` lists the commits that are here".into()),
             Self::NoProgram(_) => Some("install git, or put it into the PATH".into()),
             Self::Git(message) if message.contains("owner") => Some(
                 "run `git config --global --add safe.directory PATH` if you trust this repository".into(),

@@ -9,7 +9,7 @@ use super::{GitError, Repo};
 
 impl Repo {
     /// Contents of all files whose names end with `suffix`, each once, in all commits that a branch, tag, stash or remote branch leads
-    /// to; those of `HEAD` of every work tree included.
+    /// to; those of `HEAD` of every work tree included, and those that the reflog of `HEAD` remembers.
     pub fn versions(&self, suffix: &str) -> Result<Vec<Vec<u8>>, GitError> {
         let repository = self.open()?;
         let mut walk = repository.revwalk()?;
@@ -20,6 +20,18 @@ impl Repo {
             let head = repository.find_worktree(name).and_then(|tree| Repository::open_from_worktree(&tree));
             let head = head.and_then(|tree| Ok(tree.head()?.peel_to_commit()?.id()));
             if let Ok(id) = head {
+                walk.push(id)?;
+            }
+        }
+        // What a reset or an amended commit left behind: git, too, keeps it for a while.
+        for (name, folder) in [("HEAD", repository.path()), ("refs/stash", repository.commondir())] {
+            // libgit2 makes the log that it is asked for.
+            if !folder.join("logs").join(name).is_file() {
+                continue;
+            }
+            let log = repository.reflog(name)?;
+            for id in log.iter().map(|entry| entry.id_new()).filter(|id| repository.find_commit(*id).is_ok())
+            {
                 walk.push(id)?;
             }
         }

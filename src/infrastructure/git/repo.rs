@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use git2::{ConfigLevel, ErrorCode, Repository};
+use git2::{ConfigLevel, ErrorClass, ErrorCode, Repository};
 
 use super::GitError;
 
@@ -185,7 +185,11 @@ impl Repo {
     /// The bytes of `path` (relative to the root, `/`-separated) at `rev`, or none if the revision has no such file.
     pub fn file_at(&self, rev: &str, path: &str) -> Result<Option<Vec<u8>>, GitError> {
         let repository = self.open()?;
-        let tree = repository.revparse_single(rev)?.peel_to_tree()?;
+        let found = repository.revparse_single(rev).and_then(|found| found.peel_to_tree());
+        let tree = found.map_err(|error| match error.class() {
+            ErrorClass::Os | ErrorClass::Odb | ErrorClass::Zlib => error.into(),
+            _ => GitError::NoRevision(rev.escape_debug().to_string()),
+        })?;
         let entry = match tree.get_path(Path::new(path)) {
             Ok(entry) => entry,
             Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),

@@ -68,6 +68,14 @@ pub enum StoreError {
     /// A remote can only be read.
     #[error("store `{0}` can only be read")]
     ReadOnly(String),
+    /// A store that nothing was ever pushed to.
+    #[error("store `{store}` holds nothing: there is no store at `{url}` yet")]
+    Empty {
+        /// The store.
+        store: String,
+        /// Its URL.
+        url: String,
+    },
     /// What stands at a store's URL is not a store that this version can use.
     #[error("store `{store}` is not usable: {detail}")]
     Foreign {
@@ -212,6 +220,7 @@ impl Diagnose for StoreError {
             Self::Remote { .. } => "store::remote",
             Self::Credentials { .. } => "store::credentials",
             Self::ReadOnly(_) => "store::read-only",
+            Self::Empty { .. } => "store::empty",
             Self::Foreign { .. } => "store::foreign",
             Self::NotOnRemote { .. } => "store::not-on-remote",
             Self::NoCreateIfAbsent { .. } => "store::no-create-if-absent",
@@ -241,7 +250,10 @@ impl Diagnose for StoreError {
             | Self::ReadOnly(_)
             | Self::Foreign { .. }
             | Self::NoCreateIfAbsent { .. } => Exit::Usage,
-            Self::Remote { .. } | Self::Credentials { .. } | Self::NotOnRemote { .. } => Exit::World,
+            Self::Remote { .. }
+            | Self::Credentials { .. }
+            | Self::Empty { .. }
+            | Self::NotOnRemote { .. } => Exit::World,
             Self::LedgerDamaged { .. } | Self::LedgerRolledBack { .. } | Self::LedgerForked { .. } => {
                 Exit::No
             }
@@ -264,7 +276,7 @@ impl Diagnose for StoreError {
             },
             Self::Missing(_) => "`mlp data fetch` gets what a remote store has".to_owned(),
             Self::Damaged { .. } => {
-                "what is damaged was set aside; `mlp data fetch` gets it from a remote store, `mlp data add` \
+                "`mlp store repair` mends it from another copy (`--store NAME` for a remote store), `mlp data add` \
                  from the original files"
                     .to_owned()
             }
@@ -294,6 +306,9 @@ impl Diagnose for StoreError {
                 format!("set {}, or `credentials` in your own configuration", variables.join(" and "))
             }
             Self::ReadOnly(_) => "push to another store with `--store NAME`".to_owned(),
+            Self::Empty { store, .. } => {
+                format!("`mlp data push --store {store}` begins it; if others did, check its URL in mlp.yaml")
+            }
             Self::Foreign { .. } => "check the store's URL in mlp.yaml".to_owned(),
             Self::NotOnRemote { store, .. } => {
                 format!("a clone that has it brings it there: `mlp data push --store {store}`")

@@ -91,6 +91,7 @@ struct Written {
     #[serde(default)]
     ledger: LedgerPlace,
     limit_rate: Option<Rate>,
+    #[serde(default, deserialize_with = "seconds")]
     timeout: Option<NonZeroU16>,
     #[serde(rename = "access_key_id", alias = "access_key", alias = "key")]
     _access_key_id: Option<Refused>,
@@ -100,6 +101,14 @@ struct Written {
     _session_token: Option<Refused>,
     #[serde(rename = "password", alias = "account_key", alias = "connection_string", alias = "sas_token")]
     _password: Option<Refused>,
+}
+
+/// Seconds, at least one.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroU16>, D::Error> {
+    let Some(seconds) = Option::<i64>::deserialize(deserializer)? else { return Ok(None) };
+    let fits = u16::try_from(seconds).ok().and_then(NonZeroU16::new);
+    fits.map(Some)
+        .ok_or_else(|| serde::de::Error::custom(format!("{seconds} s is no limit: it is 1 to 65535")))
 }
 
 /// A value that may not stand in a committed file, whatever it is. It is not repeated in the message.
@@ -136,6 +145,23 @@ mod tests {
             assert!(error.contains("MLP_STORE_<NAME>_SECRET_ACCESS_KEY"), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn numbers_that_make_no_sense_are_refused_in_words() {
+        let read = |rest: &str| serde_json::from_str::<StoreSpec>(&format!(r#"{{"url": "s3://b", {rest}}}"#));
+        for (rest, words) in [
+            (r#""limit_rate": -5"#, "`-5` is not a rate"),
+            (r#""limit_rate": "fast""#, "`fast` is not a rate"),
+            (r#""limit_rate": true"#, "expected bytes a second, such as 500k or 20MiB"),
+            (r#""timeout": 0"#, "0 s is no limit"),
+            (r#""timeout": 99999"#, "99999 s is no limit"),
+        ] {
+            let error = read(rest).expect_err(rest).to_string();
+            assert!(error.contains(words), "{rest}: {error}");
+        }
+        let sound = read(r#""limit_rate": 1e3, "timeout": 5"#).expect("reads");
+        assert_eq!((sound.limit_rate, sound.timeout), ("1000".parse().ok(), NonZeroU16::new(5)));
     }
 
     #[test]

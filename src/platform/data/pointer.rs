@@ -174,6 +174,12 @@ impl Pointer {
         self
     }
 
+    /// Whether it names what was imported, unchanged.
+    pub fn is_as_imported(&self) -> bool {
+        let id = self.extra.get("import").and_then(|origin| origin.get("id")).and_then(Value::as_str);
+        id.is_some_and(|id| id == self.node().id.to_string())
+    }
+
     /// Keys that a later version wrote.
     pub(super) fn extra(&self) -> &Map<String, Value> {
         &self.extra

@@ -49,12 +49,30 @@ impl Project {
         let source = Source::open(&root.join(FILE), &shown)?;
         let manifest = source.manifest()?;
         let mut found = Found { source: &source, findings: Findings::default() };
+        stores(&manifest, &mut found);
         networks(&manifest, &mut found);
         loosened(&manifest, &mut found);
         waivers(&manifest, &mut found);
         files(&manifest, &root, &mut found);
         people(&manifest, &root, &mut found);
         Ok((manifest, found.findings))
+    }
+}
+
+/// URLs of stores; nothing is sent.
+fn stores(manifest: &Manifest, found: &mut Found<'_>) {
+    for (list, specs) in [("stores", &manifest.stores), ("imports", &manifest.imports)] {
+        for (name, spec) in specs {
+            if let Err(error) = spec.check(name) {
+                let path = [list, name.as_str(), "url"];
+                found.error(
+                    error.code(),
+                    &path,
+                    error.to_string(),
+                    "`mlp explain store::bad-spec` lists the kinds",
+                );
+            }
+        }
     }
 }
 

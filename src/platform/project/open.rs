@@ -9,7 +9,7 @@ use super::{Loosening, Manifest, ProjectError, personal, profile};
 use crate::base::{Failure, Id, Name, nearest};
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::keys::Signers;
-use crate::infrastructure::store::worktree::{SparseFile, StatCache};
+use crate::infrastructure::store::worktree::{SparseFile, StatCache, Unfinished};
 use crate::infrastructure::store::{LedgerHome, LedgerPlace, Local, Remote, StoreError};
 use crate::platform::data::Dataset;
 use crate::platform::model::StageSpec;
@@ -108,6 +108,11 @@ impl Project {
     /// Which parts of datasets this work tree holds.
     pub fn sparse(&self) -> SparseFile {
         SparseFile::at(self.repo.index_path().with_file_name("sparse.json"))
+    }
+
+    /// Which checkouts of this work tree were cut off.
+    pub fn unfinished(&self) -> Unfinished {
+        Unfinished::at(self.repo.index_path().with_file_name("unfinished"))
     }
 
     /// Folder of the job folders: `<state>/jobs`.

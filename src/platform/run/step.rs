@@ -182,7 +182,7 @@ pub fn restore(
         if let Some(parent) = place.parent() {
             std::fs::create_dir_all(parent).map_err(RunError::io("make", parent))?;
         }
-        let options = CheckoutOptions { force: true };
+        let options = CheckoutOptions { force: true, kept: None };
         worktree::checkout(&root, &place, workspace.store, Some(&workspace.cache()), options, sink)?;
         restored.push(path.clone());
     }

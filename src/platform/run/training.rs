@@ -203,7 +203,7 @@ fn data(work: &Work, folder: &JobFolder, sink: &dyn Sink) -> Result<Dataset, Run
     sink.log(Level::Info, "the data changed since this run was planned: taking its version from the store");
     let path = folder.0.join("in").join(dataset.path.file_name().unwrap_or_default());
     let root = planned.root.node("");
-    worktree::checkout(&root, &path, &store, None, CheckoutOptions { force: true }, sink)?;
+    worktree::checkout(&root, &path, &store, None, CheckoutOptions { force: true, kept: None }, sink)?;
     dataset.path = path;
     Ok(dataset)
 }

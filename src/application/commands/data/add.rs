@@ -5,14 +5,14 @@ use serde::Serialize;
 
 use super::super::{Answer, Context};
 use super::changes::Changes;
-use super::subject::{Subject, relative, root, shown, subjects, within};
+use super::subject::{Subject, all, relative, root, shown, subjects, within};
 use crate::application::completion;
-use crate::application::ui::{Align, Report, Table, bytes, count, plural};
+use crate::application::ui::{Align, Report, Table, argument, bytes, count, plural};
 use crate::base::{Digest, Exit, Failure, Level, Sink};
 use crate::infrastructure::store::worktree::{dropped, identify, snapshot};
 use crate::infrastructure::store::{Node, StoreError};
 use crate::platform::data::{DataError, Pointer, ignore};
-use crate::platform::project::Project;
+use crate::platform::project::{FILE, Project};
 
 /// Makes the data on disk a version: stores them and writes the pointer that git keeps.
 ///
@@ -59,7 +59,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     if !changes.is_empty() {
         if let Some(name) = whole.first() {
             let detail = "paths inside datasets and whole datasets are added by two commands".to_owned();
-            return Err(DataError::Place { path: shown(name), detail }.into());
+            return Err(DataError::Argument { argument: shown(name), detail }.into());
         }
         return changes.make(&project, args.dry_run, context);
     }
@@ -82,6 +82,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
 
 fn add(subject: &Subject, project: &Project, args: &Args, context: &Context) -> Result<Line, Failure> {
     let dry_run = args.dry_run;
+    apart(subject, project)?;
     let cache = project.cache();
     let found = match dry_run {
         true => identify(&subject.path, &cache, &context.ui),
@@ -104,7 +105,12 @@ fn add(subject: &Subject, project: &Project, args: &Args, context: &Context) -> 
     } else if let (Some(old), false) = (&old, args.replace) {
         whole(subject, old, &root, project, args, context)?;
     }
+    let unfinished = project.unfinished().has(&subject.in_repository(project));
+    if unfinished && !args.replace && before.is_some_and(|before| before != root.id) {
+        return Err(DataError::Unfinished(subject.name.clone()).into());
+    }
     if !dry_run {
+        project.unfinished().end(&subject.in_repository(project))?;
         Pointer::of(&root, &project.store)?.write(&pointer)?;
         keep_out_of_git(subject, project, context)?;
     }
@@ -117,6 +123,24 @@ fn add(subject: &Subject, project: &Project, args: &Args, context: &Context) -> 
         stored: found.stored,
         changed: before != Some(root.id),
     })
+}
+
+/// Files that say what git and mlp are to do.
+const OWN: [&str; 4] = [".gitignore", ".gitattributes", ".mlpignore", FILE];
+
+/// Refuses what git has to keep, and datasets within one another: each change of the inner one would be one of the outer one, too.
+fn apart(subject: &Subject, project: &Project) -> Result<(), Failure> {
+    let is_own = subject.path.file_name().is_some_and(|name| OWN.iter().any(|own| name == *own));
+    if is_own && subject.path.is_file() {
+        let detail = "git keeps this file, and mlp reads it".to_owned();
+        return Err(DataError::Place { path: shown(&subject.name), detail }.into());
+    }
+    let others = all(project)?;
+    let inner =
+        others.iter().find(|other| other.path != subject.path && other.path.starts_with(&subject.path));
+    let Some(inner) = inner.filter(|inner| inner.pointer().exists()) else { return Ok(()) };
+    let detail = format!("`{}` in it is one already; `mlp data rm` makes it none", shown(&inner.name));
+    Err(DataError::Place { path: shown(&subject.name), detail }.into())
 }
 
 /// Refuses to drop files of the version before that were never here.
@@ -212,7 +236,7 @@ impl Report for Added {
             table.row(cells);
         }
         let changed: Vec<_> =
-            self.datasets.iter().filter(|line| line.changed).map(|line| shown(&line.pointer)).collect();
+            self.datasets.iter().filter(|line| line.changed).map(|line| argument(&line.pointer)).collect();
         let mut text = table.render();
         if !changed.is_empty() && !self.dry_run {
             text.push_str(&format!("\nnext: git add {}\n", changed.join(" ")));

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::super::{Answer, Context};
 use super::subject::{Subject, relative, shown, source, within};
-use crate::application::ui::{Report, bytes, plural};
+use crate::application::ui::{Report, argument, bytes, plural};
 use crate::base::{Digest, Exit, Failure};
 use crate::infrastructure::store::StoreError;
 use crate::infrastructure::store::worktree::{Edit, Edits, edit, identify, snapshot};
@@ -42,7 +42,7 @@ impl Changes {
         context: &Context,
     ) -> Result<(), Failure> {
         let (subject, inner) = within(name, None, project, context)?;
-        let refused = |detail: &str| DataError::Place { path: shown(at), detail: detail.to_owned() };
+        let refused = |detail: &str| DataError::Argument { argument: shown(at), detail: detail.to_owned() };
         if !inner.is_empty() {
             return Err(refused("`--at` wants a dataset first, then the files").into());
         }
@@ -218,7 +218,7 @@ impl Report for Made {
             ));
         }
         let changed = self.datasets.iter().filter(|line| line.changed && !self.dry_run);
-        let pointers: Vec<_> = changed.map(|line| shown(&line.pointer)).collect();
+        let pointers: Vec<_> = changed.map(|line| argument(&line.pointer)).collect();
         if !pointers.is_empty() {
             text.push_str(&format!("\nnext: git add {}\n", pointers.join(" ")));
         }

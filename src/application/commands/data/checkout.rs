@@ -8,11 +8,11 @@ use super::subject::{shown, subjects};
 use crate::application::completion;
 use crate::application::ui::{Report, bytes, plural};
 use crate::base::{Digest, Exit, Id};
-use crate::infrastructure::store::worktree::{CheckoutOptions, checkout};
 
 /// Makes the data on disk those that the pointers name.
 ///
-/// Files that were edited since they were checked out are listed and left alone, unless `--force` is given. Where `mlp data sparse` chose a
+/// Files that were edited since they were checked out, and those of a version that no commit and no pointer names, are listed and
+/// left alone, unless `--force` is given. Where `mlp data sparse` chose a
 /// part of a dataset, only that is written.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -37,9 +37,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         }
         subject.settle(&project, rev, &context.ui)?;
         let root = subject.wanted(&subject.read(&project, rev)?.root(&project.store)?, &project)?;
-        let options = CheckoutOptions { force: args.force };
-        let cache = project.cache();
-        let made = checkout(&root, &subject.path, &project.store, Some(&cache), options, &context.ui)?;
+        let made = subject.check_out(&root, None, args.force, &project, context)?;
         done.datasets.push(Line {
             name: subject.name,
             id: root.id,
@@ -98,7 +96,7 @@ impl Report for Done {
                 text.push_str(&format!("  edited files are in the trash: `mlp data trash restore {id}`\n"));
             }
             for path in &line.dirty {
-                text.push_str(&format!("  left alone, edited here: {}\n", shown(path)));
+                text.push_str(&format!("  left alone, changed here: {}\n", shown(path)));
             }
             if !line.dirty.is_empty() {
                 text.push_str("  `--force` replaces them; they go to the trash first\n");

@@ -4,11 +4,12 @@ use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
 use super::super::{Answer, Context};
-use super::subject::{Counts, Difference, shown, subject, subjects};
+use super::subject::{Counts, Difference, place, shown, subjects};
 use crate::application::completion;
 use crate::application::ui::Report;
 use crate::base::Exit;
 use crate::infrastructure::store::worktree::{diff, status};
+use crate::platform::data::DataError;
 
 /// Lists the files in which two versions of a dataset differ.
 ///
@@ -30,8 +31,17 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let store = &project.store;
+    let mut old_rev = args.old.clone();
     let chosen = match &args.name {
-        Some(name) => vec![subject(name, &project, context)?],
+        Some(name) => {
+            let place = place(name, &project, context)?;
+            if !place.inner.is_empty() || (place.rev.is_some() && old_rev.is_some()) {
+                let detail = "name a whole dataset, then one or two revisions: `mlp data diff NAME REV REV`";
+                return Err(DataError::Argument { argument: shown(name), detail: detail.to_owned() }.into());
+            }
+            old_rev = old_rev.or(place.rev);
+            vec![place.subject]
+        }
         None => subjects(&[], &project, context)?
             .into_iter()
             .filter(|subject| subject.pointer().exists())
@@ -39,7 +49,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     };
     let mut told = Told { datasets: Vec::new() };
     for subject in chosen {
-        let old = subject.read(&project, args.old.as_deref())?.root(store)?;
+        let old = subject.read(&project, old_rev.as_deref())?.root(store)?;
         let changes = match &args.new {
             Some(new) => {
                 let new = subject.read(&project, Some(new))?.root(store)?;

@@ -15,6 +15,9 @@ use crate::infrastructure::store::StoreError;
 use crate::infrastructure::store::worktree::{CheckoutOptions, archive, archive_file, checkout};
 use crate::platform::data::DataError;
 
+/// Ends of names by which an archive is meant that cannot be written.
+const OTHER_ARCHIVES: [&str; 7] = [".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip", ".7z", ".gz"];
+
 /// Writes a version as plain files or as a tar file.
 ///
 /// The same version gives the same tar file, byte for byte: sorted names, no owner, all times zero. What is not here comes from the remote
@@ -55,6 +58,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let to = context.dir.join(&args.destination);
     let shown_to = shown(&args.destination.display().to_string());
     let is_archive = [".tar", ".tar.zst"].iter().any(|end| shown_to.ends_with(end));
+    if let Some(end) = OTHER_ARCHIVES.iter().find(|end| shown_to.ends_with(*end)) {
+        let detail =
+            format!("`{end}` is not written: take `.tar` or `.tar.zst`, or `-` and a program that packs it");
+        return Err(DataError::Argument { argument: shown_to, detail }.into());
+    }
     let is_empty_folder = to.read_dir().is_ok_and(|mut entries| entries.next().is_none());
     if to.symlink_metadata().is_ok()
         && !(is_archive && args.force && to.is_file())

@@ -45,7 +45,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     if args.output.as_deref() == Some(Path::new("-")) {
         if node.kind == NodeKind::Directory {
             let detail = "it is a folder; `mlp data export` gives it as a tar file".to_owned();
-            return Err(DataError::Place { path: shown(&args.place), detail }.into());
+            return Err(DataError::Argument { argument: shown(&args.place), detail }.into());
         }
         source.complete(&[node.id], &context.ui)?;
         print(&project.store, &node, context)?;
@@ -53,7 +53,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     }
     let out = destination(args.output.as_deref(), &place, args.force, &project, context)?;
     source.complete(&[node.id], &context.ui)?;
-    let options = CheckoutOptions { force: args.force };
+    let options = CheckoutOptions { force: args.force, kept: None };
     let done = checkout(&node, &out, &project.store, None, options, &context.ui)?;
     context.ui.report(&Got {
         path: shown(&out.display().to_string()),
@@ -77,7 +77,7 @@ fn destination(
     let out = context.dir.join(output.map_or_else(|| PathBuf::from(place.file_name()), Path::to_owned));
     let name = || shown(&out.display().to_string());
     if out.canonicalize().is_ok_and(|out| project.root.starts_with(out)) {
-        return Err(DataError::Place { path: name(), detail: "it holds the project".into() }.into());
+        return Err(DataError::Argument { argument: name(), detail: "it holds the project".into() }.into());
     }
     if out.symlink_metadata().is_ok() && !force {
         return Err(DataError::Exists(name()).into());

@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use super::super::{Answer, Context};
 use super::subject::{Subject, relative, root, shown, subject};
 use crate::application::promised;
-use crate::application::ui::{Report, bytes, plural};
+use crate::application::ui::{Report, argument, bytes, plural};
 use crate::base::{Digest, Event, Exit, Failure, Level, Sink, What};
 use crate::infrastructure::git::Elsewhere;
-use crate::infrastructure::store::worktree::{CheckoutOptions, checkout, snapshot};
+use crate::infrastructure::store::worktree::snapshot;
 use crate::infrastructure::store::{Node, Remote, StoreSpec, fetch};
 use crate::platform::data::foreign::bucket;
 use crate::platform::data::{
@@ -83,7 +83,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     fs::create_dir_all(folder).map_err(DataError::io("make", folder))?;
     let mut origin = taken.origin;
     origin.insert("id".to_owned(), Value::from(taken.root.id.to_string()));
-    let old = Pointer::read(&subject.pointer()).ok().map(|pointer| pointer.node().id);
+    let old = Pointer::read(&subject.pointer()).ok();
     Pointer::of(&taken.root, &project.store)?.imported(origin).write(&subject.pointer())?;
     let place = relative(&root(&project), &subject.path);
     if !project.repo.ignores(place.as_ref())? && !project.repo.ignores(Path::new(&place).join("").as_ref())? {
@@ -92,12 +92,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     if let Some(gathered) = &taken.gathered {
         fs::remove_dir_all(gathered).map_err(DataError::io("remove", gathered))?;
     }
-    let (cache, options) = (project.cache(), CheckoutOptions { force: args.force });
     let wanted = subject.wanted(&taken.root, &project)?;
-    let done = checkout(&wanted, &subject.path, &project.store, Some(&cache), options, &context.ui)?;
+    // What was imported before and not changed since can be imported again.
+    let besides = old.as_ref().filter(|old| old.is_as_imported()).map(|old| old.node().id);
+    let done = subject.check_out(&wanted, besides, args.force, &project, context)?;
     told.id = Some(taken.root.id);
     told.bytes = taken.root.size;
-    told.changed = old != Some(taken.root.id);
+    told.changed = old.is_none_or(|old| old.node().id != taken.root.id);
     told.pointer = relative(&project.root, &subject.pointer());
     told.written = done.written;
     told.dirty = done.dirty;
@@ -279,10 +280,10 @@ impl Report for Told {
             false => format!("{name} {}: nothing new\n", id.short()),
         };
         for path in &self.dirty {
-            text.push_str(&format!("left alone, edited here: {}\n", shown(path)));
+            text.push_str(&format!("left alone, changed here: {}\n", shown(path)));
         }
         if self.changed {
-            text.push_str(&format!("\nnext: git add {}\n", shown(&self.pointer)));
+            text.push_str(&format!("\nnext: git add {}\n", argument(&self.pointer)));
         }
         text
     }

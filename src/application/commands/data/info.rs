@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::super::{Answer, Context};
 use super::status::State;
-use super::subject::shown;
+use super::subject::{shown, subject};
 use crate::application::completion;
 use crate::application::ui::{Report, Table, bytes, count};
 use crate::base::{Digest, Exit, ExpectationOutcome, Failure, Name};
@@ -24,7 +24,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let dataset = dataset(&args, &project)?;
+    let dataset = dataset(&subject(&args.name, &project, context)?.name, &project)?;
     if !dataset.path.exists() {
         let name = dataset.name.to_string();
         return Err(match dataset.pointer().exists() {
@@ -60,8 +60,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
 }
 
 /// The dataset, with the kind of target that the models on it ask for.
-fn dataset(args: &Args, project: &Project) -> Result<Dataset, Failure> {
-    let dataset = project.dataset(&args.name)?;
+fn dataset(name: &str, project: &Project) -> Result<Dataset, Failure> {
+    let dataset = project.dataset(name)?;
     let loss = project
         .manifest
         .models

@@ -7,12 +7,11 @@ use super::subject::relative;
 use super::transfer::{Moved, Selection};
 use crate::application::ui::{Report, clean, plural};
 use crate::base::{Exit, Id, Sink};
-use crate::infrastructure::store::worktree::{CheckoutOptions, checkout};
 
 /// Gets data and evidence from a remote store and checks the data out.
 ///
-/// As `mlp data fetch`, then `mlp data checkout`: files that were edited since they were checked out are listed and left
-/// alone unless `--force` is given.
+/// As `mlp data fetch`, then `mlp data checkout`: files that were changed here are listed and left alone unless `--force` is
+/// given.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -33,11 +32,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     if !dry_run {
         let moved = args.selection.fetch(&project, remote.as_ref(), &datasets, &context.ui as &dyn Sink)?;
         pulled.moved = moved.into();
-        let cache = project.cache();
         for (subject, pointer) in &datasets {
             let root = subject.wanted(&pointer.root(&project.store)?, &project)?;
-            let options = CheckoutOptions { force: args.force };
-            let done = checkout(&root, &subject.path, &project.store, Some(&cache), options, &context.ui)?;
+            let done = subject.check_out(&root, None, args.force, &project, context)?;
             pulled.written += done.written;
             pulled.removed += done.removed;
             pulled.trashed.extend(done.trashed);
@@ -92,7 +89,7 @@ impl Report for Pulled {
             text.push_str(&format!("edited files are in the trash: `mlp data trash restore {id}`\n"));
         }
         for path in &self.dirty {
-            text.push_str(&format!("left alone, edited here: {}\n", clean(path)));
+            text.push_str(&format!("left alone, changed here: {}\n", clean(path)));
         }
         text
     }

@@ -51,7 +51,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         }
         let detail =
             "paths inside datasets are taken out by a command of their own, which keeps the files".to_owned();
-        return Err(DataError::Place { path: shown(&args.names[0]), detail }.into());
+        return Err(DataError::Argument { argument: shown(&args.names[0]), detail }.into());
     }
     let mut removed = Removed { dry_run: args.dry_run, datasets: Vec::new() };
     for name in &args.names {
@@ -74,6 +74,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         }
         if remove_files {
             remove(&subject.path)?;
+        }
+        // Files that stay are still none that git should take.
+        if !args.dry_run && subject.path.symlink_metadata().is_err() {
             unignore(&subject.path)?;
         }
         removed.datasets.push(Line {
@@ -116,7 +119,7 @@ impl Report for Removed {
 
     fn human(&self) -> String {
         let line = |line: &Line| {
-            let files = if line.files { "removed" } else { "kept" };
+            let files = if line.files { "removed" } else { "kept (and out of git)" };
             let would = if self.dry_run { "would have " } else { "" };
             format!("{would}removed {}, {files} {}\n", shown(&line.pointer), shown(&line.path))
         };

@@ -4,12 +4,14 @@ use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
 use super::super::{Answer, Context};
-use super::subject::{Subject, relative, root, shown, source, subject};
+use super::subject::{Subject, shown, source, subject};
 use super::transfer::Moved;
 use crate::application::completion;
 use crate::application::ui::{Report, plural};
 use crate::base::Exit;
-use crate::infrastructure::store::worktree::{CheckoutOptions, Sparse, checkout};
+use crate::infrastructure::store::NodeKind;
+use crate::infrastructure::store::worktree::Sparse;
+use crate::platform::data::DataError;
 use crate::platform::project::Project;
 
 /// Chooses which part of a dataset this work tree holds.
@@ -77,13 +79,18 @@ fn change(subject: Subject, sparse: Option<&Sparse>, project: &Project, context:
         }
         Some(sparse) => {
             sparse.fetch(&whole, &mut source, &context.ui)?;
-            sparse.narrow(&whole, &project.store)?
+            let part = sparse.narrow(&whole, &project.store)?;
+            if part.kind == NodeKind::Directory && project.store.tree(&part.id)?.nodes.is_empty() {
+                let detail = format!("nothing in `{}` matches; `mlp data ls` lists it", shown(&subject.name));
+                return Err(
+                    DataError::Argument { argument: shown(&sparse.patterns().join(" ")), detail }.into()
+                );
+            }
+            part
         }
     };
-    project.sparse().set(&relative(&root(project), &subject.path), sparse)?;
-    let options = CheckoutOptions::default();
-    let done =
-        checkout(&wanted, &subject.path, &project.store, Some(&project.cache()), options, &context.ui)?;
+    project.sparse().set(&subject.in_repository(project), sparse)?;
+    let done = subject.check_out(&wanted, None, false, project, context)?;
     let exit = if done.dirty.is_empty() { Exit::Ok } else { Exit::No };
     let patterns = sparse.map(|sparse| sparse.patterns().to_vec());
     let change = Change {
@@ -138,7 +145,7 @@ impl Report for Told {
                 change.moved.human()
             ));
             for path in &change.dirty {
-                text.push_str(&format!("left alone, edited here: {}\n", shown(path)));
+                text.push_str(&format!("left alone, changed here: {}\n", shown(path)));
             }
         }
         text

@@ -48,6 +48,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
 pub(super) enum State {
     Clean,
     Modified,
+    /// What a checkout that was cut off has left.
+    Unfinished,
     NotAdded,
     Missing,
     Absent,
@@ -59,6 +61,7 @@ impl State {
         match self {
             Self::Clean => "clean",
             Self::Modified => "modified",
+            Self::Unfinished => "unfinished",
             Self::NotAdded => "not added",
             Self::Missing => "missing",
             Self::Absent => "absent",
@@ -118,7 +121,9 @@ fn look(subject: Subject, project: &Project, context: &Context) -> Result<Line, 
         }
         Err(error) => return Err(error.into()),
     }
-    if line.state == State::Modified && line.patterns.is_none() {
+    if line.state == State::Modified && project.unfinished().has(&subject.in_repository(project)) {
+        line.state = State::Unfinished;
+    } else if line.state == State::Modified && line.patterns.is_none() {
         line.holds = other_version(&subject, project, context)?;
     }
     Ok(line)
@@ -182,11 +187,17 @@ impl Report for Told {
                     "the files are those of version {}: `mlp data pull {name}` brings this one, `mlp data add {name}` goes back",
                     id.short()
                 ),
-                State::Modified => {
-                    let counts = line.counts.as_ref().map(|counts| counts.human()).unwrap_or_default();
-                    format!(
-                        "{counts}: `mlp data add {name}` keeps, `mlp data checkout {name} --force` undoes"
-                    )
+                State::Modified => match &line.counts {
+                    Some(counts) => format!(
+                        "{}: `mlp data add {name}` keeps, `mlp data checkout {name} --force` undoes",
+                        counts.human()
+                    ),
+                    None => {
+                        format!("not all of the version is here: `mlp data fetch {name}` shows what differs")
+                    }
+                },
+                State::Unfinished => {
+                    format!("the last checkout was cut off: `mlp data checkout {name}` goes on")
                 }
                 State::NotAdded => format!("`mlp data add {name}`"),
                 State::Missing => format!("`mlp data checkout {name}`"),

@@ -3,9 +3,10 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::super::Context;
+use crate::application::named::named;
 use crate::application::{promised, stores};
-use crate::base::{Digest, Failure, Sink};
-use crate::infrastructure::store::worktree::{Change, Sparse};
+use crate::base::{Digest, Failure, Level, Sink};
+use crate::infrastructure::store::worktree::{Change, Checkout, CheckoutOptions, Sparse, checkout};
 use crate::infrastructure::store::{Node, NodeKind, OnDemand};
 use crate::platform::data::foreign::Promise;
 use crate::platform::data::{DataError, Pointer};
@@ -37,12 +38,43 @@ impl Subject {
         })
     }
 
+    /// Makes the data on disk equal to `root`. Files of versions that nobody can name, `besides` those given, are left alone as edited
+    /// ones are.
+    pub(in crate::application::commands) fn check_out(
+        &self,
+        root: &Node,
+        besides: Option<Digest>,
+        force: bool,
+        project: &Project,
+        context: &Context,
+    ) -> Result<Checkout, Failure> {
+        let kept = || {
+            let named = named(project).unwrap_or_else(|failure| {
+                let text = format!("{failure}; so nothing is removed that may be needed");
+                context.ui.log(Level::Warn, &text);
+                Vec::new()
+            });
+            named.into_iter().chain(besides).collect()
+        };
+        let options = CheckoutOptions { force, kept: Some(&kept) };
+        let (unfinished, path) = (project.unfinished(), self.in_repository(project));
+        unfinished.begin(&path)?;
+        let done = checkout(root, &self.path, &project.store, Some(&project.cache()), options, &context.ui)?;
+        unfinished.end(&path)?;
+        Ok(done)
+    }
+
     /// Which part of the data this work tree holds; none if all.
     pub(in crate::application::commands) fn sparse(
         &self,
         project: &Project,
     ) -> Result<Option<Sparse>, Failure> {
-        Ok(project.sparse().get(&relative(&root(project), &self.path))?)
+        Ok(project.sparse().get(&self.in_repository(project))?)
+    }
+
+    /// The path of the data, relative to the root of the repository.
+    pub(in crate::application::commands) fn in_repository(&self, project: &Project) -> String {
+        relative(&root(project), &self.path)
     }
 
     /// The pointer in the work tree, or in a revision of git.
@@ -145,8 +177,13 @@ pub(in crate::application::commands) fn place(
     project: &Project,
     context: &Context,
 ) -> Result<Place, Failure> {
+    // A dataset may have an `@` in its own name.
+    let is_dataset = || {
+        let (subject, inner) = within(text, None, project, context).ok()?;
+        (inner.is_empty() && subject.pointer().exists()).then_some(())
+    };
     let (path, rev) = match text.rsplit_once('@') {
-        Some((path, rev)) if !rev.is_empty() => (path, Some(rev)),
+        Some((path, rev)) if !rev.is_empty() && is_dataset().is_none() => (path, Some(rev)),
         _ => (text, None),
     };
     let (subject, inner) = within(path, rev, project, context)?;
@@ -247,7 +284,7 @@ pub(in crate::application::commands) fn subject(
 }
 
 /// Datasets in the order of `mlp.yaml`, then other pointers that git sees.
-fn all(project: &Project) -> Result<Vec<Subject>, Failure> {
+pub(in crate::application::commands) fn all(project: &Project) -> Result<Vec<Subject>, Failure> {
     let mut subjects = Vec::new();
     for name in project.manifest.data.keys() {
         let dataset = project.dataset(name.as_str())?;

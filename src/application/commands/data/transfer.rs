@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::super::Context;
 use super::subject::{Subject, relative, subjects};
 use crate::application::stores;
-use crate::application::ui::{bytes, plural};
+use crate::application::ui::{argument, bytes, plural};
 use crate::base::{Digest, Failure, Level, RecordKind, Sink};
 use crate::infrastructure::store::{Ledger, OnDemand, PinKind, Remote, Transfer, fetch, fetch_pins};
 use crate::platform::data::Pointer;
@@ -46,7 +46,7 @@ impl Selection {
         let mut read = Vec::new();
         for subject in chosen {
             if settle && subject.settle(project, None, &context.ui)? {
-                let pointer = relative(&project.root, &subject.pointer());
+                let pointer = argument(&relative(&project.root, &subject.pointer()));
                 let text =
                     format!("`{}` is a version of mlp's own now; next: git add {pointer}", subject.name);
                 context.ui.log(Level::Info, &text);

@@ -43,7 +43,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             .report(&Listed { commands: all.iter().map(|trashed| Line::of(trashed, &project)).collect() });
         return Ok(Exit::Ok);
     };
-    let missing = |path: &str| DataError::NoEntry { name: "the trash".to_owned(), path: shown(path) };
+    let missing = |path: &str| DataError::NotInTrash(shown(path));
     let found = all
         .iter()
         .find(|trashed| trashed.id.to_string().eq_ignore_ascii_case(&id))

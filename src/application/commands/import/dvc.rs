@@ -45,7 +45,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let folder = context.dir.canonicalize().map_err(DataError::io("open", &context.dir))?;
     let root = dvc::find(&folder, repo.root()).ok_or_else(|| {
         let detail = "it is no DVC repository: neither it nor a folder above has `.dvc`".to_owned();
-        DataError::Place { path: clean(&folder.display().to_string()).into_owned(), detail }
+        DataError::Argument { argument: clean(&folder.display().to_string()).into_owned(), detail }
     })?;
     let config = Config::read(&root)?;
     let files: Vec<String> = repo.files()?;

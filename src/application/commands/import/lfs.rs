@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::super::data::subject::{relative, root, subject};
 use super::super::{Answer, Context};
 use crate::application::promised;
-use crate::application::ui::{Align, Report, Table, bytes, clean, count};
+use crate::application::ui::{Align, Report, Table, argument, bytes, clean, count};
 use crate::base::{Digest, Exit, Failure, Sink, Unit};
 use crate::infrastructure::store::worktree::snapshot;
 use crate::platform::data::foreign::{Object, lfs};
@@ -54,7 +54,7 @@ fn take(path: &str, project: &Project, dry_run: bool, context: &Context) -> Resu
     let mut line = Line { path: place.clone(), files: files.len() as u64, objects, bytes: None, id: None };
     if objects == 0 {
         let detail = "git-lfs has nothing there".to_owned();
-        return Err(DataError::Place { path: clean(path).into_owned(), detail }.into());
+        return Err(DataError::Argument { argument: clean(path).into_owned(), detail }.into());
     }
     if dry_run {
         return Ok(line);
@@ -143,7 +143,7 @@ impl Report for Told {
             let id = line.id.map_or_else(|| "-".to_owned(), |id| id.short());
             let size = line.bytes.map_or_else(String::new, bytes);
             table.row([clean(&line.path).into_owned(), id, count(line.files), count(line.objects), size]);
-            let path = shlex::try_quote(&line.path).unwrap_or_default();
+            let path = argument(&line.path);
             next.push_str(&format!("  git rm -r --cached --quiet {path} && git add {path}.mlp\n"));
         }
         let mut text = table.render();

@@ -1,10 +1,9 @@
 //! `mlp store gc`.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use super::super::{Answer, Context};
+use crate::application::named::named;
 use crate::application::stores;
 use crate::application::ui::{Report, bytes, count, plural};
 use crate::base::{Digest, Exit, Failure, Id, Time};
@@ -12,7 +11,6 @@ use crate::infrastructure::git::GitError;
 use crate::infrastructure::store::{
     CollectOptions, Collected, Ledger, Pin, PinKind, StoreError, Swept, collect, fetch_pins, sweep,
 };
-use crate::platform::data::{DataError, Pointer};
 use crate::platform::project::Project;
 
 /// Removes what nobody needs from the local store, or from a remote one.
@@ -82,42 +80,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let collected = collect(&project.store, &remote, project.id(), &options, &context.ui)?;
     context.ui.report(&Remote { store: remote.name.to_string(), id, dry_run, now: args.now, collected });
     Ok(Exit::Ok)
-}
-
-/// What the pointers of all work trees and of all commits name. A pointer that cannot be read ends it: it may name anything.
-fn named(project: &Project) -> Result<Vec<Digest>, Failure> {
-    let mut ids = Vec::new();
-    let mut add = |pointer: &Pointer| {
-        ids.extend(pointer.ids());
-        ids.push(pointer.node().id);
-    };
-    let shown = Path::new("a pointer in git's history");
-    for text in project.repo.versions(".mlp")? {
-        let text = String::from_utf8_lossy(&text);
-        match Pointer::parse(&text, shown) {
-            Ok(pointer) => add(&pointer),
-            // A newer mlp wrote it. What else is called like a pointer and is none names nothing.
-            Err(error) if text.starts_with("mlp: ") && !text.starts_with("mlp: 1\n") => {
-                return Err(error.into());
-            }
-            Err(_) => {}
-        }
-    }
-    for repo in project.repo.work_trees()? {
-        for file in repo.files()?.iter().filter(|file| file.ends_with(".mlp")) {
-            let path = repo.root().join(file);
-            match Pointer::read(&path) {
-                Ok(pointer) => add(&pointer),
-                Err(_) if !path.exists() => {}
-                // Nothing of it is in any store of ours yet.
-                Err(DataError::Unfetched(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    Ok(ids)
 }
 
 /// Pins of datasets that are older than some days and whose version no commit names.

@@ -16,6 +16,7 @@ pub(crate) fn run(_: Args, context: &Context) -> Answer {
         name: name.to_string(),
         url: spec.url.clone(),
         endpoint: spec.endpoint.clone(),
+        problem: spec.check(name).err().map(|error| error.to_string()),
     };
     let stores = project.manifest.stores.iter().map(line).collect();
     context.ui.report(&Listed { local: project.store.root().display().to_string(), stores });
@@ -35,6 +36,9 @@ struct Line {
     url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
+    /// Why it cannot be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
 }
 
 impl Report for Listed {
@@ -46,13 +50,17 @@ impl Report for Listed {
         let mut table = Table::new(["STORE", "URL", ""]);
         table.row(["(local)", &self.local, ""]);
         for (at, line) in self.stores.iter().enumerate() {
-            let note = if at == 0 { "default, home of the ledgers" } else { "" };
+            let note = match &line.problem {
+                Some(problem) => clean(problem),
+                None if at == 0 => "default, home of the ledgers".into(),
+                None => "".into(),
+            };
             let endpoint =
                 line.endpoint.as_ref().map(|endpoint| format!(" at {endpoint}")).unwrap_or_default();
             table.row([
                 line.name.clone(),
                 clean(&format!("{}{endpoint}", line.url)).into_owned(),
-                note.to_owned(),
+                note.into_owned(),
             ]);
         }
         let mut text = table.render();

@@ -74,6 +74,11 @@ pub const EXPLAIN: &[Explain] = &[
                the home of the ledgers.",
     },
     Explain {
+        code: "store::empty",
+        text: "The first push makes a place a store: it writes `mlpstore.json` there. Commands that only read write nothing, so that \
+               a mistyped URL does not become a second store.",
+    },
+    Explain {
         code: "store::bad-spec",
         text: "A store in `stores:` has a URL: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, \
                sftp://user@host:port/path, webdavs://host/path, https://host/path (read-only), webhdfs://host:port/path, \

@@ -83,7 +83,9 @@ impl<'a> Bucket<'a> {
 
 impl Far for Bucket<'_> {
     fn count(&self) -> Result<u64, StoreError> {
-        self.remote.ensure(&self.store)?;
+        if !self.remote.is_store(&self.store)? {
+            return Ok(0);
+        }
         count(
             &self.model,
             || self.remote.list(&format!("{}/", self.key)),
@@ -127,8 +129,10 @@ impl Far for Bucket<'_> {
 
 /// Models with a ledger on the remote, or in the copy waiting to be published.
 pub(super) fn models(remote: &Remote, store: &Path, project: Id) -> Result<Vec<Name>, StoreError> {
-    remote.ensure(store)?;
     let mut models = folder::models(store, project)?;
+    if !remote.is_store(store)? {
+        return Ok(models);
+    }
     let known: Vec<String> = models.iter().map(super::hash).collect();
     for name in remote.list(&format!("ledger/{project}/"))? {
         let Some(hash) = name.strip_suffix('/').filter(|hash| !known.iter().any(|known| known == hash))

@@ -19,10 +19,10 @@ impl Remote {
     }
 
     pub(super) fn disk(&self, action: &'static str, key: &str, error: &std::io::Error) -> StoreError {
-        use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         match error.kind() {
             // No network or URL is at fault: say what helps a disk.
-            kind @ (StorageFull | QuotaExceeded | ReadOnlyFilesystem) => {
+            kind @ (StorageFull | QuotaExceeded | ReadOnlyFilesystem | PermissionDenied) => {
                 StoreError::io(action, self.place(key))(std::io::Error::new(kind, error.to_string()))
             }
             _ => self.failed(action, &self.place(key), error.to_string()),

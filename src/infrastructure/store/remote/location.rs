@@ -65,6 +65,13 @@ pub(super) enum Location {
     Memory(String),
 }
 
+impl StoreSpec {
+    /// Whether the URL can be one of a store. Nothing is sent.
+    pub fn check(&self, store: &Name) -> Result<(), StoreError> {
+        Location::parse(store, self).map(drop)
+    }
+}
+
 impl Location {
     /// Understands the URL of `spec`.
     pub(super) fn parse(store: &Name, spec: &StoreSpec) -> Result<Self, StoreError> {

@@ -21,55 +21,75 @@ struct Marker {
 }
 
 impl Remote {
-    /// Makes sure that the place is a store, writing `mlpstore.json` on its first use ever.
-    pub(in crate::infrastructure::store) fn ensure(&self, local: &Path) -> Result<(), StoreError> {
-        let cached = self.cache(local).join(STORE);
-        let known = cached.is_file();
-        if known && !matches!(self.inner.place, Place::Folder(_)) {
+    /// Makes sure that the place is a store, writing `mlpstore.json` on its first use ever; whether it was written now.
+    pub(in crate::infrastructure::store) fn ensure(&self, local: &Path) -> Result<bool, StoreError> {
+        if self.is_store(local)? {
+            return Ok(false);
+        }
+        let marker = Marker { format: 1, id: Id::new(), created: Time::now() };
+        let bytes = serde_json::to_vec(&marker).unwrap_or_default();
+        let created = match self.create_with(STORE, &bytes, Sync::Disk, true) {
+            // Where nobody can win exactly once the last one wins, and all read back what stands.
+            Err(StoreError::NoCreateIfAbsent { .. }) => self.put(STORE, bytes.clone()).map(|()| false),
+            created => created,
+        }?;
+        // Somebody else was first, or the answer was lost: what stands counts.
+        if !created && !self.is_store(local)? {
+            return Err(self.failed("write", STORE, "it was written and is not there".to_owned()));
+        }
+        if created {
+            self.know(local, &bytes)?;
+        }
+        Ok(true)
+    }
+
+    /// As [`Remote::ensure`], for whoever only reads: a place that never was a store is an error.
+    pub(in crate::infrastructure::store) fn expect(&self, local: &Path) -> Result<(), StoreError> {
+        if self.is_store(local)? {
             return Ok(());
         }
-        let bytes = match self.get(STORE, 4096)? {
-            Some(bytes) => bytes,
-            // An empty folder where a store was: most likely it is not mounted.
-            None if known => {
-                let detail = format!("it has no `{STORE}` any more; is it mounted, and is its URL right?");
-                return Err(StoreError::Foreign { store: self.name.to_string(), detail });
-            }
-            None => {
-                let marker = Marker { format: 1, id: Id::new(), created: Time::now() };
-                let bytes = serde_json::to_vec(&marker).unwrap_or_default();
-                let created = match self.create_with(STORE, &bytes, Sync::Disk, true) {
-                    // Where nobody can win exactly once the last one wins, and all read back what stands.
-                    Err(StoreError::NoCreateIfAbsent { .. }) => {
-                        self.put(STORE, bytes.clone()).map(|()| false)
-                    }
-                    created => created,
-                };
-                // Somebody else was first, or the answer was lost: what stands counts.
-                match created? {
-                    true => bytes,
-                    false => self.get(STORE, 4096)?.ok_or_else(|| {
-                        self.failed("write", STORE, "it was written and is not there".to_owned())
-                    })?,
-                }
-            }
-        };
+        Err(StoreError::Empty { store: self.name.to_string(), url: self.inner.url.clone() })
+    }
+
+    /// Its URL, as mlp.yaml has it.
+    pub(in crate::infrastructure::store) fn url(&self) -> &str {
+        &self.inner.url
+    }
+
+    /// Whether the place is a store. Nothing is written there.
+    ///
+    /// # Errors
+    /// It was one and is none any more, or it is one of another kind.
+    pub(in crate::infrastructure::store) fn is_store(&self, local: &Path) -> Result<bool, StoreError> {
         let foreign = |detail: String| StoreError::Foreign { store: self.name.to_string(), detail };
+        if self.cache(local).join(STORE).is_file() {
+            // An empty folder where a store was: most likely it is not mounted.
+            return match &self.inner.place {
+                Place::Folder(folder) if !folder.path(STORE).is_file() => Err(foreign(format!(
+                    "it has no `{STORE}` any more; is it mounted, and is its URL right?"
+                ))),
+                _ => Ok(true),
+            };
+        }
+        let Some(bytes) = self.get(STORE, 4096)? else { return Ok(false) };
         let marker: Marker = serde_json::from_slice(&bytes)
             .map_err(|error| foreign(format!("its `{STORE}` is not what mlp writes: {error}")))?;
         if marker.format != 1 {
             return Err(foreign(format!("its format {} needs a newer mlp", marker.format)));
         }
-        if !known {
-            durable::replace_through(&local.join("tmp"), &cached, &bytes)
-                .map_err(StoreError::io("write", cached))?;
-        }
-        Ok(())
+        self.know(local, &bytes)?;
+        Ok(true)
+    }
+
+    /// Keeps a copy of the marker: from now on the place is known to be a store.
+    fn know(&self, local: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let cached = self.cache(local).join(STORE);
+        durable::replace_through(&local.join("tmp"), &cached, bytes).map_err(StoreError::io("write", cached))
     }
 
     /// The id that the store got when it was first used.
     pub fn id(&self, local: &Local) -> Result<Id, StoreError> {
-        self.ensure(local.root())?;
+        self.expect(local.root())?;
         let cached = self.cache(local.root()).join(STORE);
         let bytes = std::fs::read(&cached).map_err(StoreError::io("read", &cached))?;
         let marker: Marker = serde_json::from_slice(&bytes)

@@ -63,6 +63,7 @@ pub struct Remote {
 
 struct Inner {
     place: Place,
+    url: String,
     /// Tells stores apart on this machine: digest of URL and endpoint, 16 hexadecimal digits.
     key: String,
     /// The variables that its credentials are read from.
@@ -160,6 +161,7 @@ impl Remote {
         let scheme = spec.url.split_once("://").map_or("fs", |(scheme, _)| scheme);
         let inner = Inner {
             place,
+            url: spec.url.clone(),
             variables: credentials::variables(name, scheme),
             key: Digest::of(identity.as_bytes()).hex()[..16].to_owned(),
             secrets,

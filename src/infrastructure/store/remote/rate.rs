@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Bytes a second, at least one.
@@ -60,17 +61,34 @@ impl Serialize for Rate {
 
 impl<'de> Deserialize<'de> for Rate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Number(u64),
-            Text(String),
-        }
-        let text = match Written::deserialize(deserializer)? {
-            Written::Number(bytes) => bytes.to_string(),
-            Written::Text(text) => text,
-        };
-        text.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_any(Written)
+    }
+}
+
+/// A rate as it stands in a file: a number, or a number with a unit.
+struct Written;
+
+impl Visitor<'_> for Written {
+    type Value = Rate;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes a second, such as 500k or 20MiB")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Rate, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_u64<E: Error>(self, bytes: u64) -> Result<Rate, E> {
+        self.visit_str(&bytes.to_string())
+    }
+
+    fn visit_i64<E: Error>(self, bytes: i64) -> Result<Rate, E> {
+        self.visit_str(&bytes.to_string())
+    }
+
+    fn visit_f64<E: Error>(self, bytes: f64) -> Result<Rate, E> {
+        self.visit_str(&bytes.to_string())
     }
 }
 

@@ -41,7 +41,7 @@ pub fn fetch(
 ) -> Result<Transfer, StoreError> {
     let before = remote.requests();
     let mut transfer = Transfer::default();
-    remote.ensure(local.root())?;
+    remote.expect(local.root())?;
     if !roots.is_empty() {
         let mut index = None;
         let mut trees = local.writer()?;

@@ -110,6 +110,16 @@ impl RemoteIndex {
         }
     }
 
+    /// Whether all of these objects are listed.
+    pub(super) fn lists(&self, ids: &[Digest]) -> Result<bool, StoreError> {
+        for id in ids {
+            if self.find(id)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Where an object lies in a pack that will stay.
     pub(in crate::infrastructure::store) fn find_kept(
         &self,

@@ -63,7 +63,7 @@ impl<'a> OnDemand<'a> {
         let index = match &mut self.index {
             Some(index) => index,
             none => {
-                remote.ensure(self.local.root())?;
+                remote.expect(self.local.root())?;
                 none.insert(RemoteIndex::read(self.local, remote)?)
             }
         };

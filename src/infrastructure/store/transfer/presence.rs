@@ -17,7 +17,7 @@ impl Presence {
     /// Asks `remote`: two listings when nothing is new. New index objects are copied, new pins with the records that they
     /// name become known here, data stay where they are.
     pub fn read(local: &Local, remote: &Remote, project: Id, sink: &dyn Sink) -> Result<Self, StoreError> {
-        remote.ensure(local.root())?;
+        remote.is_store(local.root())?;
         let there = remote_pins(remote, project)?;
         let here: HashSet<Id> = local.pin_ids()?.into_iter().collect();
         if there.iter().any(|id| !here.contains(id)) {

@@ -9,7 +9,7 @@ use super::journal::Journal;
 use super::parallel::parallel;
 use super::records::{self, known};
 use super::{Transfer, doomed, fanned};
-use crate::base::{Digest, Id, Sink, Unit};
+use crate::base::{Digest, Id, Level, Sink, Unit};
 use crate::infrastructure::store::pack::{DATA_TARGET, METADATA_TARGET, Pack, PackBuilder};
 use crate::infrastructure::store::pack_index::PackIndex;
 use crate::infrastructure::store::{Local, Location, Pin, Remote, StoreError, spare};
@@ -57,6 +57,10 @@ pub fn push(
 ) -> Result<Transfer, StoreError> {
     let before = remote.requests();
     let mut transfer = Transfer::default();
+    if remote.ensure(local.root())? {
+        let text = format!("`{}` is a new store: there was none at `{}`", remote.name, remote.url());
+        sink.log(Level::Info, &text);
+    }
     let mut written = BTreeSet::new();
     for _ in 0..ATTEMPTS {
         let mut plan = plan(local, remote, project, pins, &written)?;
@@ -106,9 +110,15 @@ fn plan(
     pins: &[Pin],
     written: &BTreeSet<Id>,
 ) -> Result<Plan, StoreError> {
-    remote.ensure(local.root())?;
     let mut there = records::remote_pins(remote, project)?;
+    let mut index = RemoteIndex::read(local, remote)?;
     there.retain(|id| !written.contains(id));
+    // A pin cannot keep what no index lists any more: that is sent again, if it is here.
+    for pin in pins.iter().filter(|pin| !pin.roots.is_empty()) {
+        if there.contains(&pin.id) && !index.lists(&pin.roots)? && local.holds(&pin.roots)? {
+            there.remove(&pin.id);
+        }
+    }
     let mut missing = Missing::default();
     missing.pins.extend(pins.iter().filter(|pin| !there.contains(&pin.id)).cloned());
     missing.pins.sort_by_key(|pin| pin.id);
@@ -117,7 +127,6 @@ fn plan(
     if missing.pins.is_empty() {
         return Ok(Plan { missing, journal, rests_on, doomed: HashSet::new() });
     }
-    let mut index = RemoteIndex::read(local, remote)?;
     let doomed = doomed::packs(local, remote)?;
     journal.forget(&doomed);
     index.doom(doomed.clone());

@@ -77,7 +77,8 @@ pub fn fetch_pins(
     project: Id,
     sink: &dyn Sink,
 ) -> Result<Transfer, StoreError> {
-    remote.ensure(local.root())?;
+    // Of a place that is no store yet nobody has pushed anything.
+    remote.is_store(local.root())?;
     let before = remote.requests();
     let mut transfer = Transfer::default();
     let here: BTreeSet<Id> = local.pin_ids()?.into_iter().collect();

@@ -86,7 +86,7 @@ pub fn collect(
     options: &CollectOptions,
     sink: &dyn Sink,
 ) -> Result<Collected, StoreError> {
-    remote.ensure(local.root())?;
+    remote.expect(local.root())?;
     let mut done = Collected::default();
     let look = Look::at(local, remote, project, options, sink)?;
     done.pins = look.pins;

@@ -23,7 +23,7 @@ pub struct Compacted {
 /// Joins the index objects of a remote into as few as their size allows. The new ones are written before the old ones go, so that
 /// readers find everything at any moment; one that listed an object which is gone lists again.
 pub fn compact(local: &Local, remote: &Remote, dry_run: bool) -> Result<Compacted, StoreError> {
-    remote.ensure(local.root())?;
+    remote.expect(local.root())?;
     let index = RemoteIndex::read(local, remote)?;
     let small = |index: &PackIndex| index.len() < INDEX_ENTRIES / 2;
     let before = index.objects().count() as u64;

@@ -173,7 +173,7 @@ pub fn fsck_remote(
     depth: Depth,
     sink: &dyn Sink,
 ) -> Result<Checked, StoreError> {
-    remote.ensure(local.root())?;
+    remote.expect(local.root())?;
     let mut checked = Checked::default();
     // Copies here say nothing of what others will read.
     let (mut index, bad) = RemoteIndex::afresh(local, remote)?;

@@ -77,7 +77,7 @@ pub fn stats(local: &Local, sink: &dyn Sink) -> Result<Stats, StoreError> {
 
 /// Figures of a remote, of all its projects. Reads trees, no data.
 pub fn stats_remote(local: &Local, remote: &Remote, sink: &dyn Sink) -> Result<Stats, StoreError> {
-    remote.ensure(local.root())?;
+    remote.expect(local.root())?;
     let mut stats = Stats::default();
     // Damage is what fsck tells of.
     let pins = roots::there(local, remote, false, &mut |_| Ok(()))?;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::super::catalog::{Catalog, names};
 use super::super::codec::decode_object;
 use super::super::writer::publish_index;
-use super::super::{Local, Location, StoreError, Writer};
+use super::super::{Local, Location, StoreError, Writer, files};
 use super::accounts::{Account, accounts};
 use super::{reach, roots};
 use crate::base::{Digest, Id, Sink, Unit};
@@ -135,12 +135,12 @@ pub(super) fn remove(
     let packs: Vec<_> = stay.into_iter().map(|(pack, account)| (pack, account.entries)).collect();
     let written = publish_index(local.root(), &packs)?;
     for index in old.iter().filter(|index| !written.contains(&index.id())) {
-        remove_file(&local.root().join("index").join(index.id().hex()))?;
+        files::remove(&local.root().join("index").join(index.id().hex()))?;
     }
     drop(after);
     for pack in removed.keys() {
         local.forget_damage(pack)?;
-        remove_file(&local.pack_path(pack))?;
+        files::remove(&local.pack_path(pack))?;
     }
     local.reload().map(drop)
 }
@@ -179,13 +179,4 @@ fn left_over(local: &Local, catalog: &Catalog) -> Result<Vec<PathBuf>, StoreErro
 fn is_young(path: &Path, limit: Duration) -> bool {
     let written = path.metadata().and_then(|found| found.modified());
     written.map_or(true, |time| SystemTime::now().duration_since(time).map_or(true, |age| age < limit))
-}
-
-fn remove_file(path: &Path) -> Result<(), StoreError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(StoreError::io("remove", path)(error))
-        }
-        _ => Ok(()),
-    }
 }

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::super::{Local, Node, NodeKind, StoreError, Tree, files};
 use super::cache::{Cached, Contents, Group, StatCache, key, split};
+use super::kept::Kept;
 use super::place::{self, Place};
 use super::read::{Meter, resolve};
 use super::scan::{Entry, Folder, Ignore, Scan, list, open_folder, path_buf};
@@ -31,10 +32,13 @@ const MOST_FOLDERS: usize = 16;
 const MOST_NODES: usize = 65_536;
 
 /// How a checkout treats what is in the way.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CheckoutOptions {
+#[derive(Clone, Copy, Default)]
+pub struct CheckoutOptions<'a> {
     /// Replace files that differ from what the cache says mlp wrote (they are moved to the trash first).
     pub force: bool,
+    /// Trees and files that stay in the store: only files of these are removed. It is asked when the first file is to go. None: all
+    /// that is in the store stays there.
+    pub kept: Option<&'a dyn Fn() -> Vec<Digest>>,
 }
 
 /// What a checkout did.
@@ -54,15 +58,15 @@ pub struct Checkout {
     pub trashed: Option<Id>,
 }
 
-/// Makes `path` equal to `root`. A file is replaced or removed only if its content is in the store and the cache does not say that
-/// somebody changed it; others are listed in [`Checkout::dirty`] and kept, or moved to the trash with `force`. Files that
+/// Makes `path` equal to `root`. A file is replaced or removed only if its content is in the store, will stay there, and the cache does
+/// not say that somebody changed it; others are listed in [`Checkout::dirty`] and kept, or moved to the trash with `force`. Files that
 /// `.mlpignore` lists are not touched. Everything needed is looked up before anything is written.
 pub fn checkout(
     root: &Node,
     path: &Path,
     store: &Local,
     cache: Option<&StatCache>,
-    options: CheckoutOptions,
+    options: CheckoutOptions<'_>,
     sink: &dyn Sink,
 ) -> Result<Checkout, StoreError> {
     store.closure(&[root.id], &mut |_| Ok(()))?;
@@ -77,6 +81,7 @@ pub fn checkout(
     let mut work = Work {
         store,
         known,
+        kept: options.kept.map(|roots| Kept::new(store, roots)),
         trash: options.force.then(|| Trash::beside(store, trash_root(root, is_folder, &key))),
         sink,
         meter: Meter::new(sink, "checking out", root.size),
@@ -126,6 +131,7 @@ fn trash_root<'a>(root: &Node, is_folder: bool, key: &'a [u8]) -> &'a [u8] {
 struct Work<'a> {
     store: &'a Local,
     known: Contents,
+    kept: Option<Kept<'a>>,
     /// With `force`.
     trash: Option<Trash>,
     sink: &'a dyn Sink,
@@ -335,7 +341,7 @@ impl Work<'_> {
     fn is_clean(&self, name: &[u8], entry: &Entry, group: &Group) -> Result<bool, StoreError> {
         let Some(id) = entry.id else { return Ok(false) };
         let is_ours = group.get(name).is_none_or(|cached| cached.tracked && cached.id == id);
-        Ok(is_ours && self.store.has(&id)?)
+        Ok(is_ours && self.store.has(&id)? && self.kept.as_ref().map_or(Ok(true), |kept| kept.holds(&id))?)
     }
 
     /// Makes a folder and notes to fill it, or notes to write a file.

@@ -6,6 +6,7 @@ mod checkout;
 mod clones;
 mod diff;
 mod edit;
+mod kept;
 mod left_over;
 mod names;
 mod place;
@@ -19,6 +20,7 @@ mod sparse_file;
 mod stat;
 mod survey;
 mod trash;
+mod unfinished;
 
 pub use archive::{archive, archive_file};
 pub use cache::StatCache;
@@ -30,6 +32,7 @@ pub use snapshot::{Snapshot, identify, snapshot};
 pub use sparse::Sparse;
 pub use sparse_file::SparseFile;
 pub use trash::{Trashed, restore, trashed};
+pub use unfinished::Unfinished;
 
 #[cfg(test)]
 mod tests;

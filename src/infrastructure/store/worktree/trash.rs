@@ -68,12 +68,21 @@ pub fn restore(
     for (file, _) in trashed.files.iter().filter(|(file, _)| path.is_none_or(|path| file.starts_with(path))) {
         let to = trashed.from.join(file);
         let parent = files::parent(&to);
-        files::make_dir(&parent)?;
-        if to.symlink_metadata().is_ok() {
-            let open = open_folder(parent.as_os_str().as_bytes(), false)?;
-            let name = to.file_name().unwrap_or_default().as_bytes();
-            aside.take(&open, name, to.as_os_str().as_bytes(), file.as_os_str().as_bytes())?;
+        // A file where a folder was stands in the way, too.
+        let is_in_the_way = |path: &Path| match path.symlink_metadata() {
+            Ok(found) => path == trashed.from.join(file) || !found.is_dir(),
+            Err(_) => false,
+        };
+        let mut ways: Vec<&Path> =
+            file.ancestors().filter(|way| is_in_the_way(&trashed.from.join(way))).collect();
+        ways.retain(|way| !way.as_os_str().is_empty());
+        for way in ways.into_iter().rev() {
+            let path = trashed.from.join(way);
+            let open = open_folder(files::parent(&path).as_os_str().as_bytes(), false)?;
+            let name = way.file_name().unwrap_or_default().as_bytes();
+            aside.take(&open, name, path.as_os_str().as_bytes(), way.as_os_str().as_bytes())?;
         }
+        files::make_dir(&parent)?;
         // The same move the other way round.
         let from = dir.join(file);
         let open = open_folder(files::parent(&from).as_os_str().as_bytes(), false)?;

@@ -120,7 +120,7 @@ fn a_single_file_is_checked_out() {
     let path = world.path("sub/table.csv");
     let root = snapshot(&path, &world.store, Some(&world.cache), &Null).expect("takes a snapshot").root;
     let out = |force| {
-        checkout(&root, &path, &world.store, Some(&world.cache), CheckoutOptions { force }, &Null)
+        checkout(&root, &path, &world.store, Some(&world.cache), CheckoutOptions { force, kept: None }, &Null)
             .expect("checks out")
     };
     fs::write(&path, "edit").expect("writes");

@@ -21,7 +21,7 @@ fn directory(name: &str, node: &Node) -> Node {
 }
 
 fn refusal(world: &World, root: &Node) -> StoreError {
-    let options = CheckoutOptions { force: true };
+    let options = CheckoutOptions { force: true, kept: None };
     checkout(root, &world.data(), &world.store, Some(&world.cache), options, &Null).expect_err("an error")
 }
 

@@ -53,8 +53,15 @@ impl World {
     }
 
     fn checkout(&self, root: &Node, force: bool) -> Checkout {
-        checkout(root, &self.data(), &self.store, Some(&self.cache), CheckoutOptions { force }, &Null)
-            .expect("checks out")
+        checkout(
+            root,
+            &self.data(),
+            &self.store,
+            Some(&self.cache),
+            CheckoutOptions { force, kept: None },
+            &Null,
+        )
+        .expect("checks out")
     }
 
     fn status(&self, root: &Node) -> Vec<String> {

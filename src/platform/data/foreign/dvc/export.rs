@@ -49,7 +49,7 @@ pub fn export(
     remove(target.gathered)?;
     let place = target.gathered.join("data");
     fs::create_dir_all(target.gathered).map_err(DataError::io("make", target.gathered))?;
-    checkout(root, &place, store, None, CheckoutOptions { force: false }, sink)?;
+    checkout(root, &place, store, None, CheckoutOptions::default(), sink)?;
     let mut exported = Exported { md5: String::new(), files: 0, bytes: 0, objects: 0 };
     let mut lines = String::from("outs:\n- md5: ");
     if root.kind == NodeKind::Directory {
