@@ -10,8 +10,8 @@ use crate::base::Label;
 /// The largest file that is read.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// What the message of a refused credential holds (`StoreSpec`).
-const SECRET: &str = "credentials do not belong in a committed file";
+/// What the message of a refused credential holds (`StoreSpec`, URLs of stores).
+const SECRET: &str = " do not belong in ";
 
 /// The text of a project file.
 pub(super) struct Source {

@@ -138,7 +138,8 @@ fn apart(subject: &Subject, project: &Project) -> Result<(), Failure> {
     let others = all(project)?;
     let inner =
         others.iter().find(|other| other.path != subject.path && other.path.starts_with(&subject.path));
-    let Some(inner) = inner.filter(|inner| inner.pointer().exists()) else { return Ok(()) };
+    // Data may have a file that is merely called like a pointer.
+    let Some(inner) = inner.filter(|inner| Pointer::read(&inner.pointer()).is_ok()) else { return Ok(()) };
     let detail = format!("`{}` in it is one already; `mlp data rm` makes it none", shown(&inner.name));
     Err(DataError::Place { path: shown(&subject.name), detail }.into())
 }

@@ -1,5 +1,6 @@
 //! Which checkouts of a work tree were begun and have not come to their end: `<work tree's git dir>/mlp/unfinished/<digest of the path>`.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use super::super::{StoreError, files};
@@ -16,14 +17,22 @@ impl Unfinished {
         Self { folder }
     }
 
-    /// Notes that a checkout of the data at `path` (relative to the root of the repository) begins.
+    /// Notes that a checkout of the data at `path` (relative to the root of the repository) begins. Where nothing can be written there
+    /// is no note: a checkout that has nothing to do goes well there, too.
     pub fn begin(&self, path: &str) -> Result<(), StoreError> {
-        files::replace(&self.note(path), path.as_bytes())
+        match files::replace(&self.note(path), path.as_bytes()) {
+            Err(StoreError::Io { source, .. })
+                if matches!(source.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) =>
+            {
+                Ok(())
+            }
+            noted => noted,
+        }
     }
 
     /// Takes the note away.
     pub fn end(&self, path: &str) -> Result<(), StoreError> {
-        files::remove(&self.note(path))
+        if self.has(path) { files::remove(&self.note(path)) } else { Ok(()) }
     }
 
     /// Whether the last checkout of the data at `path` was cut off, or is still under way.
