@@ -92,6 +92,10 @@ const UNSAFE: &[(&str, &str)] = &[
         "src/platform/train/kernels/gemm.rs",
         "the matrix product of the `gemm` crate takes pointers and strides",
     ),
+    (
+        "src/platform/train/kernels/tile.rs",
+        "vector instructions, chosen at run time, on a tile that is held in registers",
+    ),
 ];
 
 /// More lines than this, without its tests, and a file holds two subjects.

@@ -1,16 +1,19 @@
-//! Two-dimensional convolution by im2col and one matrix product per sample, with what follows it done while the
-//! result is still in cache: bias, relu, 2x2 max pooling, dropout.
+//! Two-dimensional convolution, one sample at a time, with what follows it done while the result is still in cache: bias, relu, 2x2 max
+//! pooling, dropout.
 //!
-//! Stock candle computes the gradients of a convolution by a transposed convolution and a convolution of transposes,
-//! 4 to 6 times slower, and the input gradient of the first layer although nobody needs it.
+//! With a stride of 1 the matrix products read the image where it lies (`direct.rs`); otherwise its windows are unfolded first
+//! (`unfolded.rs`). Stock candle computes the gradients of a convolution by a transposed convolution and a convolution of
+//! transposes, 4 to 6 times slower, and the input gradient of the first layer although nobody needs it.
 
 use std::sync::Mutex;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, multiply};
+use super::direct::Direct;
+use super::geometry::Geometry;
 use super::pool::{pool_pair_rows, route_back};
+use super::unfolded::Unfolded;
 use super::{Lent, Mask, add, sum, tensor, values, with_scratch};
 use crate::platform::train::spec;
 
@@ -25,6 +28,31 @@ pub(in crate::platform::train) struct Conv2d {
     mask: Option<Mask>,
     /// With pooling: where in its window each value came from, 0 to 3, or [`NOWHERE`](super::pool::NOWHERE).
     routes: Mutex<Vec<u8>>,
+}
+
+/// How the matrix products of one sample are done.
+pub(super) trait Products: Sync {
+    /// Values from one output row to the next in what [`Products::convolve`] writes.
+    fn pitch(&self) -> usize;
+
+    /// Scratch values that [`Products::convolve`] needs.
+    fn scratch(&self) -> usize;
+
+    /// The convolution of a sample without bias: planes of rows that are [`Products::pitch`] apart.
+    fn convolve(&self, x: &[f32], weight: &[f32], scratch: &mut [f32], planes: &mut [f32]);
+
+    /// Values of a weight gradient under way, in the order that suits the products.
+    fn weight_gradient_size(&self) -> usize;
+
+    /// Scratch values that [`Products::gradients`] needs.
+    fn gradient_scratch(&self) -> usize;
+
+    /// Adds a sample's weight gradient to `dw`, and writes its input gradient to `dx` if it is wanted (which is zero before). `dout` is
+    /// the gradient at the convolution's output, without gaps.
+    fn gradients(&self, x: &[f32], dout: &[f32], scratch: &mut [f32], dw: &mut [f32], dx: Option<&mut [f32]>);
+
+    /// A finished weight gradient in the order of the weights.
+    fn in_order(&self, dw: Vec<f32>) -> Vec<f32>;
 }
 
 impl Conv2d {
@@ -43,58 +71,70 @@ impl Conv2d {
         Geometry { batch: x[0], channels: x[1], height: x[2], width: x[3], window: self.window }
     }
 
-    fn forward(&self, g: &Geometry, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
-        let (pixels, rows) = (g.pixels(), g.rows());
-        let mut y = vec![0_f32; g.batch * g.window.out * pixels];
-        y.par_chunks_mut(g.window.out * pixels).zip(x.par_chunks(g.sample())).enumerate().for_each(
-            |(sample, (y, x))| {
-                with_scratch(rows * pixels, |columns| {
-                    g.unfold(x, columns);
-                    for (plane, &bias) in y.chunks_mut(pixels).zip(bias) {
-                        plane.fill(bias);
-                    }
-                    let (weight, columns) = (Matrix::new(weight, rows), Matrix::new(columns, pixels));
-                    multiply((g.window.out, pixels, rows), weight, columns, y, true);
-                });
+    /// `weight` is given for the gradients, and for the input's too if `input_gradient`.
+    fn products(g: &Geometry, backward: Option<(&[f32], bool)>) -> Box<dyn Products> {
+        match g.window.stride {
+            1 => Box::new(Direct::new(*g, backward)),
+            _ => Box::new(Unfolded::new(*g, backward)),
+        }
+    }
+
+    fn forward(&self, g: &Geometry, x: &[f32], weight: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<u8>) {
+        let products = Self::products(g, None);
+        let (height, width) = g.output();
+        let full = g.window.out * height * products.pitch();
+        let pooled = if self.pool { (height / 2) * (width / 2) } else { height * width };
+        let length = g.window.out * pooled;
+        let mut y = vec![0_f32; g.batch * length];
+        let mut routes = vec![0_u8; if self.pool { y.len() } else { 0 }];
+        let mut routes_of: Vec<&mut [u8]> = routes.chunks_mut(length).collect();
+        routes_of.resize_with(g.batch, Default::default);
+        let samples = y.par_chunks_mut(length).zip(routes_of).zip(x.par_chunks(g.sample()));
+        samples.enumerate().for_each(|(sample, ((y, routes), x))| {
+            with_scratch(full + products.scratch(), |scratch| {
+                let (planes, scratch) = scratch.split_at_mut(full);
+                products.convolve(x, weight, scratch, planes);
+                self.finish((height, width), products.pitch(), planes, bias, y, routes);
+            });
+            if let Some(mask) = &self.mask {
+                super::relu::drop_sample(mask, sample, y);
+                if self.pool {
+                    mask.for_dropped(sample, y.len(), |index| routes[index] = super::pool::NOWHERE);
+                }
+            }
+        });
+        (y, routes)
+    }
+
+    /// Bias, and relu or relu and pooling.
+    fn finish(
+        &self,
+        (height, width): (usize, usize),
+        pitch: usize,
+        planes: &[f32],
+        bias: &[f32],
+        y: &mut [f32],
+        routes: &mut [u8],
+    ) {
+        let planes = planes.chunks(height * pitch).zip(bias);
+        if self.pool {
+            let pooled = (height / 2) * (width / 2);
+            let outputs = y.chunks_mut(pooled).zip(routes.chunks_mut(pooled));
+            for ((plane, &bias), (y, routes)) in planes.zip(outputs) {
+                pool_pair_rows(plane, (height, width), pitch, bias, y, routes);
+            }
+            return;
+        }
+        for ((plane, &bias), y) in planes.zip(y.chunks_mut(height * width)) {
+            for (row, y) in plane.chunks(pitch).zip(y.chunks_mut(width)) {
+                for (y, value) in y.iter_mut().zip(row) {
+                    *y = value + bias;
+                }
                 if self.relu {
                     super::relu::clamp(y);
                 }
-                if let Some(mask) = &self.mask {
-                    super::relu::drop_sample(mask, sample, y);
-                }
-            },
-        );
-        y
-    }
-
-    fn forward_pooled(&self, g: &Geometry, x: &[f32], weight: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<u8>) {
-        let (pixels, rows) = (g.pixels(), g.rows());
-        let (height, width) = g.output();
-        let pooled = (height / 2) * (width / 2);
-        let mut y = vec![0_f32; g.batch * g.window.out * pooled];
-        let mut routes = vec![0_u8; y.len()];
-        y.par_chunks_mut(g.window.out * pooled)
-            .zip(routes.par_chunks_mut(g.window.out * pooled))
-            .zip(x.par_chunks(g.sample()))
-            .enumerate()
-            .for_each(|(sample, ((y, routes), x))| {
-                with_scratch(rows * pixels + g.window.out * pixels, |scratch| {
-                    let (columns, full) = scratch.split_at_mut(rows * pixels);
-                    g.unfold(x, columns);
-                    let (weight, columns) = (Matrix::new(weight, rows), Matrix::new(columns, pixels));
-                    multiply((g.window.out, pixels, rows), weight, columns, full, false);
-                    let planes = full.chunks(pixels).zip(bias);
-                    let pooled_planes = y.chunks_mut(pooled).zip(routes.chunks_mut(pooled));
-                    for ((full, &bias), (y, routes)) in planes.zip(pooled_planes) {
-                        pool_pair_rows(full, (height, width), bias, y, routes);
-                    }
-                });
-                if let Some(mask) = &self.mask {
-                    super::relu::drop_sample(mask, sample, y);
-                    mask.for_dropped(sample, y.len(), |index| routes[index] = super::pool::NOWHERE);
-                }
-            });
-        (y, routes)
+            }
+        }
     }
 
     /// The gradient at the convolution's own output (before relu, pooling and dropout) of one sample.
@@ -112,7 +152,8 @@ impl Conv2d {
     }
 
     fn backward(&self, g: &Geometry, given: &Given<'_>, input_gradient: bool) -> Gradients {
-        let (pixels, rows, out) = (g.pixels(), g.rows(), g.window.out);
+        let products = Self::products(g, Some((given.weight, input_gradient)));
+        let (pixels, out) = (g.pixels(), g.window.out);
         let length = given.dy.len() / g.batch;
         let mut dx = vec![0_f32; if input_gradient { g.batch * g.sample() } else { 0 }];
         let slices = g.batch.div_ceil(SLICE);
@@ -122,10 +163,10 @@ impl Conv2d {
             .into_par_iter()
             .enumerate()
             .map(|(slice, mut dx)| {
-                let mut dw = vec![0_f32; out * rows];
+                let mut dw = vec![0_f32; products.weight_gradient_size()];
                 let mut db = vec![0_f32; out];
-                with_scratch((rows + out) * pixels, |scratch| {
-                    let (columns, dout) = scratch.split_at_mut(rows * pixels);
+                with_scratch(out * pixels + products.gradient_scratch(), |scratch| {
+                    let (dout, scratch) = scratch.split_at_mut(out * pixels);
                     let first = slice * SLICE;
                     for sample in first..(first + SLICE).min(g.batch) {
                         let here = sample * length..(sample + 1) * length;
@@ -134,28 +175,22 @@ impl Conv2d {
                         for (db, plane) in db.iter_mut().zip(dout.chunks(pixels)) {
                             *db += sum(plane);
                         }
-                        g.unfold(&given.x[sample * g.sample()..(sample + 1) * g.sample()], columns);
-                        let dout = Matrix::new(dout, pixels);
-                        let unfolded = Matrix::new(columns, pixels).transposed();
-                        multiply((out, rows, pixels), dout, unfolded, &mut dw, true);
-                        if let Some(dx) = &mut dx {
-                            let weight = Matrix::new(given.weight, rows).transposed();
-                            multiply((rows, pixels, out), weight, dout, columns, false);
-                            let at = (sample - first) * g.sample();
-                            g.fold(columns, &mut dx[at..at + g.sample()]);
-                        }
+                        let x = &given.x[sample * g.sample()..(sample + 1) * g.sample()];
+                        let at = (sample - first) * g.sample();
+                        let dx = dx.as_mut().map(|dx| &mut dx[at..at + g.sample()]);
+                        products.gradients(x, dout, scratch, &mut dw, dx);
                     }
                 });
                 (dw, db)
             })
             .collect();
-        let mut dw = vec![0_f32; out * rows];
+        let mut dw = vec![0_f32; products.weight_gradient_size()];
         let mut db = vec![0_f32; out];
         for (dw_part, db_part) in &parts {
             add(&mut dw, dw_part);
             add(&mut db, db_part);
         }
-        Gradients { dx: input_gradient.then_some(dx), dw, db }
+        Gradients { dx: input_gradient.then_some(dx), dw: products.in_order(dw), db }
     }
 }
 
@@ -192,16 +227,12 @@ impl CustomOp3 for Conv2d {
         let (x, weight, bias) =
             (values(x, x_layout)?, values(weight, weight_layout)?, values(bias, bias_layout)?);
         let (height, width) = g.output();
-        if self.pool {
-            let (y, routes) = self.forward_pooled(&g, x, weight, bias);
-            if let Ok(mut kept) = self.routes.lock() {
-                *kept = routes;
-            }
-            Ok((CpuStorage::F32(y), (g.batch, g.window.out, height / 2, width / 2).into()))
-        } else {
-            let y = self.forward(&g, x, weight, bias);
-            Ok((CpuStorage::F32(y), (g.batch, g.window.out, height, width).into()))
+        let (y, routes) = self.forward(&g, x, weight, bias);
+        if let Ok(mut kept) = self.routes.lock() {
+            *kept = routes;
         }
+        let (height, width) = if self.pool { (height / 2, width / 2) } else { (height, width) };
+        Ok((CpuStorage::F32(y), (g.batch, g.window.out, height, width).into()))
     }
 
     fn bwd(
@@ -223,103 +254,5 @@ impl CustomOp3 for Conv2d {
         };
         let dx = found.dx.map(|dx| tensor(dx, x.shape())).transpose()?;
         Ok((dx, Some(tensor(found.dw, weight.shape())?), Some(tensor(found.db, bias.shape())?)))
-    }
-}
-
-/// Sizes of one convolution.
-struct Geometry {
-    batch: usize,
-    channels: usize,
-    height: usize,
-    width: usize,
-    window: spec::Conv2d,
-}
-
-impl Geometry {
-    /// Height and width of the output.
-    fn output(&self) -> (usize, usize) {
-        let side =
-            |side: usize| (side + 2 * self.window.padding - self.window.kernel) / self.window.stride + 1;
-        (side(self.height), side(self.width))
-    }
-
-    /// Pixels of one output plane.
-    fn pixels(&self) -> usize {
-        let (height, width) = self.output();
-        height * width
-    }
-
-    /// Rows of the unfolded input: values under one window.
-    fn rows(&self) -> usize {
-        self.channels * self.window.kernel * self.window.kernel
-    }
-
-    /// Values of one input.
-    fn sample(&self) -> usize {
-        self.channels * self.height * self.width
-    }
-
-    /// Calls `visit(columns, input, count)` for each run of output pixels whose input lies inside the image: `count`
-    /// values from index `columns` of the unfolded input, one after the other, and from index `input` of the sample, a
-    /// stride apart. Everything else of the unfolded input is padding.
-    fn for_runs(&self, mut visit: impl FnMut(usize, usize, usize)) {
-        let (height, width) = self.output();
-        let spec::Conv2d { kernel, stride, padding, .. } = self.window;
-        // Output positions `from..to` along one side of whose windows the element at `offset` is inside the image.
-        let inside = |offset: usize, side: usize, positions: usize| {
-            let from = padding.saturating_sub(offset).div_ceil(stride);
-            let to = (side + padding).saturating_sub(offset).div_ceil(stride).min(positions);
-            (from.min(to), to)
-        };
-        let mut row = 0;
-        for channel in 0..self.channels {
-            for ky in 0..kernel {
-                let (top, bottom) = inside(ky, self.height, height);
-                for kx in 0..kernel {
-                    let (left, right) = inside(kx, self.width, width);
-                    if left < right {
-                        for y in top..bottom {
-                            let line = channel * self.height + y * stride + ky - padding;
-                            let input = line * self.width + left * stride + kx - padding;
-                            visit((row * height + y) * width + left, input, right - left);
-                        }
-                    }
-                    row += 1;
-                }
-            }
-        }
-    }
-
-    /// im2col: `columns[row, pixel]` is the value under element `row` of the window at `pixel`.
-    fn unfold(&self, x: &[f32], columns: &mut [f32]) {
-        let stride = self.window.stride;
-        if self.window.padding > 0 {
-            columns.fill(0.0);
-        }
-        self.for_runs(|at, input, count| {
-            let columns = &mut columns[at..at + count];
-            if stride == 1 {
-                columns.copy_from_slice(&x[input..input + count]);
-            } else {
-                for (column, x) in columns.iter_mut().zip(x[input..].iter().step_by(stride)) {
-                    *column = *x;
-                }
-            }
-        });
-    }
-
-    /// col2im, the reverse of `unfold`: adds every value to where it came from.
-    fn fold(&self, columns: &[f32], dx: &mut [f32]) {
-        let stride = self.window.stride;
-        self.for_runs(|at, input, count| {
-            let columns = &columns[at..at + count];
-            if stride == 1 {
-                add(&mut dx[input..input + count], columns);
-            } else {
-                for (dx, column) in dx[input..].iter_mut().step_by(stride).zip(columns) {
-                    *dx += column;
-                }
-            }
-        });
     }
 }

@@ -10,12 +10,16 @@
 
 mod batch_norm;
 mod conv2d;
+mod direct;
 mod gemm;
+mod geometry;
 mod linear;
 mod loss;
 mod optimizer;
 mod pool;
 mod relu;
+mod tile;
+mod unfolded;
 
 use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, StorageRef, Tensor};
 use rayon::prelude::*;

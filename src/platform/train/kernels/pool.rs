@@ -13,13 +13,14 @@ use super::{Lent, tensor, values};
 /// In routes: no gradient goes back (relu was at zero, or dropout).
 pub(super) const NOWHERE: u8 = 255;
 
-/// relu of the largest value of each 2x2 window of one plane plus `bias`, and where in the window it was
+/// relu of the largest value of each 2x2 window of one plane (whose rows are `pitch` apart) plus `bias`, and where in the window it was
 /// (0 to 3 by rows, or [`NOWHERE`] where relu gives zero).
 ///
 /// Largest of each column pair first, which vectorises, then of each row pair by selection: no branch to mispredict.
 pub(super) fn pool_pair_rows(
     full: &[f32],
     (height, width): (usize, usize),
+    pitch: usize,
     bias: f32,
     pooled: &mut [f32],
     routes: &mut [u8],
@@ -28,8 +29,8 @@ pub(super) fn pool_pair_rows(
     const BLOCK: usize = 32;
     let columns = width / 2;
     for row in 0..height / 2 {
-        let upper = &full[2 * row * width..][..2 * columns];
-        let lower = &full[(2 * row + 1) * width..][..2 * columns];
+        let upper = &full[2 * row * pitch..][..2 * columns];
+        let lower = &full[(2 * row + 1) * pitch..][..2 * columns];
         let out = row * columns..(row + 1) * columns;
         let outputs = pooled[out.clone()].chunks_mut(BLOCK).zip(routes[out].chunks_mut(BLOCK));
         let inputs = upper.chunks(2 * BLOCK).zip(lower.chunks(2 * BLOCK));
