@@ -15,8 +15,11 @@ fn read(path: impl AsRef<Path>) -> String {
         .unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
 }
 
+/// Templates whose work is a step.
+const OF_STEPS: [&str; 2] = ["candle-crate", "command"];
+
 /// Those that make a whole project; `empty` makes the project file alone.
-const TEMPLATES: [&str; 4] = ["mnist", "image-classifier", "tabular", "command"];
+const TEMPLATES: [&str; 5] = ["mnist", "image-classifier", "tabular", "candle-crate", "command"];
 
 #[test]
 fn every_template_becomes_a_git_repository_that_checks_in_every_profile() {
@@ -70,7 +73,7 @@ fn the_ci_files_are_yaml_and_run_the_check() {
             let yaml: Value =
                 serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{template} {file}: {error}"));
             assert!(yaml.is_object() && text.contains("mlp check"), "{template} {file}");
-            assert_eq!(text.contains("mlp gate check"), template != "command", "{template} {file}");
+            assert_eq!(text.contains("mlp gate check"), !OF_STEPS.contains(&template), "{template} {file}");
         }
     }
 }
@@ -233,6 +236,12 @@ fn every_template_is_planned_once_its_data_are_there() {
                 assert!(status.expect("sh starts").success());
                 ok(&project, &["data", "add", "table"]);
             }
+            "candle-crate" => {
+                let status =
+                    std::process::Command::new("sh").arg("make-spirals.sh").current_dir(&project).status();
+                assert!(status.expect("sh starts").success());
+                ok(&project, &["data", "add", "spirals"]);
+            }
             _ => {}
         }
         git(&project);
@@ -242,11 +251,9 @@ fn every_template_is_planned_once_its_data_are_there() {
         let tracked = String::from_utf8(tracked.expect("git starts").stdout).expect("is UTF-8");
         assert!(tracked.lines().all(|path| path.ends_with(".mlp")), "{template}: {tracked}");
         assert_eq!(tracked.lines().count(), usize::from(template != "command"), "{template}");
-        let plan = match template {
-            "command" => ok(&project, &["run", "--dry-run"]),
-            _ => ok(&project, &["train", "--dry-run"]),
-        };
-        let wanted = if template == "command" { "would run" } else { "plan b3:" };
+        let of_steps = OF_STEPS.contains(&template);
+        let plan = ok(&project, &[if of_steps { "run" } else { "train" }, "--dry-run"]);
+        let wanted = if of_steps { "would run" } else { "plan b3:" };
         assert!(plan.contains(wanted), "{template}: {plan}");
         assert!(ok(&project, &["check"]).contains("is right"), "{template}");
     }

@@ -83,6 +83,28 @@ pub const TEMPLATES: &[Template] = &[
         ],
     },
     Template {
+        name: "candle-crate",
+        about: "a model written by hand in Rust with candle; mlp is the library around it",
+        subject: None,
+        whole: true,
+        gitignore: text!("candle-crate/gitignore"),
+        files: &[
+            ("README.md", text!("candle-crate/README.md")),
+            ("Cargo.toml", text!("candle-crate/crate.toml")),
+            ("src/main.rs", text!("candle-crate/src/main.rs")),
+            ("make-spirals.sh", text!("candle-crate/make-spirals.sh")),
+            ("mlp.yaml", text!("candle-crate/mlp.yaml")),
+        ],
+        next: &[
+            "say in Cargo.toml where the source of mlp is",
+            "sh make-spirals.sh",
+            "mlp data add spirals",
+            "git add -A && git commit -m \"begin\"",
+            "mlp run",
+            "mlp runs show network",
+        ],
+    },
+    Template {
         name: "command",
         about: "steps in any language, joined by lines of JSON; the example is shell and awk",
         subject: None,
@@ -141,6 +163,7 @@ impl Template {
                 .replace("@GITLAB_GATES@\n", gates(GITLAB_GATES))
                 .replace("@NAME@", name.as_str())
                 .replace("@ID@", &id)
+                .replace("@VERSION@", env!("CARGO_PKG_VERSION"))
                 .replace("@PROFILE@", profile.as_str())
                 .replace("@DATA@", data)
                 .replace("@MODEL@", model)
