@@ -12,7 +12,7 @@ use crate::base::{
 };
 use crate::infrastructure::compute::{Cursor, Ended, Executor, Interrupts, JobFolder, Ticket, event};
 use crate::platform::project::Project;
-use crate::platform::run::{self, Workspace};
+use crate::platform::run::{self, Curves, Workspace};
 
 /// Where the runs of a project happen.
 pub(super) fn workspace(project: &Project) -> Workspace<'_> {
@@ -351,21 +351,10 @@ impl RunReport {
 
 /// Loss and one more metric of a training over its epochs; empty with fewer than two epochs.
 pub(super) fn learning_curve(events: &[u8]) -> String {
-    let mut series: BTreeMap<String, BTreeMap<u64, f64>> = BTreeMap::new();
-    for line in events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        if let What::Metric(Metric { name, value, epoch: Some(epoch), .. }) = event(line).what {
-            // An epoch that was begun twice, after a resume, counts as it was the second time.
-            series.entry(name).or_default().insert(epoch, value);
-        }
-    }
+    let curves = Curves::read(events);
     let curve = |part: &str, metric: &str| Curve {
         name: part.to_owned(),
-        points: series
-            .get(&format!("{part}.{metric}"))
-            .into_iter()
-            .flatten()
-            .map(|(epoch, value)| (*epoch as f64, *value))
-            .collect(),
+        points: curves.of(part, metric).map(|(epoch, value)| (epoch as f64, value)).collect(),
     };
     ["loss", "accuracy"]
         .iter()

@@ -77,6 +77,23 @@ fn the_end_of_a_training_shows_its_curve() {
 }
 
 #[test]
+fn the_curves_are_drawn_beside_the_model_and_the_same_each_time() {
+    let project = project(3);
+    let first = project.json(&["train"], 0)["runs"][0].clone();
+    let show = project.json(&["runs", "show"], 0);
+    let names: Vec<&str> =
+        show["files"].as_array().expect("files").iter().filter_map(|file| file["path"].as_str()).collect();
+    assert_eq!(names, ["curves.svg", "model/model.json", "model/model.safetensors"]);
+    assert_eq!(show["files"][0]["kind"], "plot");
+    let drawn = ok(project.path(), &["runs", "show", "--file", "curves.svg"]);
+    assert!(drawn.starts_with("<svg ") && drawn.contains("accuracy") && drawn.contains("epoch"), "{drawn}");
+    let forced = project.json(&["train", "--force"], 0)["runs"][0].clone();
+    assert_ne!(forced["run"], first["run"]);
+    assert_eq!(ok(project.path(), &["runs", "show", "--file", "curves.svg"]), drawn);
+    assert_eq!(model(&forced), model(&first), "a picture is no part of the model");
+}
+
+#[test]
 fn settings_that_do_not_fit_are_refused_before_anything_starts() {
     let project = project(2);
     let text = refused(project.path(), &["train", "--set", "train.epoch=3"], 2);
