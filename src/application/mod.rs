@@ -4,6 +4,7 @@ mod commands;
 mod completion;
 mod following;
 mod judgement;
+mod live;
 mod named;
 mod promised;
 mod stores;
