@@ -83,6 +83,27 @@ pub const TEMPLATES: &[Template] = &[
         ],
     },
     Template {
+        name: "text-classifier",
+        about: "sentences by topic, from the words in them; needs no data of your own",
+        subject: Some(("words", "classifier")),
+        whole: true,
+        gitignore: text!("text-classifier/gitignore"),
+        files: &[
+            ("README.md", text!("text-classifier/README.md")),
+            ("make-sentences.sh", text!("text-classifier/make-sentences.sh")),
+            ("words.sh", text!("text-classifier/words.sh")),
+            ("mlp.yaml", text!("text-classifier/mlp.yaml")),
+        ],
+        next: &[
+            "sh make-sentences.sh",
+            "mlp data add sentences",
+            "git add -A && git commit -m \"begin\"",
+            "mlp run",
+            "git add -A && git commit -m \"words\"",
+            "mlp status",
+        ],
+    },
+    Template {
         name: "candle-crate",
         about: "a model written by hand in Rust with candle; mlp is the library around it",
         subject: None,
