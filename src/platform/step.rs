@@ -18,7 +18,7 @@
 //! }
 //! ```
 //!
-//! This module, [`Parts`](super::data::Parts) and what it holds are what such programs may rely on; everything else of the
+//! This module, [`Parts`] and what it holds are what such programs may rely on; everything else of the
 //! library may change with any version.
 
 use std::error::Error;
