@@ -6,13 +6,14 @@ use std::sync::Mutex;
 
 use serde::Serialize;
 
+use super::live::Live;
 use super::ui::{Curve, Mode, Ui, duration, plot};
 use crate::base::{
     Digest, Event, Exit, Failure, Id, JobState, Level, Log, Metric, Progress, Record, Run, Sink, Time, What,
 };
 use crate::infrastructure::compute::{Cursor, Ended, Executor, Interrupts, JobFolder, Ticket, event};
 use crate::platform::project::Project;
-use crate::platform::run::{self, Workspace};
+use crate::platform::run::{self, Curves, Workspace};
 
 /// Where the runs of a project happen.
 pub(super) fn workspace(project: &Project) -> Workspace<'_> {
@@ -39,9 +40,11 @@ pub(super) fn follow(
 ) -> Result<Option<(Digest, Record<Run>)>, Failure> {
     let executor = workspace.executor();
     let ticket = Ticket { id, host: "local".into() };
-    let show = Show { ui, prefix, epoch: Mutex::default() };
+    let live = Live::new(ui, executor.folder(id), prefix);
+    let show = Show { ui, prefix, epoch: Mutex::default(), live };
     let obeyed = Cell::new(0);
     let detach = || {
+        show.tick();
         let count = interrupts.count_so_far();
         if count == obeyed.get() {
             return false;
@@ -60,6 +63,7 @@ pub(super) fn follow(
     };
     let ended = executor.follow(&ticket, Cursor::default(), &show, &detach);
     show.flush();
+    drop(show);
     match ended? {
         Ended::Detached(_) => Ok(None),
         Ended::Job(_) => Ok(run::finish(workspace.store, &executor.folder(id))?),
@@ -86,11 +90,18 @@ struct Show<'a> {
     ui: &'a Ui,
     prefix: Option<&'a str>,
     epoch: Mutex<Epoch>,
+    live: Option<Live>,
 }
 
 impl Show<'_> {
     fn note(&self, text: &str) {
         self.ui.log(Level::Info, &self.named(text));
+    }
+
+    fn tick(&self) {
+        if let Some(live) = &self.live {
+            live.tick();
+        }
     }
 
     fn named(&self, text: &str) -> String {
@@ -99,7 +110,8 @@ impl Show<'_> {
 
     /// Says the epoch that is complete.
     fn flush(&self) {
-        let line = self.epoch.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).line();
+        let width = self.live.as_ref().map(Live::width);
+        let line = self.epoch.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).line(width);
         if let Some(line) = line
             && self.ui.mode == Mode::Human
         {
@@ -110,6 +122,9 @@ impl Show<'_> {
 
 impl Sink for Show<'_> {
     fn emit(&self, event: &Event) {
+        if let Some(live) = &self.live {
+            live.take(event);
+        }
         let what = match &event.what {
             What::Metric(metric) => {
                 let next = self.epoch.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).begins(metric);
@@ -155,12 +170,27 @@ impl Epoch {
         }
     }
 
-    /// `epoch 3  train.loss 0.2131  val.accuracy 0.9410`, once.
-    fn line(&mut self) -> Option<String> {
+    /// `epoch 3  train.loss 0.2131  val.accuracy 0.9410`, once. In a terminal of some width it is broken between metrics,
+    /// and the live view tells the speed.
+    fn line(&mut self, width: Option<usize>) -> Option<String> {
         let number = self.number.take()?;
-        let values: Vec<String> =
-            self.values.drain(..).map(|(name, value)| format!("{name} {}", shown(&name, value))).collect();
-        Some(format!("epoch {number:>2}  {}", values.join("  ")))
+        let mut line = format!("epoch {number:>2}");
+        let indent = line.len();
+        let mut column = line.len();
+        for (name, value) in self.values.drain(..) {
+            if width.is_some() && name.ends_with("_per_second") {
+                continue;
+            }
+            let word = format!("  {name} {}", shown(&name, value));
+            let length = console::measure_text_width(&word);
+            if width.is_some_and(|width| column > indent && column + length > width) {
+                line += &format!("\n{}", " ".repeat(indent));
+                column = indent;
+            }
+            line += &word;
+            column += length;
+        }
+        Some(line)
     }
 }
 
@@ -188,22 +218,22 @@ pub(super) fn replay(events: &[u8]) -> String {
         match event(line).what {
             What::Metric(metric) => {
                 if epoch.begins(&metric) {
-                    say(epoch.line());
+                    say(epoch.line(None));
                 }
                 epoch.take(&metric);
             }
             What::Log(log) => {
-                say(epoch.line());
+                say(epoch.line(None));
                 say(Some(log.text));
             }
             What::Error(error) => {
-                say(epoch.line());
+                say(epoch.line(None));
                 say(Some(format!("error[{}]: {}", error.code, error.message)));
             }
             _ => {}
         }
     }
-    say(epoch.line());
+    say(epoch.line(None));
     text
 }
 
@@ -351,21 +381,10 @@ impl RunReport {
 
 /// Loss and one more metric of a training over its epochs; empty with fewer than two epochs.
 pub(super) fn learning_curve(events: &[u8]) -> String {
-    let mut series: BTreeMap<String, BTreeMap<u64, f64>> = BTreeMap::new();
-    for line in events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        if let What::Metric(Metric { name, value, epoch: Some(epoch), .. }) = event(line).what {
-            // An epoch that was begun twice, after a resume, counts as it was the second time.
-            series.entry(name).or_default().insert(epoch, value);
-        }
-    }
+    let curves = Curves::read(events);
     let curve = |part: &str, metric: &str| Curve {
         name: part.to_owned(),
-        points: series
-            .get(&format!("{part}.{metric}"))
-            .into_iter()
-            .flatten()
-            .map(|(epoch, value)| (*epoch as f64, *value))
-            .collect(),
+        points: curves.of(part, metric).map(|(epoch, value)| (epoch as f64, value)).collect(),
     };
     ["loss", "accuracy"]
         .iter()

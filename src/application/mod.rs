@@ -4,6 +4,7 @@ mod commands;
 mod completion;
 mod following;
 mod judgement;
+mod live;
 mod named;
 mod promised;
 mod stores;
@@ -13,16 +14,17 @@ pub use commands::{command, main};
 
 use crate::base::Explain;
 use crate::infrastructure::{compute, git, keys, store};
-use crate::platform::{data, model, project, run, serve, train};
+use crate::platform::{data, model, project, run, serve, step, train};
 
 /// The explanations of all error codes, module by module from the highest down.
 pub fn explanations() -> impl Iterator<Item = &'static Explain> {
-    let modules: [&'static [Explain]; 11] = [
+    let modules: [&'static [Explain]; 12] = [
         ui::EXPLAIN,
         project::EXPLAIN,
         serve::EXPLAIN,
         model::MODEL_EXPLAIN,
         run::RUN_EXPLAIN,
+        step::EXPLAIN,
         train::TRAIN_EXPLAIN,
         data::EXPLAIN,
         compute::JOB_EXPLAIN,

@@ -5,4 +5,5 @@ pub mod model;
 pub mod project;
 pub mod run;
 pub mod serve;
+pub mod step;
 pub mod train;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Level of each module, and what it may import besides itself. `base` may import nothing.
-const LAYERS: [(&str, u8, &[&str]); 14] = [
+const LAYERS: [(&str, u8, &[&str]); 15] = [
     ("base", 0, &[]),
     ("hardware", 1, &["base"]),
     ("infrastructure::durable", 1, &["base"]),
@@ -82,7 +82,18 @@ const LAYERS: [(&str, u8, &[&str]); 14] = [
             "platform::serve",
         ],
     ),
-    ("application", 10, &["*"]),
+    (
+        "platform::step",
+        10,
+        &[
+            "base",
+            "infrastructure::durable",
+            "infrastructure::compute",
+            "platform::data",
+            "platform::project",
+        ],
+    ),
+    ("application", 11, &["*"]),
 ];
 
 /// The files that may hold `unsafe` code, and why.

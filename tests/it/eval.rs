@@ -106,6 +106,15 @@ fn a_run_is_evaluated_once_and_every_prediction_is_kept() {
     assert_eq!(by_run["evaluation"], forced["evaluation"]);
     assert_eq!(eval(folder, &["--on", "val"])["part"], "val");
 
+    // Every run of these files has the picture beside it; the same numbers give the same bytes.
+    let beside = first["pictures"][0].as_str().expect("a picture");
+    let (jobs, own) = (folder.join(".git/mlp/jobs"), folder.join("confusion.svg"));
+    assert!(Path::new(beside).starts_with(&jobs) && beside.ends_with("/confusion-test.svg"), "{beside}");
+    let drawn = std::fs::read(beside).expect("is there");
+    ok(folder, &["eval", "stripes", "--plot", "confusion.svg"]);
+    assert_eq!(std::fs::read(&own).expect("is there"), drawn);
+    assert!(String::from_utf8(drawn).expect("is text").starts_with("<svg "));
+
     let text = ok(folder, &["eval", "stripes"]);
     for word in ["accuracy", "95 % INTERVAL", "WORST BY LABEL", "Confusion matrix", "60 examples"] {
         assert!(text.contains(word), "no `{word}` in:\n{text}");

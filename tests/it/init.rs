@@ -15,8 +15,12 @@ fn read(path: impl AsRef<Path>) -> String {
         .unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
 }
 
+/// Templates whose work is a step.
+const OF_STEPS: [&str; 2] = ["candle-crate", "command"];
+
 /// Those that make a whole project; `empty` makes the project file alone.
-const TEMPLATES: [&str; 4] = ["mnist", "image-classifier", "tabular", "command"];
+const TEMPLATES: [&str; 6] =
+    ["mnist", "image-classifier", "tabular", "text-classifier", "candle-crate", "command"];
 
 #[test]
 fn every_template_becomes_a_git_repository_that_checks_in_every_profile() {
@@ -70,7 +74,7 @@ fn the_ci_files_are_yaml_and_run_the_check() {
             let yaml: Value =
                 serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{template} {file}: {error}"));
             assert!(yaml.is_object() && text.contains("mlp check"), "{template} {file}");
-            assert_eq!(text.contains("mlp gate check"), template != "command", "{template} {file}");
+            assert_eq!(text.contains("mlp gate check"), !OF_STEPS.contains(&template), "{template} {file}");
         }
     }
 }
@@ -233,6 +237,19 @@ fn every_template_is_planned_once_its_data_are_there() {
                 assert!(status.expect("sh starts").success());
                 ok(&project, &["data", "add", "table"]);
             }
+            "text-classifier" => {
+                let status =
+                    std::process::Command::new("sh").arg("make-sentences.sh").current_dir(&project).status();
+                assert!(status.expect("sh starts").success());
+                ok(&project, &["data", "add", "sentences"]);
+                ok(&project, &["run", "words"]);
+            }
+            "candle-crate" => {
+                let status =
+                    std::process::Command::new("sh").arg("make-spirals.sh").current_dir(&project).status();
+                assert!(status.expect("sh starts").success());
+                ok(&project, &["data", "add", "spirals"]);
+            }
             _ => {}
         }
         git(&project);
@@ -241,13 +258,45 @@ fn every_template_is_planned_once_its_data_are_there() {
             std::process::Command::new("git").args(["ls-files", "data"]).current_dir(&project).output();
         let tracked = String::from_utf8(tracked.expect("git starts").stdout).expect("is UTF-8");
         assert!(tracked.lines().all(|path| path.ends_with(".mlp")), "{template}: {tracked}");
-        assert_eq!(tracked.lines().count(), usize::from(template != "command"), "{template}");
-        let plan = match template {
-            "command" => ok(&project, &["run", "--dry-run"]),
-            _ => ok(&project, &["train", "--dry-run"]),
+        let pointers = match template {
+            "command" => 0,
+            "text-classifier" => 2,
+            _ => 1,
         };
-        let wanted = if template == "command" { "would run" } else { "plan b3:" };
+        assert_eq!(tracked.lines().count(), pointers, "{template}");
+        let of_steps = OF_STEPS.contains(&template);
+        let plan = ok(&project, &[if of_steps { "run" } else { "train" }, "--dry-run"]);
+        let wanted = if of_steps { "would run" } else { "plan b3:" };
         assert!(plan.contains(wanted), "{template}: {plan}");
         assert!(ok(&project, &["check"]).contains("is right"), "{template}");
     }
+}
+
+#[test]
+fn the_text_classifier_learns_its_topics_from_counted_words() {
+    let dir = folder();
+    ok(dir.path(), &["init", "topics", "-t", "text-classifier"]);
+    let project = dir.path().join("topics");
+    let status = std::process::Command::new("sh").arg("make-sentences.sh").current_dir(&project).status();
+    assert!(status.expect("sh starts").success());
+    ok(&project, &["data", "add", "sentences"]);
+    ok(&project, &["run"]);
+    let words = read(project.join("data/words.csv"));
+    let sentences = read(project.join("data/sentences.csv"));
+    assert_eq!(words.lines().count(), sentences.lines().count());
+    // The first line of counts is that of the first sentence.
+    let [header, first] = [0, 1].map(|line| words.lines().nth(line).expect("is there").split(','));
+    let sentence = sentences.lines().nth(1).expect("is there").split(',').next().expect("a text");
+    for (column, count) in header.zip(first).filter(|(column, _)| *column != "topic") {
+        let word = column.strip_prefix("word_").expect("a word");
+        let times = sentence.split(' ').filter(|other| *other == word).count();
+        assert_eq!(count, times.to_string(), "{word} in {sentence}");
+    }
+    let evaluated: Value = serde_json::from_str(&ok(&project, &["eval", "--json"])).expect("is JSON");
+    assert!(evaluated["metrics"]["accuracy"]["lower"].as_f64() > Some(0.8), "{evaluated}");
+    let again: Value =
+        serde_json::from_str(ok(&project, &["run", "--json"]).lines().last().expect("a report"))
+            .expect("is JSON");
+    let outcomes = again["steps"].as_array().expect("steps");
+    assert!(outcomes.iter().all(|step| step["outcome"] == "cached"), "{again}");
 }

@@ -3,6 +3,7 @@
 mod architecture;
 mod backends;
 mod board;
+mod candle_crate;
 mod completion;
 mod corpus;
 mod crash;

@@ -182,3 +182,88 @@ fn any_program_speaks_in_events_and_its_other_words_are_kept() {
             .expect("JSON");
     assert_eq!(params, serde_json::json!({"rate": 0.5, "name": "ä b"}));
 }
+
+/// A file of `examples/steps/`.
+fn example(name: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/steps").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn the_page_about_events_shows_the_examples_as_they_are_run_here() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/reference/events.md")).expect("reads");
+    for (language, name) in [("python", "train.py"), ("sh", "train.sh")] {
+        assert!(
+            page.contains(&format!("```{language}\n{}```\n", example(name))),
+            "{name} differs from the page"
+        );
+    }
+}
+
+#[test]
+fn the_examples_in_python_and_shell_are_followed_measured_and_kept() {
+    let manifest = example("mlp.yaml");
+    let steps = manifest.find("steps:\n").expect("has steps");
+    let project = Project::new(&manifest[steps..]);
+    project.write(".gitignore", &example(".gitignore"));
+    project.write("train.py", &example("train.py"));
+    project.write("train.sh", &example("train.sh"));
+    let output = run(project.path(), &["run", "--json", "--jobs", "1"], 0);
+    let followed: Vec<Value> = String::from_utf8(output.stdout)
+        .expect("is UTF-8")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect();
+    for (step, task) in [("python", "training"), ("shell", "fitting")] {
+        let done: Vec<u64> = followed
+            .iter()
+            .filter(|event| event["event"] == "progress")
+            .filter(|event| event["task"].as_str().is_some_and(|text| text.ends_with(task)))
+            .filter_map(|event| event["done"].as_u64())
+            .collect();
+        assert_eq!(done, (1..=10).collect::<Vec<u64>>(), "{step}");
+    }
+    let python = project.json(&["runs", "show", "python"], 0);
+    assert!(python["run"]["metrics"]["val.accuracy"].as_f64() > Some(0.7), "{python}");
+    assert!(python["run"]["metrics"]["train.loss"].as_f64() < Some(0.5), "{python}");
+    assert_eq!(
+        (&python["files"][0]["path"], &python["files"][0]["kind"]),
+        (&"val.csv".into(), &"predictions".into())
+    );
+    let shell = project.json(&["runs", "show", "shell"], 0);
+    assert!(
+        shell["run"]["metrics"]["slope"].as_f64().is_some_and(|slope| (slope - 2.0).abs() < 0.01),
+        "{shell}"
+    );
+    let shown = ok(project.path(), &["runs", "show", "python"]);
+    for part in ["metric", "val.accuracy", "val.csv (", ", predictions)", "loss ", "epoch 10"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let kept = ok(project.path(), &["runs", "show", "python", "--file", "val.csv"]);
+    assert_eq!(kept.lines().count(), 40, "{kept}");
+    let said = refused(project.path(), &["runs", "show", "python", "--file", "vall.csv"], 2);
+    assert!(said.contains("did you mean `val.csv`?"), "{said}");
+    assert_eq!(outcome(&project, &[]), "python cached, shell cached");
+}
+
+#[test]
+fn the_example_in_python_goes_on_from_its_checkpoint() {
+    let project =
+        Project::new("steps: {python: {run: python3 train.py, params: {epochs: 4, rate: 0.5, seed: 1}}}\n");
+    // It fails once, at its third epoch.
+    let broken =
+        "    if epoch == 3 and os.environ[\"MLP_ATTEMPT\"] == \"1\": raise SystemExit(7)\n    errors = [";
+    project.write("train.py", &example("train.py").replace("    errors = [", broken));
+    run(project.path(), &["run"], 1);
+    let resumed = project.json(&["runs", "resume", "python"], 0);
+    assert_eq!(resumed["run"]["state"], "succeeded", "{resumed}");
+    let events = ok(project.path(), &["runs", "logs", "python", "--events"]);
+    let epochs: Vec<u64> = events
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("is JSON"))
+        .filter(|event| event["event"] == "metric" && event["name"] == "train.loss")
+        .filter_map(|event| event["epoch"].as_u64())
+        .collect();
+    assert_eq!(epochs, [1, 2, 3, 4]);
+}

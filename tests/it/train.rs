@@ -77,6 +77,90 @@ fn the_end_of_a_training_shows_its_curve() {
 }
 
 #[test]
+fn the_curves_are_drawn_beside_the_model_and_the_same_each_time() {
+    let project = project(3);
+    let first = project.json(&["train"], 0)["runs"][0].clone();
+    let show = project.json(&["runs", "show"], 0);
+    let names: Vec<&str> =
+        show["files"].as_array().expect("files").iter().filter_map(|file| file["path"].as_str()).collect();
+    assert_eq!(names, ["curves.svg", "model/model.json", "model/model.safetensors"]);
+    assert_eq!(show["files"][0]["kind"], "plot");
+    let drawn = ok(project.path(), &["runs", "show", "--file", "curves.svg"]);
+    assert!(drawn.starts_with("<svg ") && drawn.contains("accuracy") && drawn.contains("epoch"), "{drawn}");
+    let forced = project.json(&["train", "--force"], 0)["runs"][0].clone();
+    assert_ne!(forced["run"], first["run"]);
+    assert_eq!(ok(project.path(), &["runs", "show", "--file", "curves.svg"]), drawn);
+    assert_eq!(model(&forced), model(&first), "a picture is no part of the model");
+}
+
+/// What `mlp ARGS` writes to a terminal of 60 columns.
+#[cfg(target_os = "linux")]
+fn in_a_terminal(project: &Project, args: &str) -> std::process::Child {
+    let command = format!("stty cols 60 rows 24; exec {} {args}", env!("CARGO_BIN_EXE_mlp"));
+    std::process::Command::new("script")
+        .args(["-qefc", &command, "/dev/null"])
+        .current_dir(project.path())
+        .env("TERM", "xterm-256color")
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("script (util-linux) starts")
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_terminal_shows_curves_speed_time_left_memory_and_checkpoint() {
+    let project = project(LONG);
+    let output = in_a_terminal(&project, "train").wait_with_output().expect("ends");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}");
+    for part in ["% of all", " left", "samples/s", "memory ", "checkpoint ", "cpu ", "loss      train", "▁"]
+    {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+    // What stays on the screen fits it; the view itself is redrawn in place, without line ends.
+    let plain = console::strip_ansi_codes(&text).into_owned();
+    let stays = |line: &&str| line.starts_with("epoch ") || line.contains('┤') || line.contains('└');
+    let staying: Vec<&str> = plain.split(['\n', '\r']).filter(stays).collect();
+    assert!(staying.len() > 300, "{staying:?}");
+    for line in staying {
+        assert!(console::measure_text_width(line) <= 60, "{line}");
+    }
+    // In a pipe there are plain lines.
+    let output = super::support::run(project.path(), &["train", "--force", "--set", "train.epochs=2"], 0);
+    let piped = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        piped.contains("epoch  2  train.loss") && !piped.contains('\u{1b}') && !piped.contains("% of all"),
+        "{piped}"
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn ctrl_c_leaves_the_terminal_as_it_was() {
+    let project = project(100 * LONG);
+    let child = in_a_terminal(&project, "train");
+    let events = project.job().join("events.jsonl");
+    wait_for("some epochs", || {
+        let text = std::fs::read_to_string(&events).unwrap_or_default();
+        (text.matches("\"val.loss\"").count() >= 50).then_some(())
+    });
+    let mlp = std::process::Command::new("pgrep")
+        .args(["-P", &child.id().to_string()])
+        .output()
+        .expect("pgrep starts");
+    let mlp = String::from_utf8_lossy(&mlp.stdout).trim().parse().expect("one process");
+    signal("INT", mlp);
+    let output = child.wait_with_output().expect("ends");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.contains("stopping; Ctrl-C again ends it at once"), "{text}");
+    let end = text.rfind("cancelled in").unwrap_or_else(|| panic!("{text}"));
+    assert!(!text[end..].contains("% of all"), "the view is gone when the answer stands there: {text}");
+    assert!(!text.contains("\u{1b}[?25l") || text.contains("\u{1b}[?25h"), "the cursor is there again");
+}
+
+#[test]
 fn settings_that_do_not_fit_are_refused_before_anything_starts() {
     let project = project(2);
     let text = refused(project.path(), &["train", "--set", "train.epoch=3"], 2);

@@ -1,14 +1,18 @@
 //! `mlp eval`.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::{Answer, Context, serve};
-use crate::application::ui::{Align, Report, Table, count, percent};
+use crate::application::following::workspace;
+use crate::application::ui::{Align, Report, Table, clean, count, percent};
 use crate::base::{
     Confusion, Digest, Estimate, Evaluation, Exit, Failure, JobState, Level, Name, Run, Sink, Slice,
 };
+use crate::infrastructure::durable;
 use crate::platform::project::Project;
-use crate::platform::run::{self, RunError, Workspace};
+use crate::platform::run::{self, RunError};
 use crate::platform::train::TrainError;
 
 /// Evaluates a model: metrics with 95 % bounds, slices, confusion matrix; every prediction is kept as evidence.
@@ -26,6 +30,9 @@ pub(crate) struct Args {
     /// The part of the data.
     #[arg(long, default_value = "test", value_parser = ["train", "val", "test"])]
     on: String,
+    /// Draws the confusion matrix into this file (SVG).
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    plot: Option<PathBuf>,
     /// Evaluate even if the same evaluation was already made.
     #[arg(long)]
     force: bool,
@@ -62,12 +69,47 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         }
     };
     let metrics = spec.evaluate.metrics.clone();
-    context.ui.report(&Evaluated { label: target.label, evaluation, reused, body: record.body, metrics });
+    let pictures = draw(&project, &target, &record.body, args.plot, &context.ui)?;
+    let label = target.label;
+    context.ui.report(&Evaluated { label, evaluation, reused, body: record.body, pictures, metrics });
     Ok(Exit::Ok)
 }
 
+/// Draws the confusion matrix into the file that was asked for, and beside the runs that made these files, as far as their
+/// folders are here; returns where.
+fn draw(
+    project: &Project,
+    target: &Target,
+    body: &Evaluation,
+    asked: Option<PathBuf>,
+    sink: &dyn Sink,
+) -> Result<Vec<PathBuf>, Failure> {
+    let title = format!("{} on {} of {}", target.model, body.part, body.data);
+    let picture = body.confusion.as_ref().and_then(|confusion| run::picture::confusion(&title, confusion));
+    let Some(picture) = picture else {
+        if asked.is_some() {
+            sink.log(Level::Warn, "there is no confusion matrix that could be drawn");
+        }
+        return Ok(Vec::new());
+    };
+    let made_it = |listed: &run::Listed| {
+        let model = listed.record.as_ref().and_then(|(_, record)| record.body.outputs.get("model"));
+        model == Some(&target.tree)
+    };
+    let listed = run::list(&workspace(project))?.into_iter().filter(made_it);
+    let beside = listed.filter_map(|run| Some(run.folder?.0.join(format!("confusion-{}.svg", body.part))));
+    let write = |path: &PathBuf| durable::replace(path, picture.as_bytes());
+    // The folder of a run is an extra: one that cannot be written to is no failure.
+    let mut drawn: Vec<PathBuf> = beside.filter(|path| write(path).is_ok()).collect();
+    if let Some(path) = asked {
+        write(&path).map_err(RunError::io("write", &path))?;
+        drawn.push(path);
+    }
+    Ok(drawn)
+}
+
 fn target(project: &Project, args: &Args) -> Result<Target, Failure> {
-    let workspace = Workspace { repo: &project.repo, store: &project.store, root: &project.root };
+    let workspace = workspace(project);
     if let Some(text) = &args.run {
         let mut models = run::list(&workspace)?;
         models.retain(|listed| listed.task == "model");
@@ -122,6 +164,9 @@ struct Evaluated {
     reused: bool,
     #[serde(flatten)]
     body: Evaluation,
+    /// Where the confusion matrix was drawn.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pictures: Vec<PathBuf>,
     /// Metrics in the order of `mlp.yaml`; the first decides which slices are worst.
     #[serde(skip)]
     metrics: Vec<String>,
@@ -143,6 +188,9 @@ impl Report for Evaluated {
             text.push_str(&matrix(confusion));
         }
         text.push_str(&format!("\nevaluation {}\n", self.evaluation));
+        for path in &self.pictures {
+            text.push_str(&format!("picture    {}\n", clean(&path.display().to_string())));
+        }
         text
     }
 }

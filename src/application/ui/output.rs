@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 
 use super::failure::{self, Severity};
+use super::panel::Panel;
 use super::progress::Bars;
 use crate::base::{ErrorEvent, Event, Failure, Level, Log, Sink, What};
 
@@ -69,6 +70,11 @@ impl Ui {
     /// For commands that work or follow; a query leaves it and gives exactly one document.
     pub fn stream(&self) {
         self.stream.store(true, Ordering::Relaxed);
+    }
+
+    /// Lines that stay below the log; none unless a person looks at a terminal.
+    pub fn panel(&self) -> Option<Panel> {
+        if self.mode == Mode::Human { self.bars.panel() } else { None }
     }
 
     /// Writes the report to stdout.

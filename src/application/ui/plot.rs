@@ -9,17 +9,26 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Columns of dots area; with the labels a plot stays under 80 columns.
+/// Columns of dots; with the labels a plot stays under 80 columns. A narrow terminal gets fewer.
 const WIDTH: usize = 60;
+/// Columns of the labels.
+const LABELS: usize = 12;
 const HEIGHT: usize = 8;
-/// Braille cells are two dots wide and four high.
-const DOTS: (usize, usize) = (WIDTH * 2, HEIGHT * 4);
 /// Bit of each dot of a braille cell, by row and column (Unicode, Braille Patterns, U+2800).
 const BITS: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 
 /// A plot of at most two curves: the first as a line of dots, the second as circles. Points that are not finite are left
 /// out; with fewer than two points on the x axis there is nothing to plot and the text is empty.
 pub fn plot(title: &str, x_name: &str, curves: &[Curve]) -> String {
+    let terminal = console::Term::stdout();
+    let columns = if terminal.is_term() { usize::from(terminal.size().1) } else { usize::MAX };
+    plot_in(columns.saturating_sub(LABELS).clamp(20, WIDTH), title, x_name, curves)
+}
+
+/// As [`plot`], with so many columns of dots.
+fn plot_in(width: usize, title: &str, x_name: &str, curves: &[Curve]) -> String {
+    // Braille cells are two dots wide and four high.
+    let dots = (width * 2, HEIGHT * 4);
     let finite = |curve: &Curve| -> Vec<(f64, f64)> {
         curve.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
     };
@@ -33,11 +42,11 @@ pub fn plot(title: &str, x_name: &str, curves: &[Curve]) -> String {
     }
     let height = if top > bottom { top - bottom } else { 1.0 };
     let place = |(x, y): (f64, f64)| {
-        let column = (x - left) / (right - left) * (DOTS.0 - 1) as f64;
-        let row = (top - y) / height * (DOTS.1 - 1) as f64;
+        let column = (x - left) / (right - left) * (dots.0 - 1) as f64;
+        let row = (top - y) / height * (dots.1 - 1) as f64;
         (column.round() as usize, row.round() as usize)
     };
-    let mut canvas = vec![vec![Cell::Dots(0); WIDTH]; HEIGHT];
+    let mut canvas = vec![vec![Cell::Dots(0); width]; HEIGHT];
     if let Some((_, line)) = curves.first() {
         for pair in line.windows(2) {
             draw(&mut canvas, place(pair[0]), place(pair[1]));
@@ -64,8 +73,8 @@ pub fn plot(title: &str, x_name: &str, curves: &[Curve]) -> String {
         text.push('\n');
     }
     let (first, last) = (number(left), format!("{x_name} {}", number(right)));
-    text += &format!("{:>9} └{}\n", "", "─".repeat(WIDTH));
-    text += &format!("{:>11}{first}{last:>width$}\n", "", width = WIDTH - first.len());
+    text += &format!("{:>9} └{}\n", "", "─".repeat(width));
+    text += &format!("{:>11}{first}{last:>width$}\n", "", width = width.saturating_sub(first.len()));
     text
 }
 
@@ -150,6 +159,13 @@ mod tests {
     fn no_line_is_wider_than_eighty_columns() {
         let text = plot("accuracy", "epoch", &[curve("train", &[1e-9, 123_456.789, -1e12])]);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+
+    #[test]
+    fn a_narrow_plot_has_everything_of_a_wide_one() {
+        let text = plot_in(40, "loss", "epoch", &[curve("train", &[2.0, 1.0]), curve("val", &[2.0, 1.5])]);
+        assert!(text.lines().all(|line| line.chars().count() <= 40 + LABELS), "{text}");
+        assert!(text.contains("o val") && text.trim_end().ends_with("epoch 2"), "{text}");
     }
 
     #[test]

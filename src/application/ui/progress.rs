@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use super::panel::Panel;
 use super::{bytes, clean, count, duration};
 use crate::base::{Progress, Unit};
 
@@ -14,6 +15,9 @@ const EVERY: Duration = Duration::from_secs(5);
 
 /// On a terminal a task that is over sooner than this shows no bar.
 const PATIENCE: Duration = Duration::from_millis(150);
+
+/// A terminal narrower than this gets shorter bars.
+const ROOMY: u16 = 90;
 
 /// One task under way.
 struct Task {
@@ -44,6 +48,11 @@ impl Bars {
             Some(multi) => multi.suspend(|| super::output::to_stderr(text)),
             None => super::output::to_stderr(text),
         }
+    }
+
+    /// Lines above the bars, if there is a terminal.
+    pub(super) fn panel(&self) -> Option<Panel> {
+        self.multi.clone().map(Panel::new)
     }
 
     /// Removes all bars.
@@ -147,6 +156,9 @@ fn per_second(rate: f64, unit: Unit) -> String {
 fn bar(progress: &Progress) -> ProgressBar {
     let unit = progress.unit;
     let template = match progress.total {
+        Some(_) if console::Term::stderr().size().1 < ROOMY => {
+            "{prefix} {bar:10.cyan/dim} {percent} %  {rate}  {left} left  {wide_msg}"
+        }
         Some(_) => "{prefix} {bar:24.cyan/dim} {done} of {all}  {rate}  {left} left  {wide_msg}",
         None => "{prefix} {spinner:.cyan} {done}  {rate}  {wide_msg}",
     };

@@ -174,6 +174,18 @@ impl JobFolder {
         self.write("cancel", if cancel == Cancel::Kill { b"kill\n" } else { b"term\n" })
     }
 
+    /// Bytes of memory that the worker and its children hold now; none where that cannot be told.
+    pub fn memory(&self) -> Option<u64> {
+        let worker = self.state().ok()??.worker?;
+        if worker.alive() { process::resident(worker.pid) } else { None }
+    }
+
+    /// When the newest checkpoint was written.
+    pub fn checkpointed(&self) -> Option<SystemTime> {
+        let files = fs::read_dir(self.checkpoints()).ok()?;
+        files.filter_map(|file| file.ok()?.metadata().ok()?.modified().ok()).max()
+    }
+
     /// The digest of the run's record, once it is published.
     pub fn recorded(&self) -> Option<Digest> {
         fs::read_to_string(self.0.join("recorded")).ok()?.trim().parse().ok()

@@ -118,6 +118,20 @@ pub(super) fn descendants(_: i32) -> Vec<Identity> {
     Vec::new()
 }
 
+/// Bytes of memory that process `root` and its descendants hold; none where the system does not tell.
+#[cfg(target_os = "linux")]
+pub(super) fn resident(root: i32) -> Option<u64> {
+    let pages = |pid: i32| stat(&pid.to_string())?.get(21)?.parse::<u64>().ok();
+    let own = pages(root)?;
+    let others: u64 = descendants(root).iter().filter_map(|process| pages(process.pid)).sum();
+    Some((own + others) * rustix::param::page_size() as u64)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn resident(_: i32) -> Option<u64> {
+    None
+}
+
 /// Living processes whose environment holds `variable=value`: those of a job that lost its supervisor.
 #[cfg(target_os = "linux")]
 pub(super) fn with_variable(variable: &str, value: &str) -> Vec<Identity> {
@@ -225,6 +239,14 @@ pub(super) use system::{kill, kill_group, leave_session, own_group, reap};
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_memory_of_a_process_is_told_while_it_lives() {
+        let own = resident(std::process::id() as i32).expect("lives");
+        assert!((1 << 20..1 << 40).contains(&own), "{own}");
+        assert_eq!(resident(i32::MAX), None);
+    }
 
     #[test]
     fn a_process_is_known_by_number_and_start() {

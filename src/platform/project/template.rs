@@ -83,6 +83,49 @@ pub const TEMPLATES: &[Template] = &[
         ],
     },
     Template {
+        name: "text-classifier",
+        about: "sentences by topic, from the words in them; needs no data of your own",
+        subject: Some(("words", "classifier")),
+        whole: true,
+        gitignore: text!("text-classifier/gitignore"),
+        files: &[
+            ("README.md", text!("text-classifier/README.md")),
+            ("make-sentences.sh", text!("text-classifier/make-sentences.sh")),
+            ("words.sh", text!("text-classifier/words.sh")),
+            ("mlp.yaml", text!("text-classifier/mlp.yaml")),
+        ],
+        next: &[
+            "sh make-sentences.sh",
+            "mlp data add sentences",
+            "git add -A && git commit -m \"begin\"",
+            "mlp run",
+            "git add -A && git commit -m \"words\"",
+            "mlp status",
+        ],
+    },
+    Template {
+        name: "candle-crate",
+        about: "a model written by hand in Rust with candle; mlp is the library around it",
+        subject: None,
+        whole: true,
+        gitignore: text!("candle-crate/gitignore"),
+        files: &[
+            ("README.md", text!("candle-crate/README.md")),
+            ("Cargo.toml", text!("candle-crate/crate.toml")),
+            ("src/main.rs", text!("candle-crate/src/main.rs")),
+            ("make-spirals.sh", text!("candle-crate/make-spirals.sh")),
+            ("mlp.yaml", text!("candle-crate/mlp.yaml")),
+        ],
+        next: &[
+            "say in Cargo.toml where the source of mlp is",
+            "sh make-spirals.sh",
+            "mlp data add spirals",
+            "git add -A && git commit -m \"begin\"",
+            "mlp run",
+            "mlp runs show network",
+        ],
+    },
+    Template {
         name: "command",
         about: "steps in any language, joined by lines of JSON; the example is shell and awk",
         subject: None,
@@ -141,6 +184,7 @@ impl Template {
                 .replace("@GITLAB_GATES@\n", gates(GITLAB_GATES))
                 .replace("@NAME@", name.as_str())
                 .replace("@ID@", &id)
+                .replace("@VERSION@", env!("CARGO_PKG_VERSION"))
                 .replace("@PROFILE@", profile.as_str())
                 .replace("@DATA@", data)
                 .replace("@MODEL@", model)

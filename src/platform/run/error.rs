@@ -103,6 +103,16 @@ pub enum RunError {
         /// The path as written.
         path: String,
     },
+    /// The run kept no such file.
+    #[error("run {run} kept no file `{path}`")]
+    NoFile {
+        /// The run.
+        run: String,
+        /// As asked for.
+        path: String,
+        /// The file that was most likely meant.
+        nearest: Option<String>,
+    },
     /// The run cannot go on.
     #[error("run {run} cannot be resumed: {reason}")]
     NotResumable {
@@ -155,6 +165,7 @@ impl Diagnose for RunError {
             Self::Outside { .. } => "run::outside",
             Self::MissingInput { .. } => "run::missing-input",
             Self::MissingOutput { .. } => "run::missing-output",
+            Self::NoFile { .. } => "run::no-file",
             Self::NotResumable { .. } => "run::not-resumable",
             Self::Active { .. } => "run::active",
             _ => "run::io",
@@ -182,6 +193,10 @@ impl Diagnose for RunError {
             Self::Set { nearest, .. } | Self::NoStep { nearest, .. } => {
                 nearest.as_ref().map(|near| format!("did you mean `{near}`?"))
             }
+            Self::NoFile { run, nearest, .. } => Some(match nearest {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("`mlp runs show {run}` lists its files"),
+            }),
             Self::Cycle(_) => Some("take one path out of `in:` or `out:` of one of these steps".into()),
             Self::Overlap { .. } => Some("let each path be the `out:` of one step only".into()),
             Self::Outside { .. } => Some("give paths relative to `mlp.yaml`, without `..`".into()),
@@ -248,6 +263,12 @@ pub const EXPLAIN: &[Explain] = &[
         code: "run::missing-output",
         text: "The program ended with exit code 0 but a path under `out:` is not there. The run is recorded as it is; \
                nothing that depends on the path is started.",
+    },
+    Explain {
+        code: "run::no-file",
+        text: "`mlp runs show RUN --file PATH` prints a file that the program wrote below `$MLP_OUT`; the path is \
+               relative to that folder. `mlp runs show RUN` lists them. What a step makes under `out:` is no such \
+               file: it lies in the project.",
     },
     Explain {
         code: "run::not-resumable",

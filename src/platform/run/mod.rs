@@ -2,11 +2,14 @@
 
 mod code;
 mod compare;
+mod curves;
 mod error;
 pub mod evaluation;
+mod files;
 mod finish;
 mod graph;
 mod list;
+pub mod picture;
 mod plan;
 mod record;
 mod remove;
@@ -18,8 +21,10 @@ mod work;
 mod workspace;
 
 pub use compare::{Difference, changes, compare};
+pub use curves::Curves;
 pub use error::{EXPLAIN as RUN_EXPLAIN, RunError};
 pub use evaluation::{evaluate, find_evaluation};
+pub use files::{Kept, copy_file, files};
 pub use finish::{finish, settle};
 pub use graph::{Graph, Point};
 pub use list::{Listed, active, done, find, list, short};

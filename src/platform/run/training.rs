@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::work::{DatasetWork, Stored, Work};
 use super::workspace::agent;
-use super::{Plan, RunError, Workspace};
-use crate::base::{Digest, Event, Level, Name, Sink, What, variables};
+use super::{Curves, Plan, RunError, Workspace, picture};
+use crate::base::{Artifact, Digest, Event, Level, Name, Sink, What, variables};
 use crate::infrastructure::compute::{JobFolder, JobSpec, Resources, Retry};
+use crate::infrastructure::durable;
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::store::worktree::{self, CheckoutOptions, StatCache};
 use crate::infrastructure::store::{Local, Node};
@@ -181,7 +182,11 @@ pub fn work(
     let parts = dataset_for(&model, dataset).load(model.input.shape.as_deref(), sink)?;
     let fence = || folder.attempt().is_ok_and(|attempt| attempt == own_attempt);
     let control = Control { stop, fence: &fence };
-    let outcome = train::train(&model, &parts, &folder.checkpoints(), &folder.out(), &control, sink)?;
+    let outcome = train::train(&model, &parts, &folder.checkpoints(), &folder.out(), &control, sink);
+    if fence() {
+        draw(&work, folder, sink);
+    }
+    let outcome = outcome?;
     tell(&outcome, sink);
     Ok(outcome.stopped)
 }
@@ -212,6 +217,21 @@ fn data(work: &Work, folder: &JobFolder, sink: &dyn Sink) -> Result<Dataset, Run
 pub(super) fn identical(path: &Path, root: &Node, cache: &StatCache, sink: &dyn Sink) -> bool {
     path.symlink_metadata().is_ok()
         && worktree::identify(path, cache, sink).is_ok_and(|found| found.root.id == root.id)
+}
+
+/// Draws the curves of all epochs so far, those of earlier attempts too. A training is not lost for a picture.
+fn draw(work: &Work, folder: &JobFolder, sink: &dyn Sink) {
+    let Ok(events) = std::fs::read(folder.events()) else { return };
+    let Some(picture) = picture::learning(work.plan.name.as_str(), &Curves::read(&events)) else { return };
+    let path = folder.out().join(picture::CURVES);
+    match durable::replace(&path, picture.as_bytes()) {
+        Ok(()) => sink.emit(&Event::now(What::Artifact(Artifact {
+            path: picture::CURVES.to_owned(),
+            kind: Some("plot".to_owned()),
+            digest: Some(Digest::of(picture.as_bytes())),
+        }))),
+        Err(error) => sink.log(Level::Warn, &format!("cannot write `{}`: {error}", path.display())),
+    }
 }
 
 fn tell(outcome: &Outcome, sink: &dyn Sink) {

@@ -7,23 +7,31 @@ use clap_complete::ArgValueCandidates;
 use super::super::{Answer, Context};
 use crate::application::completion;
 use crate::application::following::{RunReport, learning_curve, shown, workspace};
-use crate::application::ui::{Report, Table, duration};
+use crate::application::ui::{Report, Table, bytes, clean, duration};
 use crate::base::{Digest, Exit, Record, Run, Time};
-use crate::platform::run;
+use crate::platform::run::{self, Kept, RunError};
 
-/// Shows what a run depended on and what came of it.
+/// Shows what a run depended on and what came of it, or prints a file that it kept.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The run.
     #[arg(default_value = "latest", add = ArgValueCandidates::new(completion::runs))]
     run: String,
+    /// Prints this file of the run, byte for byte, instead: curves.svg.
+    #[arg(long, value_name = "PATH")]
+    file: Option<String>,
 }
+
+/// How many of a run's files are shown to people.
+const SHOWN_FILES: usize = 20;
 
 #[derive(Serialize)]
 struct Shown {
     run: RunReport,
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<Record<Run>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<Kept>,
     #[serde(skip)]
     curve: String,
 }
@@ -72,6 +80,13 @@ impl Report for Shown {
         for (name, id) in &body.outputs {
             table.row(["output".to_owned(), format!("{name} {}", short(id))]);
         }
+        for file in self.files.iter().take(SHOWN_FILES) {
+            let kind = file.kind.as_ref().map_or_else(String::new, |kind| format!(", {}", clean(kind)));
+            table.row(["file".to_owned(), format!("{} ({}{kind})", clean(&file.path), bytes(file.size))]);
+        }
+        if let Some(more @ 1..) = self.files.len().checked_sub(SHOWN_FILES) {
+            table.row(["", &format!("and {more} more files")]);
+        }
         if let Some(output) = &body.output {
             table.row(["everything", &short(output)]);
         }
@@ -83,18 +98,33 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let workspace = workspace(&project);
     let found = run::find(&run::list(&workspace)?, &args.run)?;
+    if let Some(path) = &args.file {
+        let Some((_, record)) = &found.record else {
+            return Err(RunError::Active { run: found.short(), state: found.state.to_string() }.into());
+        };
+        let mut bytes = Vec::new();
+        run::copy_file(&project.store, &record.body, path, &mut bytes)?;
+        context.ui.raw_bytes(&bytes);
+        return Ok(Exit::Ok);
+    }
     let shown = match &found.record {
         Some((id, record)) => {
             let events = super::logs::events(&workspace, &found)?;
             Shown {
                 run: RunReport::of(*id, record, false),
                 record: Some(record.clone()),
+                files: run::files(&project.store, &record.body, &events)?,
                 curve: learning_curve(&events),
             }
         }
         None => {
             let active = RunReport::active(found.id, found.name.as_str(), &found.task, found.plan);
-            Shown { run: RunReport { state: found.state, ..active }, record: None, curve: String::new() }
+            Shown {
+                run: RunReport { state: found.state, ..active },
+                record: None,
+                files: Vec::new(),
+                curve: String::new(),
+            }
         }
     };
     context.ui.report(&shown);

@@ -1,0 +1,295 @@
+//! Pictures as SVG: learning curves and confusion matrices. The same numbers give the same bytes.
+
+use std::error::Error;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::Curves;
+use crate::base::Confusion;
+
+/// The file of the curves below the output folder of a run.
+pub const CURVES: &str = "curves.svg";
+
+/// Width of the curves, and height of each panel.
+const PANEL: (u32, u32) = (800, 300);
+/// More metrics than this are not drawn.
+const MOST_PANELS: usize = 6;
+/// More classes than this make no picture that can be read.
+const MOST_CLASSES: usize = 200;
+/// Values beyond it are left out: plotters looks for the places of its lines in steps that an f64 must be able to add.
+const LARGEST: f64 = 1e12;
+/// Blue and vermilion of Okabe and Ito (2008): told apart by nearly everybody; points are drawn for `val` besides.
+const TRAIN: RGBColor = RGBColor(0, 114, 178);
+const VAL: RGBColor = RGBColor(213, 94, 0);
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Points = Vec<(f64, f64)>;
+
+/// One panel per metric with the curves of the training and the validation part; none where nothing was measured.
+pub fn learning(title: &str, curves: &Curves) -> Option<String> {
+    let points = |part: &str, metric: &str| -> Points {
+        let values = curves.of(part, metric).filter(|(_, value)| value.abs() <= LARGEST);
+        values.map(|(epoch, value)| (epoch as f64, value)).collect()
+    };
+    let panels: Vec<(&str, Points, Points)> = curves
+        .metrics()
+        .into_iter()
+        .map(|metric| (metric, points("train", metric), points("val", metric)))
+        .filter(|(_, train, val)| !train.is_empty() || !val.is_empty())
+        .take(MOST_PANELS)
+        .collect();
+    if panels.is_empty() {
+        return None;
+    }
+    draw((PANEL.0, 40 + PANEL.1 * panels.len() as u32), |root| {
+        let (head, body) = root.split_vertically(40);
+        head.draw(&Text::new(plain(title), (16, 14), ("sans-serif", 18)))?;
+        for ((metric, train, val), area) in panels.iter().zip(body.split_evenly((panels.len(), 1))) {
+            panel(&area, metric, train, val)?;
+        }
+        Ok(())
+    })
+}
+
+fn panel(area: &Area<'_>, metric: &str, train: &Points, val: &Points) -> Result<(), Box<dyn Error>> {
+    let all = || train.iter().chain(val).copied();
+    let (left, right) = range(all().map(|(x, _)| x), 0.0);
+    let (bottom, top) = range(all().map(|(_, y)| y), 0.05);
+    // The legend stands on the side that the curve goes away from.
+    let longer = if train.len() > val.len() { train } else { val };
+    let falls = longer.first().map(|point| point.1) >= longer.last().map(|point| point.1);
+    let mut chart = ChartBuilder::on(area)
+        .margin(12)
+        .margin_right(24)
+        .x_label_area_size(34)
+        .y_label_area_size(64)
+        .build_cartesian_2d(left..right, bottom..top)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(BLACK.mix(0.12))
+        .axis_desc_style(("sans-serif", 14))
+        .label_style(("sans-serif", 12))
+        .x_desc("epoch")
+        .y_desc(plain(metric))
+        .x_labels(10)
+        .y_labels(6)
+        .x_label_formatter(&|x| if x.fract() == 0.0 { format!("{x:.0}") } else { String::new() })
+        .y_label_formatter(&|y| number(*y))
+        .draw()?;
+    if !train.is_empty() {
+        chart
+            .draw_series(LineSeries::new(train.iter().copied(), TRAIN.stroke_width(2)))?
+            .label("train")
+            .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], TRAIN.stroke_width(2)));
+        if let [only] = train.as_slice() {
+            chart.draw_series([Circle::new(*only, 3, TRAIN.filled())])?;
+        }
+    }
+    if !val.is_empty() {
+        chart.draw_series(LineSeries::new(val.iter().copied(), VAL.stroke_width(2)))?.label("val").legend(
+            |(x, y)| {
+                EmptyElement::at((x, y))
+                    + PathElement::new([(0, 0), (18, 0)], VAL.stroke_width(2))
+                    + Circle::new((9, 0), 3, VAL.filled())
+            },
+        );
+        // A point per epoch where they do not touch.
+        if val.len() <= 100 {
+            chart.draw_series(val.iter().map(|point| Circle::new(*point, 3, VAL.filled())))?;
+        }
+    }
+    chart
+        .configure_series_labels()
+        .background_style(WHITE.mix(0.8))
+        .label_font(("sans-serif", 13))
+        .position(if falls { SeriesLabelPosition::UpperRight } else { SeriesLabelPosition::LowerRight })
+        .draw()?;
+    Ok(())
+}
+
+/// A confusion matrix, each row coloured by the share of its truths; none with too many classes to be read.
+pub fn confusion(title: &str, matrix: &Confusion) -> Option<String> {
+    let classes = matrix.labels.len();
+    if classes == 0 || classes > MOST_CLASSES {
+        return None;
+    }
+    let labels: Vec<String> = matrix.labels.iter().map(|label| short(label)).collect();
+    let cell = (560 / classes).clamp(10, 64) as i32;
+    // About seven pixels a letter.
+    let longest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0) as i32;
+    let upright = 7 * longest <= cell - 4;
+    let (left, top) = (56 + 7 * longest, 76 + if upright { 7 } else { 7 * longest });
+    let side = cell * classes as i32;
+    let size = ((left + side + 24).max(360) as u32, (top + side + 24) as u32);
+    let text =
+        |size: i32, x: HPos, y: VPos| TextStyle::from(("sans-serif", size)).pos(Pos::new(x, y)).color(&BLACK);
+    draw(size, |root| {
+        root.draw(&Text::new(plain(title), (16, 14), ("sans-serif", 18)))?;
+        let centre = |index: usize| cell * index as i32 + cell / 2;
+        let font = (cell - 2).clamp(8, 13);
+        let middle = left + side / 2;
+        root.draw(&Text::new("predicted", (middle, 46), text(13, HPos::Center, VPos::Center)))?;
+        let turned = |style: TextStyle<'static>| style.transform(FontTransform::Rotate270);
+        let truth = turned(text(13, HPos::Center, VPos::Center));
+        root.draw(&Text::new("truth", (24, top + side / 2), truth))?;
+        for (index, label) in labels.iter().enumerate() {
+            let row = (left - 8, top + centre(index));
+            root.draw(&Text::new(label.as_str(), row, text(font, HPos::Right, VPos::Center)))?;
+            let column = (left + centre(index), top - 8);
+            let style = match upright {
+                true => text(font, HPos::Center, VPos::Bottom),
+                false => turned(text(font, HPos::Left, VPos::Center)),
+            };
+            root.draw(&Text::new(label.as_str(), column, style))?;
+        }
+        for (truth, counts) in matrix.counts.iter().enumerate() {
+            let all: u64 = counts.iter().sum();
+            for (predicted, count) in counts.iter().enumerate() {
+                let share = if all == 0 { 0.0 } else { *count as f64 / all as f64 };
+                let corner = (left + cell * predicted as i32, top + cell * truth as i32);
+                let opposite = (corner.0 + cell, corner.1 + cell);
+                root.draw(&Rectangle::new([corner, opposite], shade(share).filled()))?;
+                root.draw(&Rectangle::new([corner, opposite], BLACK.mix(0.15)))?;
+                let digits = count.to_string();
+                if *count > 0 && 8 * digits.len() as i32 <= cell - 2 {
+                    let ink = if share > 0.5 { WHITE } else { BLACK };
+                    let style = text(13, HPos::Center, VPos::Center).color(&ink);
+                    root.draw(&Text::new(digits, (corner.0 + cell / 2, corner.1 + cell / 2), style))?;
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A picture on white; none if it cannot be drawn, which a text in memory never is.
+fn draw(size: (u32, u32), paint: impl FnOnce(&Area<'_>) -> Result<(), Box<dyn Error>>) -> Option<String> {
+    let mut text = String::new();
+    {
+        let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
+        root.fill(&WHITE).ok()?;
+        paint(&root).ok()?;
+        root.present().ok()?;
+    }
+    Some(text)
+}
+
+/// From white to [`TRAIN`].
+fn shade(share: f64) -> RGBColor {
+    let mix = |full: u8| (255.0 - share * f64::from(255 - full)).round() as u8;
+    RGBColor(mix(TRAIN.0), mix(TRAIN.1), mix(TRAIN.2))
+}
+
+/// Lowest and highest value with a margin; never so narrow that the places between them cannot be told apart.
+fn range(values: impl Iterator<Item = f64>, margin: f64) -> (f64, f64) {
+    let (low, high) = values
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    let size = high - low;
+    if size > 1e-9 * low.abs().max(high.abs()).max(1e-3) {
+        return (low - margin * size, high + margin * size);
+    }
+    let half = (low.abs() * 0.5).max(0.5);
+    (low - half, low + half)
+}
+
+fn number(value: f64) -> String {
+    let size = value.abs();
+    if value == 0.0 {
+        "0".to_owned()
+    } else if (0.001..1e5).contains(&size) {
+        let digits = (3 - size.log10().floor() as i32).clamp(0, 6) as usize;
+        let text = format!("{value:.digits$}");
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    } else {
+        format!("{value:.2e}")
+    }
+}
+
+/// What XML can hold of a name.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A name of at most 20 letters.
+fn short(text: &str) -> String {
+    let text = plain(text);
+    if text.chars().count() <= 20 { text } else { text.chars().take(19).chain(['…']).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Metric;
+
+    fn curves(epochs: u64) -> Curves {
+        let mut curves = Curves::default();
+        for epoch in 1..=epochs {
+            let x = epoch as f64;
+            let told = [
+                ("train.loss", 2.0 / x),
+                ("val.loss", 0.1 + 2.1 / x),
+                ("train.accuracy", 1.0 - 0.8 / x),
+                ("val.accuracy", 0.98 - 0.8 / x),
+                ("lr", 0.1),
+            ];
+            for (name, value) in told {
+                curves.take(&Metric { name: name.into(), value, step: None, epoch: Some(epoch) });
+            }
+        }
+        curves
+    }
+
+    fn matrix(labels: &[&str]) -> Confusion {
+        let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
+        let row =
+            |truth: usize| (0..labels.len()).map(|n| if n == truth { 90 } else { n as u64 % 3 }).collect();
+        Confusion { counts: (0..labels.len()).map(row).collect(), labels }
+    }
+
+    #[test]
+    fn the_same_numbers_give_the_same_bytes() {
+        let one = learning("digits", &curves(12)).expect("draws");
+        assert_eq!(learning("digits", &curves(12)), Some(one.clone()));
+        for word in ["digits", "loss", "accuracy", "train", "val", "epoch"] {
+            assert!(one.contains(word), "{word}");
+        }
+        assert!(one.starts_with("<svg ") && !one.contains("lr"), "{one}");
+        let matrix = matrix(&["cat", "dog", "bird"]);
+        assert_eq!(confusion("pets", &matrix), confusion("pets", &matrix));
+    }
+
+    #[test]
+    fn hostile_numbers_and_names_are_drawn_or_left_out() {
+        assert_eq!(learning("x", &Curves::default()), None);
+        assert!(learning("x", &curves(1)).is_some());
+        for values in [
+            [f64::NAN, 1.0],
+            [f64::INFINITY, f64::NAN],
+            [1e300, -1e300],
+            [f64::MAX, f64::MIN],
+            [1e12, 1e12 + 1e-3],
+            [-1e12, 1e12],
+            [1e-13, 2e-13],
+            [1e-300, 0.0],
+            [0.0, 0.0],
+        ] {
+            let mut curves = Curves::default();
+            for (epoch, value) in (1..).zip(values) {
+                curves.take(&Metric { name: "val.loss".into(), value, step: None, epoch: Some(epoch) });
+            }
+            learning("x", &curves);
+        }
+        assert_eq!(range([1.0, 1.0 + 1e-12].into_iter(), 0.0), (0.5, 1.5));
+        let drawn = confusion("a<b>&\u{1b}", &matrix(&["<script>", "a & b\n", "数字"])).expect("draws");
+        assert!(
+            !drawn.contains("<script>") && !drawn.contains('\u{1b}') && drawn.contains("数字"),
+            "{drawn}"
+        );
+        assert_eq!(confusion("x", &matrix(&[])), None);
+        let many: Vec<String> = (0..150).map(|n| format!("class {n}")).collect();
+        assert!(confusion("x", &matrix(&many.iter().map(String::as_str).collect::<Vec<_>>())).is_some());
+    }
+}
