@@ -38,7 +38,7 @@ pub struct DataSpec {
 pub enum Format {
     /// A folder of IDX files (plain or gzip) named as MNIST's: `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, ….
     Idx,
-    /// A folder with one folder of PNG or JPEG files per class; below `train/`, `val/`, `test/` if it brings its parts.
+    /// A folder with one folder of PNG, JPEG or WebP files per class; below `train/`, `val/`, `test/` if it brings its parts.
     Images,
     /// A CSV file with a header, or a folder with `train.csv`, and `val.csv` and `test.csv` if it brings its parts.
     Csv,

@@ -29,7 +29,7 @@ pub struct Predicted {
 
 /// Predicts for every input in `files`, in order. `-` reads JSON lines from standard input.
 ///
-/// What a file holds is told by its first bytes (PNG, JPEG, IDX, gzipped IDX), else by its name (`.csv`, `.jsonl`).
+/// What a file holds is told by its first bytes (PNG, JPEG, WebP, IDX, gzipped IDX), else by its name (`.csv`, `.jsonl`).
 /// The first input that does not fit ends it with an error that names its place.
 pub fn predict_files(
     served: &Served,
@@ -65,15 +65,16 @@ impl Batch<'_> {
             return Err(wrong(name, "is a folder; name the files in it"));
         }
         let mut first = Vec::new();
-        Read::by_ref(&mut file).take(8).read_to_end(&mut first).map_err(io)?;
+        Read::by_ref(&mut file).take(12).read_to_end(&mut first).map_err(io)?;
         std::io::Seek::rewind(&mut file).map_err(io)?;
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         match first.as_slice() {
             [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, ..] => self.image(name, file),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => self.image(name, file),
             [0, 0, 8..=14, 1..=4, ..] | [0x1f, 0x8b, ..] => self.idx(name, path),
             _ if extension == "csv" => self.table(name, file),
             _ if extension == "jsonl" || extension == "json" => self.json_lines(name, BufReader::new(file)),
-            _ => Err(wrong(name, "is none of PNG, JPEG, IDX, `.csv` and `.jsonl`")),
+            _ => Err(wrong(name, "is none of PNG, JPEG, WebP, IDX, `.csv` and `.jsonl`")),
         }
     }
 
