@@ -1,6 +1,8 @@
 //! Datasets: versions, pointers, loaders, splits, expectations, leakage.
 //! `docs/design/data.md` says why they are as they are.
 
+mod array;
+mod bounded;
 mod dataset;
 pub mod digits;
 mod download;
@@ -17,6 +19,7 @@ pub mod images;
 mod inputs;
 mod leakage;
 mod merge;
+mod pairs;
 mod pointer;
 mod spec;
 mod split;
