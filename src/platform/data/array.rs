@@ -72,6 +72,29 @@ impl Array {
         self.dimensions[1..].iter().product()
     }
 
+    /// Images whose channels come last (`[count, height, width, 1 or 3]`) with the channels before height and width, as
+    /// networks take them; everything else as it is.
+    pub(super) fn channels_first(mut self) -> Self {
+        let [count, height, width, channels @ (1 | 3)] = self.dimensions[..] else { return self };
+        if matches!(height, 1 | 3) || self.bytes.is_empty() {
+            return self;
+        }
+        self.dimensions = vec![count, channels, height, width];
+        if channels == 1 {
+            return self;
+        }
+        let (size, area) = (self.element.size(), height * width);
+        let mut image = vec![0; area * channels * size];
+        for stored in self.bytes.chunks_exact_mut(image.len()) {
+            for (index, element) in stored.chunks_exact(size).enumerate() {
+                let at = ((index % channels) * area + index / channels) * size;
+                image[at..at + size].copy_from_slice(element);
+            }
+            stored.copy_from_slice(&image);
+        }
+        self
+    }
+
     /// All elements as numbers.
     pub(super) fn numbers(&self) -> impl Iterator<Item = f64> + '_ {
         let number = |bytes: &[u8]| match self.order {
@@ -121,6 +144,23 @@ mod tests {
         assert_eq!(array(Element::F64, Order::Big, &1.5f64.to_be_bytes()), [1.5]);
         assert_eq!(array(Element::I64, Order::Little, &(-7i64).to_le_bytes()), [-7.0]);
         assert_eq!(array(Element::Bool, Order::Little, &[0, 1]), [0.0, 1.0]);
+    }
+
+    #[test]
+    fn channels_that_come_last_are_moved_before_height_and_width() {
+        let images = |dimensions: &[usize], element: Element| {
+            let bytes = (0..dimensions.iter().product::<usize>() * element.size()).map(|i| i as u8).collect();
+            Array { element, order: Order::Little, dimensions: dimensions.to_vec(), bytes }.channels_first()
+        };
+        let moved = images(&[2, 1, 2, 3], Element::U8);
+        assert_eq!(moved.dimensions, [2, 1, 2, 3], "the second dimension may be the channels already");
+        let moved = images(&[1, 2, 2, 3], Element::U8);
+        assert_eq!(moved.dimensions, [1, 3, 2, 2]);
+        assert_eq!(moved.bytes, [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]);
+        let wide = images(&[1, 2, 2, 3], Element::I16);
+        assert_eq!(wide.bytes[..8], [0, 1, 6, 7, 12, 13, 18, 19]);
+        assert_eq!(images(&[4, 5, 6, 1], Element::U8).dimensions, [4, 1, 5, 6]);
+        assert_eq!(images(&[4, 5, 6, 2], Element::U8).dimensions, [4, 5, 6, 2]);
     }
 
     #[test]

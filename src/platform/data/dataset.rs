@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DataError, DataSpec, Format, Parts, Pointer, TableEncoding, idx_folder, image_folder, table};
+use super::{
+    DataError, DataSpec, Format, Parts, Pointer, TableEncoding, array_files, idx_folder, image_folder, table,
+};
 use crate::base::{Digest, Name, Sink};
 use crate::infrastructure::store::worktree::{StatCache, identify};
 use crate::infrastructure::store::{Local, Node, StoreError};
@@ -78,6 +80,7 @@ impl Dataset {
             Format::Idx => idx_folder::load(self, shape, sink),
             Format::Images => image_folder::load(self, shape, sink),
             Format::Csv => table::load(self, sink),
+            Format::Npy | Format::Safetensors => array_files::load(self, shape, sink),
         }
     }
 

@@ -2,6 +2,7 @@
 //! `docs/design/data.md` says why they are as they are.
 
 mod array;
+mod array_files;
 mod bounded;
 mod dataset;
 pub mod digits;
@@ -19,6 +20,7 @@ pub mod images;
 mod inputs;
 mod leakage;
 mod merge;
+mod npy;
 mod pairs;
 mod pointer;
 mod spec;

@@ -82,7 +82,7 @@ fn classes(pairs: &[Option<Pair>; 3]) -> Result<Vec<i64>, DataError> {
     let mut classes = BTreeSet::new();
     for pair in pairs.iter().flatten() {
         for (index, number) in pair.targets.numbers().enumerate() {
-            if number.fract() != 0.0 || !(number.abs() <= 1e15) {
+            if number.fract() != 0.0 || number.abs() > 1e15 {
                 return Err(pair.malformed_targets(format!("label {} is {number}, no class", index + 1)));
             }
             classes.insert(number as i64);

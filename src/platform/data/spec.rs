@@ -42,6 +42,23 @@ pub enum Format {
     Images,
     /// A CSV file with a header, or a folder with `train.csv`, and `val.csv` and `test.csv` if it brings its parts.
     Csv,
+    /// NumPy arrays: an NPZ file, or a folder of NPY files. They are called `x` and `y`, or `x_train` and `y_train`, and
+    /// `x_val`, `y_val`, `x_test`, `y_test` if it brings its parts (`images` and `labels` will do for `x` and `y`).
+    Npy,
+    /// A safetensors file, or a folder with one; its tensors are called as the arrays of `npy`.
+    Safetensors,
+}
+
+impl Format {
+    /// The extension of a dataset that is one file and no folder, if the format has such.
+    pub fn one_file(self) -> Option<&'static str> {
+        match self {
+            Self::Idx | Self::Images => None,
+            Self::Csv => Some("csv"),
+            Self::Npy => Some("npz"),
+            Self::Safetensors => Some("safetensors"),
+        }
+    }
 }
 
 /// One thing to download or make. Exactly one of `url` and `digits` is set.

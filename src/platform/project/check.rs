@@ -108,7 +108,7 @@ fn outputs(model: &ModelSpec, data: Option<&DataSpec>) -> Option<usize> {
     }
     let label = data.map(|data| match data.format {
         Format::Csv => data.target.as_deref().unwrap_or_default(),
-        Format::Idx | Format::Images => "label",
+        Format::Idx | Format::Images | Format::Npy | Format::Safetensors => "label",
     });
     let classes = data.into_iter().flat_map(|data| &data.expect).find_map(|expectation| match expectation {
         Expectation::Column(column) if Some(column.name.as_str()) == label => {
