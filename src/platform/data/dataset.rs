@@ -33,7 +33,7 @@ pub struct Dataset {
     pub spec: DataSpec,
     /// What is to be predicted.
     pub target: TargetKind,
-    /// How rows become inputs (CSV), where that was learnt before; else it is learnt from the training part.
+    /// How rows of a table become inputs, where that was learnt before; else it is learnt from the training part.
     pub encoding: Option<TableEncoding>,
 }
 
@@ -79,7 +79,7 @@ impl Dataset {
         match self.spec.format {
             Format::Idx => idx_folder::load(self, shape, sink),
             Format::Images => image_folder::load(self, shape, sink),
-            Format::Csv => table::load(self, sink),
+            Format::Csv | Format::Parquet => table::load(self, sink),
             Format::Npy | Format::Safetensors => array_files::load(self, shape, sink),
         }
     }

@@ -4,6 +4,7 @@
 mod array;
 mod array_files;
 mod bounded;
+mod csv_file;
 mod dataset;
 pub mod digits;
 mod download;
@@ -22,11 +23,13 @@ mod leakage;
 mod merge;
 mod npy;
 mod pairs;
+mod parquet_file;
 mod pointer;
 mod spec;
 mod split;
 mod stored;
 mod table;
+mod table_file;
 #[cfg(test)]
 mod tests;
 

@@ -12,7 +12,7 @@ pub struct DataSpec {
     pub path: String,
     /// How examples are stored.
     pub format: Format,
-    /// CSV: the column that is predicted.
+    /// Tables (CSV, Parquet): the column that is predicted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     /// Where `mlp data download` gets it.
@@ -42,6 +42,9 @@ pub enum Format {
     Images,
     /// A CSV file with a header, or a folder with `train.csv`, and `val.csv` and `test.csv` if it brings its parts.
     Csv,
+    /// A Parquet file, or a folder with `train.parquet`, and `val.parquet` and `test.parquet` if it brings its parts; its
+    /// columns are read as those of a CSV file.
+    Parquet,
     /// NumPy arrays: an NPZ file, or a folder of NPY files. They are called `x` and `y`, or `x_train` and `y_train`, and
     /// `x_val`, `y_val`, `x_test`, `y_test` if it brings its parts (`images` and `labels` will do for `x` and `y`).
     Npy,
@@ -50,11 +53,17 @@ pub enum Format {
 }
 
 impl Format {
+    /// Whether examples are rows with named columns.
+    pub fn is_table(self) -> bool {
+        matches!(self, Self::Csv | Self::Parquet)
+    }
+
     /// The extension of a dataset that is one file and no folder, if the format has such.
     pub fn one_file(self) -> Option<&'static str> {
         match self {
             Self::Idx | Self::Images => None,
             Self::Csv => Some("csv"),
+            Self::Parquet => Some("parquet"),
             Self::Npy => Some("npz"),
             Self::Safetensors => Some("safetensors"),
         }

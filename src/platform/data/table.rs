@@ -1,14 +1,14 @@
-//! CSV files: a header, a target column, numbers and categories.
+//! Tables, in CSV or Parquet files: a header, a target column, numbers and categories.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
-use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
+use csv::StringRecord;
 
 use super::encoding::{is_missing, number};
 use super::split::{self, Part};
 use super::stored::{Answers, Stored, Values};
+use super::table_file::{self, TableFile, malformed};
 use super::{Column, ColumnKind, ColumnStatistics, DataError, Dataset, Parts, TableEncoding, TargetKind};
 use crate::base::{Sink, Unit, nearest};
 
@@ -28,6 +28,8 @@ struct Row {
 
 /// All rows of a dataset.
 struct Table {
+    /// The format of its files, for messages.
+    format: &'static str,
     header: StringRecord,
     files: Vec<String>,
     rows: Vec<Row>,
@@ -37,11 +39,7 @@ struct Table {
 pub(super) fn load(dataset: &Dataset, sink: &dyn Sink) -> Result<Parts, DataError> {
     let table = Table::read(dataset, sink)?;
     if !table.rows.iter().any(|row| row.part == Part::Train) {
-        return Err(DataError::Layout {
-            path: dataset.path.display().to_string(),
-            format: "csv",
-            detail: "it has no row to train on".into(),
-        });
+        return Err(layout(dataset, "it has no row to train on".into()));
     }
     let encoding = match &dataset.encoding {
         Some(encoding) => table.known(encoding)?,
@@ -70,30 +68,22 @@ pub(super) fn load(dataset: &Dataset, sink: &dyn Sink) -> Result<Parts, DataErro
 impl Table {
     fn read(dataset: &Dataset, sink: &dyn Sink) -> Result<Self, DataError> {
         let path = &dataset.path;
-        let metadata = std::fs::metadata(path).map_err(DataError::io("read", path))?;
-        let files: Vec<(Part, String)> = if metadata.is_dir() {
-            [(Part::Train, "train.csv"), (Part::Val, "val.csv"), (Part::Test, "test.csv")]
-                .into_iter()
-                .filter(|(_, name)| path.join(name).is_file())
-                .map(|(part, name)| (part, name.to_owned()))
-                .collect()
-        } else {
-            vec![(Part::Train, String::new())]
-        };
+        let extension = dataset.spec.format.one_file().unwrap_or_default();
+        let files = table_file::parts(path, extension)?;
         if files.first().is_none_or(|(part, _)| *part != Part::Train) {
-            return Err(DataError::Layout {
-                path: path.display().to_string(),
-                format: "csv",
-                detail: "the folder has no `train.csv`".into(),
-            });
+            return Err(layout(dataset, format!("the folder has no `train.{extension}`")));
         }
-        let mut table =
-            Self { header: StringRecord::new(), files: Vec::new(), rows: Vec::new(), target: usize::MAX };
-        for (part, name) in &files {
+        let mut table = Self {
+            format: "",
+            header: StringRecord::new(),
+            files: Vec::new(),
+            rows: Vec::new(),
+            target: usize::MAX,
+        };
+        for (part, path) in &files {
             sink.progress("reading", table.files.len() as u64, Some(files.len() as u64), Unit::Files);
-            let path = if name.is_empty() { path.clone() } else { path.join(name) };
             let shown = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            table.read_file(&path, shown, *part, dataset)?;
+            table.read_file(&mut *table_file::open(path, &shown)?, shown, *part, dataset)?;
         }
         sink.progress("reading", files.len() as u64, Some(files.len() as u64), Unit::Files);
         let brings = |part| files.iter().any(|(other, _)| *other == part);
@@ -106,38 +96,25 @@ impl Table {
 
     fn read_file(
         &mut self,
-        path: &Path,
+        rows: &mut dyn TableFile,
         shown: String,
         part: Part,
         dataset: &Dataset,
     ) -> Result<(), DataError> {
-        let mut reader = ReaderBuilder::new()
-            .trim(Trim::All)
-            .from_path(path)
-            .map_err(|error| csv_error(error, path, &shown))?;
-        let header = reader.headers().map_err(|error| csv_error(error, path, &shown))?;
-        // Some spreadsheets begin a file with a byte order mark.
-        let header: StringRecord = header
-            .iter()
-            .enumerate()
-            .map(|(i, name)| if i == 0 { name.trim_start_matches('\u{feff}') } else { name })
-            .collect();
         if self.files.is_empty() {
-            self.target = target(&header, dataset, &shown)?;
-            self.header = header;
-        } else if header != self.header {
+            self.format = rows.format();
+            self.target = target(rows.header(), dataset, &shown, self.format)?;
+            self.header = rows.header().clone();
+        } else if *rows.header() != self.header {
             let detail = format!("its columns are not those of `{}`", self.files[0]);
-            return Err(malformed(&shown, detail));
+            return Err(malformed(&shown, self.format, detail));
         }
         let file = self.files.len() as u32;
-        self.files.push(shown.clone());
-        let mut cells = StringRecord::new();
-        while reader.read_record(&mut cells).map_err(|error| csv_error(error, path, &shown))? {
-            let line = cells.position().map_or(0, |position| position.line() as u32);
+        self.files.push(shown);
+        rows.rows(&mut |line, cells| {
             let key = self.key(&cells);
-            self.rows.push(Row { cells: cells.clone(), file, line, part, key });
-        }
-        Ok(())
+            self.rows.push(Row { cells, file, line, part, key });
+        })
     }
 
     /// The key of a row: of its inputs alone, so that rows that differ in nothing but the target stay in one part.
@@ -161,7 +138,7 @@ impl Table {
             return Ok(encoding.clone());
         }
         let detail = "its columns are not those that the model was trained on, in their order";
-        Err(malformed(&self.files[0], detail))
+        Err(malformed(&self.files[0], self.format, detail))
     }
 
     /// Learns the encoding of each column from the training rows.
@@ -189,11 +166,7 @@ impl Table {
                         name.escape_debug(),
                         values.len()
                     );
-                    return Err(DataError::Layout {
-                        path: dataset.path.display().to_string(),
-                        format: "csv",
-                        detail,
-                    });
+                    return Err(layout(dataset, detail));
                 }
                 ColumnKind::Category { values: values.into_iter().map(str::to_owned).collect() }
             };
@@ -202,11 +175,7 @@ impl Table {
         let encoding = TableEncoding { columns };
         if encoding.width() == 0 {
             let detail = "it has no column with values besides the target".into();
-            return Err(DataError::Layout {
-                path: dataset.path.display().to_string(),
-                format: "csv",
-                detail,
-            });
+            return Err(layout(dataset, detail));
         }
         Ok(encoding)
     }
@@ -217,7 +186,7 @@ impl Table {
         if let Some(row) = self.rows.iter().find(|row| is_missing(&row.cells[self.target])) {
             let detail =
                 format!("column `{}`, the target, is empty", self.header[self.target].escape_debug());
-            return Err(malformed(&self.place(row), detail));
+            return Err(malformed(&self.place(row), self.format, detail));
         }
         let texts: BTreeSet<&str> = self.rows.iter().map(|row| &row.cells[self.target]).collect();
         let numbers: Option<Vec<f32>> = texts.iter().map(|text| number(text)).collect();
@@ -285,14 +254,20 @@ impl Table {
 }
 
 /// Index of the target column.
-fn target(header: &StringRecord, dataset: &Dataset, shown: &str) -> Result<usize, DataError> {
+fn target(
+    header: &StringRecord,
+    dataset: &Dataset,
+    shown: &str,
+    format: &'static str,
+) -> Result<usize, DataError> {
     let mut names = BTreeSet::new();
     if let Some(name) = header.iter().find(|name| !names.insert(*name)) {
-        return Err(malformed(shown, format!("its header has the column `{}` twice", name.escape_debug())));
+        let detail = format!("its header has the column `{}` twice", name.escape_debug());
+        return Err(malformed(shown, format, detail));
     }
     if header.len() < 2 {
-        let detail = "its header has one column; columns are separated by commas";
-        return Err(malformed(shown, detail));
+        let hint = if format == "CSV" { "; columns are separated by commas" } else { "" };
+        return Err(malformed(shown, format, format!("its header has one column{hint}")));
     }
     let refuse = |detail: String, hint: String| {
         Err(DataError::Target { name: dataset.name.to_string(), detail, hint })
@@ -308,7 +283,7 @@ fn target(header: &StringRecord, dataset: &Dataset, shown: &str) -> Result<usize
     };
     let Some(name) = &dataset.spec.target else {
         let hint = format!("write `target: COLUMN` with one of {}", some_names());
-        return refuse("a CSV dataset needs a target column".into(), hint);
+        return refuse("a table needs a target column".into(), hint);
     };
     match header.iter().position(|column| column == name) {
         Some(index) => Ok(index),
@@ -322,20 +297,9 @@ fn target(header: &StringRecord, dataset: &Dataset, shown: &str) -> Result<usize
     }
 }
 
-fn csv_error(error: csv::Error, path: &Path, shown: &str) -> DataError {
-    let place = error.position().map_or(shown.to_owned(), |position| format!("{shown}:{}", position.line()));
-    match error.into_kind() {
-        ErrorKind::Io(source) => DataError::Io { action: "read", path: path.to_owned(), source },
-        ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            malformed(&place, format!("the row has {len} cells, the header {expected_len}"))
-        }
-        ErrorKind::Utf8 { err, .. } => malformed(&place, format!("cell {} is not UTF-8", err.field() + 1)),
-        _ => malformed(&place, "the row cannot be read"),
-    }
-}
-
-fn malformed(place: &str, detail: impl Into<String>) -> DataError {
-    DataError::Malformed { path: place.to_owned(), format: "CSV", detail: detail.into() }
+fn layout(dataset: &Dataset, detail: String) -> DataError {
+    let format = dataset.spec.format.one_file().unwrap_or_default();
+    DataError::Layout { path: dataset.path.display().to_string(), format, detail }
 }
 
 #[cfg(test)]

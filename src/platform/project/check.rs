@@ -107,7 +107,7 @@ fn outputs(model: &ModelSpec, data: Option<&DataSpec>) -> Option<usize> {
         return Some(1);
     }
     let label = data.map(|data| match data.format {
-        Format::Csv => data.target.as_deref().unwrap_or_default(),
+        Format::Csv | Format::Parquet => data.target.as_deref().unwrap_or_default(),
         Format::Idx | Format::Images | Format::Npy | Format::Safetensors => "label",
     });
     let classes = data.into_iter().flat_map(|data| &data.expect).find_map(|expectation| match expectation {

@@ -2,7 +2,7 @@
 
 use super::{Manifest, profile};
 use crate::base::{Name, nearest};
-use crate::platform::data::{DataSpec, Expectation, Format, Range, Source};
+use crate::platform::data::{DataSpec, Expectation, Range, Source};
 use crate::platform::model::{Approvals, GateSpec, Waiver};
 use crate::platform::train::{Augment, Layer, ModelSpec};
 
@@ -126,8 +126,8 @@ fn dataset(path: &[&str], data: &DataSpec) -> Checked {
     if let Some(card) = &data.card {
         relative(&at(path, &["card"]), card)?;
     }
-    if data.format == Format::Csv && data.target.is_none() {
-        let message = "a CSV dataset needs `target`, the column that is predicted";
+    if data.format.is_table() && data.target.is_none() {
+        let message = "a table (CSV, Parquet) needs `target`, the column that is predicted";
         let hint = "add `target: COLUMN` there";
         return Err(Wrong { code: "project::missing-key", ..Wrong::value(path, message, hint) });
     }

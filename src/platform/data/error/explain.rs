@@ -31,7 +31,7 @@ pub const EXPLAIN: &[Explain] = &[
     },
     Explain {
         code: "data::target",
-        text: "A CSV dataset needs `target:`, the name of a column in its header: what the model is to predict. With the loss `mse` \
+        text: "A table (CSV, Parquet) needs `target:`, the name of a column in its header: what the model is to predict. With the loss `mse` \
                every target must be a number.",
     },
     Explain {
