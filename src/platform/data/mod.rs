@@ -25,6 +25,7 @@ mod npy;
 mod pairs;
 mod parquet_file;
 mod pointer;
+mod rows;
 mod spec;
 mod split;
 mod stored;
@@ -32,6 +33,8 @@ mod table;
 mod table_file;
 #[cfg(test)]
 mod tests;
+mod text;
+mod text_encoding;
 
 pub use dataset::{Dataset, TargetKind};
 pub use download::{Download, DownloadOptions, Outcome, download};
@@ -47,3 +50,5 @@ pub use pointer::Pointer;
 pub use spec::{
     ColumnExpectation, DataSpec, Digits, Expectation, Format, Guard, Range, Source, Split, SplitBy,
 };
+pub use text::each_line;
+pub use text_encoding::TextEncoding;

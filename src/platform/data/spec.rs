@@ -12,9 +12,19 @@ pub struct DataSpec {
     pub path: String,
     /// How examples are stored.
     pub format: Format,
-    /// Tables (CSV, Parquet): the column that is predicted.
+    /// Tables (CSV, Parquet), and texts in such: the column that is predicted; of texts `label` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// Texts in a table: the column that holds them; `text` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Texts: a HuggingFace `tokenizer.json` in the dataset's folder, relative to it; if absent, each byte is a token (its
+    /// value and 1; 0 fills).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<String>,
+    /// Texts: how many tokens an example has; longer texts are cut, shorter ones filled; 128 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<usize>,
     /// Where `mlp data download` gets it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub source: Vec<Source>,
@@ -50,6 +60,10 @@ pub enum Format {
     Npy,
     /// A safetensors file, or a folder with one; its tensors are called as the arrays of `npy`.
     Safetensors,
+    /// Texts, which become token ids: a CSV or Parquet file (or a folder with `train.csv` or `train.parquet`, …) with a
+    /// column `text` and a column `label`, or a folder with one file of lines per class, `pos.txt` and `neg.txt`; below
+    /// `train/`, `val/`, `test/` if it brings its parts.
+    Text,
 }
 
 impl Format {
@@ -61,7 +75,7 @@ impl Format {
     /// The extension of a dataset that is one file and no folder, if the format has such.
     pub fn one_file(self) -> Option<&'static str> {
         match self {
-            Self::Idx | Self::Images => None,
+            Self::Idx | Self::Images | Self::Text => None,
             Self::Csv => Some("csv"),
             Self::Parquet => Some("parquet"),
             Self::Npy => Some("npz"),

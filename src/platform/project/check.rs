@@ -108,6 +108,7 @@ fn outputs(model: &ModelSpec, data: Option<&DataSpec>) -> Option<usize> {
     }
     let label = data.map(|data| match data.format {
         Format::Csv | Format::Parquet => data.target.as_deref().unwrap_or_default(),
+        Format::Text => data.target.as_deref().unwrap_or("label"),
         Format::Idx | Format::Images | Format::Npy | Format::Safetensors => "label",
     });
     let classes = data.into_iter().flat_map(|data| &data.expect).find_map(|expectation| match expectation {

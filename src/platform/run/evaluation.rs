@@ -31,6 +31,9 @@ pub fn evaluate(
     if let Some(encoding) = &trained.encoding {
         dataset = dataset.encoded(encoding.clone());
     }
+    if let Some(text) = &trained.text {
+        dataset = dataset.tokenized(text.clone());
+    }
     let parts = dataset.load(shape, sink)?;
     let Some(examples) = parts.part(part).filter(|examples| !examples.is_empty()) else {
         return Err(TrainError::Data(format!("`{}` has no part `{part}`", dataset.name)).into());

@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     fn signature() -> Signature {
-        Signature { shape: vec![1, 2, 2], pixels: true, encoding: None }
+        Signature { shape: vec![1, 2, 2], pixels: true, encoding: None, text: None }
     }
 
     fn refused(body: &str) -> String {

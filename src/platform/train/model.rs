@@ -14,7 +14,7 @@ use super::network::Network;
 use super::preprocess::{self, Normalization, TargetScale};
 use super::spec::Layer;
 use crate::base::Digest;
-use crate::platform::data::{Inputs, TableEncoding};
+use crate::platform::data::{Inputs, TableEncoding, TextEncoding};
 
 /// Version of the format of `model.json`.
 const SCHEMA: &str = "mlp/model/1";
@@ -35,6 +35,8 @@ pub struct Model {
     pub columns: Vec<String>,
     /// How rows of a table become inputs.
     pub encoding: Option<TableEncoding>,
+    /// How texts become inputs.
+    pub text: Option<TextEncoding>,
     /// BLAKE3 of `model.safetensors`.
     pub digest: Digest,
     /// Trained parameters.
@@ -91,6 +93,9 @@ pub(super) struct InputDescription {
     /// How rows of a table become values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) encoding: Option<TableEncoding>,
+    /// How texts become values, with the tokenizer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) text: Option<TextEncoding>,
 }
 
 /// `model.safetensors`.
@@ -180,6 +185,7 @@ impl Model {
             pixels: input.normalization.pixels,
             columns: input.columns,
             encoding: input.encoding,
+            text: input.text,
             digest,
             parameters: network.parameters(),
             network,
@@ -199,7 +205,7 @@ impl Model {
     /// threads; the same example in a batch of another size may differ by rounding.
     ///
     /// # Errors
-    /// [`TrainError::Input`] if the values do not fill whole examples or are not finite.
+    /// [`TrainError::Input`] if the values do not fill whole examples, are not finite or, for texts, no ids of tokens.
     pub fn predict(&self, inputs: &Inputs) -> Result<Vec<Prediction>, TrainError> {
         let length: usize = self.shape.iter().product();
         let values = match inputs {
@@ -209,6 +215,13 @@ impl Model {
                 return Err(TrainError::Input("a value is not a finite number".to_owned()));
             }
         };
+        if let (Some(text), Inputs::F32(values)) = (&self.text, inputs)
+            && !text.are_ids(values)
+        {
+            let detail =
+                format!("a value is not the id of a token, a whole number below {}", text.vocabulary);
+            return Err(TrainError::Input(detail));
+        }
         if values % length != 0 {
             let detail = format!("{values} values are no whole number of inputs of shape {:?}", self.shape);
             return Err(TrainError::Input(detail));
@@ -262,6 +275,9 @@ fn check(description: &Description) -> Result<Network, TrainError> {
     let width = input.encoding.as_ref().map(TableEncoding::width);
     if width.is_some_and(|width| input.shape != [width]) {
         return refuse("its table encoding does not fit its input".to_owned());
+    }
+    if input.text.as_ref().is_some_and(|text| input.shape != [text.length]) {
+        return refuse("its texts do not fit its input".to_owned());
     }
     if !input.columns.is_empty() && input.shape != [input.columns.len()] {
         return refuse("its columns do not fit its input".to_owned());

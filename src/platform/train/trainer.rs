@@ -154,7 +154,10 @@ impl<'a> Trainer<'a> {
             Targets::Value(values) => Some(TargetScale::fit(values)),
         };
         Ok(Self {
-            normalization: Normalization::fit(&spec.input, &data.train)?,
+            normalization: match data.text {
+                Some(_) => Normalization::none(),
+                None => Normalization::fit(&spec.input, &data.train)?,
+            },
             position: Position::start(plan.digest),
             spec,
             data,
@@ -433,6 +436,7 @@ impl<'a> Trainer<'a> {
                 normalization: self.normalization.clone(),
                 columns: self.data.columns.clone(),
                 encoding: self.data.encoding.clone(),
+                text: self.data.text.clone(),
             },
             classes: self.data.classes.clone(),
             target: self.target,

@@ -4,13 +4,13 @@ use super::*;
 use crate::platform::data::{Column, ColumnKind};
 
 fn image() -> Signature {
-    Signature { shape: vec![1, 2, 3], pixels: true, encoding: None }
+    Signature { shape: vec![1, 2, 3], pixels: true, encoding: None, text: None }
 }
 
 fn table() -> Signature {
     let number = |name: &str| Column { name: name.into(), kind: ColumnKind::Number { mean: 1.5 } };
     let encoding = TableEncoding { columns: vec![number("age"), number("height")] };
-    Signature { shape: vec![2], pixels: false, encoding: Some(encoding) }
+    Signature { shape: vec![2], pixels: false, encoding: Some(encoding), text: None }
 }
 
 fn pixels(body: &str) -> Vec<u8> {
