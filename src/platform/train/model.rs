@@ -205,7 +205,7 @@ impl Model {
     /// threads; the same example in a batch of another size may differ by rounding.
     ///
     /// # Errors
-    /// [`TrainError::Input`] if the values do not fill whole examples, are not finite or, for texts, no ids of tokens.
+    /// [`TrainError::Input`] if the values do not fill whole examples or are not finite.
     pub fn predict(&self, inputs: &Inputs) -> Result<Vec<Prediction>, TrainError> {
         let length: usize = self.shape.iter().product();
         let values = match inputs {
@@ -215,13 +215,6 @@ impl Model {
                 return Err(TrainError::Input("a value is not a finite number".to_owned()));
             }
         };
-        if let (Some(text), Inputs::F32(values)) = (&self.text, inputs)
-            && !text.are_ids(values)
-        {
-            let detail =
-                format!("a value is not the id of a token, a whole number below {}", text.vocabulary);
-            return Err(TrainError::Input(detail));
-        }
         if values % length != 0 {
             let detail = format!("{values} values are no whole number of inputs of shape {:?}", self.shape);
             return Err(TrainError::Input(detail));

@@ -31,15 +31,6 @@ impl Plan {
         if data.train.shape.len() != 3 && spec.train.augment.iter().any(moved) {
             return Err(TrainError::setting("train.augment", "can shift and rotate images only"));
         }
-        if data.text.is_some() && spec.input.normalize.is_some() {
-            return Err(TrainError::setting(
-                "input.normalize",
-                "means nothing for texts: token ids are no quantities",
-            ));
-        }
-        if data.text.is_some() && !spec.train.augment.is_empty() {
-            return Err(TrainError::setting("train.augment", "cannot change texts"));
-        }
         if let Some(early) = &spec.train.early_stop {
             let classes = !data.classes.is_empty();
             let needs_val = early.metric.starts_with("val.");

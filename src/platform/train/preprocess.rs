@@ -22,11 +22,6 @@ pub(super) struct Normalization {
 }
 
 impl Normalization {
-    /// Values as they are: token ids are names, not quantities.
-    pub(super) fn none() -> Self {
-        Self { pixels: false, mean: vec![0.0], std: vec![1.0] }
-    }
-
     /// What the settings say or, if they say nothing, mean and deviation of the training examples: by column for tables,
     /// over all values for everything else.
     pub(super) fn fit(spec: &InputSpec, examples: &Examples) -> std::result::Result<Self, TrainError> {

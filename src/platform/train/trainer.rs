@@ -154,10 +154,7 @@ impl<'a> Trainer<'a> {
             Targets::Value(values) => Some(TargetScale::fit(values)),
         };
         Ok(Self {
-            normalization: match data.text {
-                Some(_) => Normalization::none(),
-                None => Normalization::fit(&spec.input, &data.train)?,
-            },
+            normalization: Normalization::fit(&spec.input, &data.train)?,
             position: Position::start(plan.digest),
             spec,
             data,
