@@ -47,6 +47,19 @@ fn an_image_of_another_shape_is_refused_with_both_shapes() {
 }
 
 #[test]
+fn a_text_becomes_the_ids_of_its_tokens() {
+    let text = TextEncoding::bytes("text", 3).expect("makes");
+    let texts = Signature { shape: vec![3], pixels: false, encoding: None, text: Some(text) };
+    let body = br#"{"instances": ["ab", [98, 99, 0], "\u00e4"]}"#;
+    let (count, Inputs::F32(ids)) = instances(body, &texts).expect("reads") else {
+        panic!("ids are numbers")
+    };
+    assert_eq!((count, &ids[..]), (3, &[98.0, 99.0, 0.0, 98.0, 99.0, 0.0, 196.0, 165.0, 0.0][..]));
+    assert!(refused(r#"{"instances": [7]}"#, &texts).message.contains("a text or an array of 3 token ids"));
+    assert_eq!(refused(r#"{"instances": ["ab"]}"#, &image()).code, "bad-input");
+}
+
+#[test]
 fn values_that_are_not_pixels_are_refused() {
     for value in ["0.5", "-1", "256", "1e300", "\"1\"", "null", "true", "{}"] {
         let body = format!(r#"{{"instances": [[1, 2, 3, 4, 5, {value}]]}}"#);
