@@ -23,12 +23,16 @@ const FREE_BYTES: u64 = 64 << 20;
 /// What a cell takes besides its text, and a row besides its cells.
 const CELL: u64 = 16;
 const ROW: u64 = 128;
+/// How pandas calls columns that hold the labels of rows: no data.
+const ROW_LABELS: &str = "__index_level_";
 
 /// A Parquet file whose footer has been read.
 pub(super) struct ParquetFile {
     shown: String,
     reader: SerializedFileReader<Bytes>,
     header: StringRecord,
+    /// Where the columns of the header stand in the file.
+    columns: Vec<usize>,
     /// Bytes that its cells may take: a few bytes can stand for any number of equal ones.
     budget: u64,
 }
@@ -42,9 +46,12 @@ impl ParquetFile {
         let reader = caught(|| SerializedFileReader::new(bytes)).map_err(fail)?;
         let reader = reader.map_err(|error| fail(detail(&error)))?;
         let schema = reader.metadata().file_metadata().schema_descr();
-        schema.columns().iter().try_for_each(|column| check(column)).map_err(fail)?;
-        let header = schema.columns().iter().map(|column| column.name().trim()).collect();
-        Ok(Self { shown: shown.to_owned(), reader, header, budget })
+        let columns: Vec<usize> = (0..schema.num_columns())
+            .filter(|at| !schema.column(*at).name().starts_with(ROW_LABELS))
+            .collect();
+        columns.iter().try_for_each(|at| check(&schema.column(*at))).map_err(fail)?;
+        let header = columns.iter().map(|at| schema.column(*at).name().trim().to_owned()).collect::<Vec<_>>();
+        Ok(Self { shown: shown.to_owned(), reader, header: header.into(), columns, budget })
     }
 
     /// The rows of one group of rows, of which `before` come before it.
@@ -53,14 +60,14 @@ impl ParquetFile {
         let fail = |error: ParquetError| malformed(&place, "Parquet", detail(&error));
         let group = self.reader.get_row_group(index).map_err(fail)?;
         let mut rows = Vec::new();
-        for (index, name) in self.header.iter().enumerate() {
+        for (name, &index) in self.header.iter().zip(&self.columns) {
             let descriptor = group.metadata().schema_descr().column(index);
             let mut cells = Cells {
                 shown: &self.shown,
                 column: name,
                 before,
                 optional: descriptor.max_def_level() > 0,
-                is_first: index == 0,
+                is_first: index == self.columns[0],
                 count: 0,
                 rows: &mut rows,
                 budget,
@@ -237,6 +244,9 @@ fn date(days: i32) -> Option<String> {
 /// What the crate says, without the kind of error that it puts before it.
 fn detail(error: &ParquetError) -> String {
     let text = error.to_string();
+    if let Some((_, codec)) = text.split_once("Disabled feature at compile time: ") {
+        return format!("it is compressed with {codec}; write it with snappy, zstd or gzip");
+    }
     let text = ["Parquet error: ", "EOF: ", "External: "]
         .iter()
         .find_map(|kind| text.strip_prefix(kind))

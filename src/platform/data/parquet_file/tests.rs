@@ -162,6 +162,16 @@ fn what_no_cell_can_hold_is_refused_with_its_column() {
 }
 
 #[test]
+fn the_row_labels_of_pandas_are_no_column() {
+    let schema = "message t { required int64 __index_level_0__; required int64 x; required int64 y; }";
+    let bytes = write(schema, Compression::SNAPPY, |_, column| {
+        column.typed::<Int64Type>().write_batch(&[4, 7], None, None)
+    });
+    let parts = load(&bytes).expect("loads");
+    assert_eq!((parts.columns.as_slice(), numbers(&parts)), (&["x".to_owned()][..], vec![4.0, 7.0]));
+}
+
+#[test]
 fn a_truncated_file_is_named() {
     let bytes = table(Compression::SNAPPY);
     for length in [0, 4, 11, bytes.len() / 2, bytes.len() - 1] {
