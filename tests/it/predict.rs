@@ -97,6 +97,7 @@ fn an_output_file_is_written_whole_or_not_at_all() {
 fn files_that_cannot_be_predicted_for_are_named() {
     let project = Project::new(true);
     project.write("text.txt", b"hello");
+    project.write("notes.md", b"hello");
     project.write("half.idx", &idx(&images())[..100]);
     project.write("broken.png", &png(&image(0, 0))[..40]);
     project.write("table.csv", b"a,b\n1,2\n");
@@ -105,7 +106,8 @@ fn files_that_cannot_be_predicted_for_are_named() {
     other.truncate(16 + 4 * SIDE);
     project.write("other.idx", &other);
     for (file, exit, word) in [
-        ("text.txt", 2, "is none of PNG"),
+        ("notes.md", 2, "is none of PNG"),
+        ("text.txt", 2, "is a text, and the model takes none"),
         ("half.idx", 2, "truncated"),
         ("broken.png", 2, "broken.png"),
         ("table.csv", 2, "is a table"),
