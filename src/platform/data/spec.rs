@@ -121,7 +121,7 @@ pub struct Digits {
 pub enum Expectation {
     /// Number of examples in all parts together.
     Rows(Range),
-    /// Something about one column. IDX and image data have the column `label`.
+    /// Something about one column. Images, arrays and files of lines have the column `label`.
     Column(ColumnExpectation),
     /// Number of examples of each class.
     PerClass(Range),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokenizers::{Tokenizer, TruncationParams};
+use tokenizers::{PostProcessor, Tokenizer, TruncationParams};
 
 use crate::base::caught;
 
@@ -86,9 +86,15 @@ impl TextEncoding {
         if ids.is_empty() || highest >= MOST_TOKENS {
             return Err(format!("its ids are not from 0 to below {MOST_TOKENS}"));
         }
+        let added = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        if added >= length {
+            return Err(format!(
+                "it adds {added} tokens to every text, and a length of {length} leaves no room"
+            ));
+        }
         let cut = TruncationParams { max_length: length, ..TruncationParams::default() };
         tokenizer.with_padding(None);
-        tokenizer.with_truncation(Some(cut)).map_err(|error| error.to_string())?;
+        caught(|| tokenizer.with_truncation(Some(cut)).map(|_| ()))?.map_err(|error| error.to_string())?;
         let tokens = Tokens::File { json, tokenizer: Arc::new(tokenizer) };
         Ok(Self { length, padding, vocabulary: highest + 1, column, tokens })
     }
@@ -195,6 +201,22 @@ pub(super) mod tests {
         assert_eq!(ids(&encoding, "Good film"), [1.0, 0.0, 3.0]);
         assert_eq!(ids(&encoding, "bad bad good good"), [2.0, 2.0, 1.0]);
         assert_eq!(ids(&encoding, ""), [3.0; 3]);
+    }
+
+    #[test]
+    fn a_text_that_is_cut_keeps_the_tokens_that_begin_and_end_it() {
+        let json = WORDS.replace("\"[PAD]\": 3", "\"[PAD]\": 3, \"[SEP]\": 4, \"[CLS]\": 5").replace(
+            "\"post_processor\": null",
+            r#""post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 4], "cls": ["[CLS]", 5]}"#,
+        );
+        let encoding = TextEncoding::of_file(&json, "text", 4).expect("reads");
+        assert_eq!(ids(&encoding, "bad bad good good"), [5.0, 2.0, 2.0, 4.0]);
+        assert_eq!(ids(&encoding, "bad"), [5.0, 2.0, 4.0, 3.0]);
+        // No room for any word.
+        for length in 1..3 {
+            let error = TextEncoding::of_file(&json, "text", length).expect_err("no room");
+            assert!(error.contains("adds 2 tokens"), "{error}");
+        }
     }
 
     #[test]
