@@ -1,5 +1,6 @@
 //! The words of all layers: identity, names, time, events, records, errors. No I/O happens here.
 
+mod caught;
 mod digest;
 
 mod error;
@@ -13,6 +14,7 @@ mod scalar;
 mod time;
 pub mod variables;
 
+pub use caught::{caught, is_caught};
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::{Diagnose, Exit, Explain, Failure, Label, nearest};
 pub use event::{

@@ -3,6 +3,10 @@
 use std::io::Write;
 use std::process::Stdio;
 
+use mlp::base::{Digest, Name, Null};
+use mlp::platform::data::{DataSpec, Dataset};
+use mlp::platform::serve::{Served, Signature, predict_files};
+use mlp::platform::train::{self, Control, Model, ModelSpec};
 use serde_json::Value;
 
 use crate::support::serving::{CLASSES, Project, SIDE, image, png};
@@ -93,6 +97,7 @@ fn an_output_file_is_written_whole_or_not_at_all() {
 fn files_that_cannot_be_predicted_for_are_named() {
     let project = Project::new(true);
     project.write("text.txt", b"hello");
+    project.write("notes.md", b"hello");
     project.write("half.idx", &idx(&images())[..100]);
     project.write("broken.png", &png(&image(0, 0))[..40]);
     project.write("table.csv", b"a,b\n1,2\n");
@@ -101,7 +106,8 @@ fn files_that_cannot_be_predicted_for_are_named() {
     other.truncate(16 + 4 * SIDE);
     project.write("other.idx", &other);
     for (file, exit, word) in [
-        ("text.txt", 2, "is none of PNG"),
+        ("notes.md", 2, "is none of PNG"),
+        ("text.txt", 2, "is a text, and the model takes none"),
         ("half.idx", 2, "truncated"),
         ("broken.png", 2, "broken.png"),
         ("table.csv", 2, "is a table"),
@@ -112,4 +118,47 @@ fn files_that_cannot_be_predicted_for_are_named() {
         let error = refused(project.path(), &["predict", "stripes", file], exit);
         assert!(error.contains(word), "{file}: {error}");
     }
+}
+
+#[test]
+fn texts_are_tokenised_when_predicting_as_when_training() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let lines = |word: &str| (0..60).map(|n| format!("{word} {word} {n}\n")).collect::<String>();
+    std::fs::create_dir(folder.path().join("texts")).expect("folder");
+    std::fs::write(path("texts/up.txt"), lines("zz")).expect("writes");
+    std::fs::write(path("texts/down.txt"), lines("aa")).expect("writes");
+    let spec: DataSpec =
+        serde_json::from_value(serde_json::json!({"path": "texts", "format": "text", "length": 6}))
+            .expect("is one");
+    let name: Name = "texts".parse().expect("a name");
+    let parts = Dataset::new(&name, &spec, folder.path()).load(None, &Null).expect("loads");
+    let model: ModelSpec = serde_json::from_value(serde_json::json!({
+        "data": "texts",
+        "network": [{"linear": 8}, "relu", {"linear": 2}],
+        "train": {"epochs": 10, "batch_size": 16, "optimizer": {"adamw": {"lr": 0.01}}},
+    }))
+    .expect("is a model");
+    let control = Control { stop: &|| false, fence: &|| true };
+    let [checkpoints, out] = ["checkpoints", "out"].map(|name| folder.path().join(name));
+    std::fs::create_dir(&checkpoints).and_then(|()| std::fs::create_dir(&out)).expect("folders");
+    let outcome = train::train(&model, &parts, &checkpoints, &out, &control, &Null).expect("trains");
+
+    let model = Model::load(&outcome.model.expect("finished")).expect("loads");
+    assert_eq!(model.text, parts.text);
+    let signature = Signature::of(&model);
+    let served = Served { name, version: 1, stage: None, tree: Digest::of(b""), signature, model };
+    std::fs::write(path("new.txt"), "zz zz 77\n\naa aa 78\n").expect("writes");
+    std::fs::write(path("new.csv"), "id,text\n1,zz zz 77\n2,aa aa 78\n").expect("writes");
+    std::fs::write(path("new.jsonl"), "\"zz zz 77\"\n[98,98,33,98,98,33]\n").expect("writes");
+    let found: Vec<_> = ["new.txt", "new.csv", "new.jsonl"]
+        .into_iter()
+        .map(|name| predict_files(&served, &[path(name)], &Null).expect("predicts"))
+        .collect();
+    for predicted in &found {
+        let labels: Vec<_> = predicted.iter().map(|one| one.prediction.label.as_deref()).collect();
+        assert_eq!(labels, [Some("up"), Some("down")]);
+        assert_eq!(predicted[0].prediction, found[0][0].prediction);
+    }
+    assert!(found[0][1].source.ends_with("new.txt:3"), "{}", found[0][1].source);
 }

@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// The model: MODEL@STAGE, MODEL@VERSION, or MODEL for its newest version.
     #[arg(value_name = "MODEL[@REF]")]
     reference: String,
-    /// PNG, JPEG, IDX, `.csv` or `.jsonl` files; `-` reads JSON lines.
+    /// PNG, JPEG, WebP, IDX, `.csv`, `.jsonl` or `.txt` files; `-` reads JSON lines.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
     /// Write the predictions to this file (`.csv` or `.jsonl`) instead.

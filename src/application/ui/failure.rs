@@ -132,6 +132,9 @@ pub(crate) fn install_panic_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         std::panic::set_hook(Box::new(|panic| {
+            if crate::base::is_caught() {
+                return;
+            }
             let message = panic
                 .payload()
                 .downcast_ref::<&str>()

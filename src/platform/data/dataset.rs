@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DataError, DataSpec, Format, Parts, Pointer, TableEncoding, idx_folder, image_folder, table};
+use super::{
+    DataError, DataSpec, Format, Parts, Pointer, TableEncoding, TextEncoding, array_files, idx_folder,
+    image_folder, table, text,
+};
 use crate::base::{Digest, Name, Sink};
 use crate::infrastructure::store::worktree::{StatCache, identify};
 use crate::infrastructure::store::{Local, Node, StoreError};
@@ -31,8 +34,10 @@ pub struct Dataset {
     pub spec: DataSpec,
     /// What is to be predicted.
     pub target: TargetKind,
-    /// How rows become inputs (CSV), where that was learnt before; else it is learnt from the training part.
+    /// How rows of a table become inputs, where that was learnt before; else it is learnt from the training part.
     pub encoding: Option<TableEncoding>,
+    /// How texts become inputs, where that was chosen before; else `spec` says it.
+    pub text: Option<TextEncoding>,
 }
 
 impl Dataset {
@@ -44,6 +49,7 @@ impl Dataset {
             spec: spec.clone(),
             target: TargetKind::Auto,
             encoding: None,
+            text: None,
         }
     }
 
@@ -59,10 +65,28 @@ impl Dataset {
         self
     }
 
-    /// Digest of the settings that decide which examples stand in which part: format, target and split.
+    /// The same dataset, its texts encoded as when a model was trained.
+    pub fn tokenized(mut self, text: TextEncoding) -> Self {
+        self.text = Some(text);
+        self
+    }
+
+    /// Digest of the settings that decide which examples stand in which part, and what they look like: format, target and
+    /// split, and of texts the column, the tokenizer and the length.
     pub fn settings(&self) -> Digest {
         // The split's numbers and the words of the format; JSON of a fixed shape is a canonical form for both.
-        let settings = serde_json::json!([self.spec.format, self.spec.target, self.spec.split]);
+        let spec = &self.spec;
+        let settings = match spec.format {
+            Format::Text => serde_json::json!([
+                spec.format,
+                spec.target,
+                spec.split,
+                spec.text,
+                spec.tokenizer,
+                spec.length
+            ]),
+            _ => serde_json::json!([spec.format, spec.target, spec.split]),
+        };
         Digest::derive("mlp data settings 1", settings.to_string().as_bytes())
     }
 
@@ -77,7 +101,9 @@ impl Dataset {
         match self.spec.format {
             Format::Idx => idx_folder::load(self, shape, sink),
             Format::Images => image_folder::load(self, shape, sink),
-            Format::Csv => table::load(self, sink),
+            Format::Csv | Format::Parquet => table::load(self, sink),
+            Format::Text => text::load(self, shape, sink),
+            Format::Npy | Format::Safetensors => array_files::load(self, shape, sink),
         }
     }
 

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use self::http::Fetcher;
-use super::{DataError, Dataset, Digits, Format, Source, digits};
+use super::{DataError, Dataset, Digits, Source, digits};
 use crate::base::{Level, Sink, Unit};
 use crate::infrastructure::durable::{self, TEMPORARY};
 
@@ -119,11 +119,11 @@ fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Where the file of `source` goes: below the dataset's folder, or the dataset itself if that is one CSV file.
+/// Where the file of `source` goes: below the dataset's folder, or the dataset itself if that is one file.
 fn place(dataset: &Dataset, source: &Source, url: &Url) -> Result<PathBuf, String> {
-    let single = dataset.spec.format == Format::Csv
-        && dataset.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
-    if single {
+    let one_file = dataset.spec.format.one_file();
+    let extension = dataset.path.extension().and_then(|extension| extension.to_str());
+    if one_file.is_some_and(|one_file| extension.is_some_and(|other| other.eq_ignore_ascii_case(one_file))) {
         return match (dataset.spec.source.len(), &source.file) {
             (1, None) => Ok(dataset.path.clone()),
             (1, Some(file)) => Err(format!(

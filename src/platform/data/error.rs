@@ -307,7 +307,8 @@ impl Diagnose for DataError {
             },
             Self::Target { hint, .. } => hint.clone(),
             Self::Shape { .. } => {
-                "write `input: {shape: [CHANNELS, HEIGHT, WIDTH]}` with 1 or 3 channels and sides up to 4096"
+                "write `input: {shape: [CHANNELS, HEIGHT, WIDTH]}` for images, with 1 or 3 channels and sides up to 4096, \
+                 or leave it out: the data say it"
                     .into()
             }
             Self::Split { .. } => {

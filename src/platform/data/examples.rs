@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::TableEncoding;
+use super::{TableEncoding, TextEncoding};
 
 /// The inputs of `n` examples, each of `shape` (without the batch dimension), row-major.
 #[derive(Clone, Debug)]
@@ -109,10 +109,12 @@ impl ColumnStatistics {
 pub struct Parts {
     /// Class names in order; empty for regression.
     pub classes: Vec<String>,
-    /// Names of the inputs (CSV: `age`, `city=Paris`); empty for images.
+    /// Names of the inputs of a table (`age`, `city=Paris`); empty for everything else.
     pub columns: Vec<String>,
-    /// How rows of a table became inputs (CSV): to be kept in the model, so that serving does the same.
+    /// How rows of a table became inputs: to be kept in the model, so that serving does the same.
     pub encoding: Option<TableEncoding>,
+    /// How texts became inputs: likewise.
+    pub text: Option<TextEncoding>,
     /// What was seen in each column of the stored data, for expectations.
     pub statistics: Vec<ColumnStatistics>,
     /// For training.

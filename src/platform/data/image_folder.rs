@@ -38,12 +38,15 @@ pub(super) fn load(dataset: &Dataset, shape: Option<&[usize]>, sink: &dyn Sink) 
         return Err(DataError::Layout {
             path: root.display().to_string(),
             format: "images",
-            detail: "it has no folder with PNG or JPEG files; each class is a folder of its images".into(),
+            detail: "it has no folder with PNG, JPEG or WebP files; each class is a folder of its images"
+                .into(),
         });
     };
     if others > 0 {
-        let text =
-            format!("left out {others} files of `{}` that are no `.png`, `.jpg` or `.jpeg`", dataset.name);
+        let text = format!(
+            "left out {others} files of `{}` that are no `.png`, `.jpg`, `.jpeg` or `.webp`",
+            dataset.name
+        );
         sink.log(Level::Warn, &text);
     }
 
@@ -100,7 +103,7 @@ fn walk(
             continue;
         }
         let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-        if !matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg")) {
+        if !matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg" | "webp")) {
             *others += 1;
             continue;
         }

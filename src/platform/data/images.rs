@@ -1,4 +1,4 @@
-//! Single images: PNG or JPEG to the values that a network takes. The same code for training and serving.
+//! Single images: PNG, JPEG or WebP to the values that a network takes. The same code for training and serving.
 
 use std::io::Cursor;
 
@@ -13,7 +13,7 @@ const MOST_MEMORY: u64 = 512 << 20;
 /// Longest side of a network's input, in pixels.
 const LONGEST_INPUT: usize = 4_096;
 
-/// Decodes one PNG or JPEG and resizes it to `shape` (`[channels, height, width]`, 1 channel for grey, 3 for RGB): the
+/// Decodes one PNG, JPEG or WebP and resizes it to `shape` (`[channels, height, width]`, 1 channel for grey, 3 for RGB): the
 /// preprocessing of training, for use when serving. `name` is for messages.
 ///
 /// Gives `channels * height * width` bytes, channel by channel, row by row. Transparency is dropped.
@@ -69,7 +69,8 @@ fn open(bytes: &[u8], name: &str) -> Result<DynamicImage, DataError> {
     let (format, word) = match image::guess_format(bytes) {
         Ok(ImageFormat::Png) => (ImageFormat::Png, "PNG"),
         Ok(ImageFormat::Jpeg) => (ImageFormat::Jpeg, "JPEG"),
-        _ => return Err(malformed("PNG or JPEG", "its first bytes are those of neither".to_owned())),
+        Ok(ImageFormat::WebP) => (ImageFormat::WebP, "WebP"),
+        _ => return Err(malformed("PNG, JPEG or WebP", "its first bytes are those of none".to_owned())),
     };
     let mut limits = Limits::default();
     limits.max_image_width = Some(LONGEST_SIDE);
@@ -110,6 +111,14 @@ mod tests {
     }
 
     #[test]
+    fn a_webp_keeps_its_pixels_where_it_was_written_without_loss() {
+        let image = RgbImage::from_fn(2, 1, |x, _| Rgb([x as u8, 100, 200]));
+        let bytes = encode(image, ImageFormat::WebP);
+        assert_eq!(shape(&bytes, "x").expect("shape"), [3, 1, 2]);
+        assert_eq!(decode(&bytes, &[3, 1, 2], "x").expect("decodes"), [0, 1, 100, 100, 200, 200]);
+    }
+
+    #[test]
     fn an_image_is_resized() {
         let bytes = encode(GrayImage::from_pixel(64, 48, Luma([77])), ImageFormat::Jpeg);
         assert_eq!(decode(&bytes, &[1, 8, 8], "x").expect("decodes"), [77; 64]);
@@ -117,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_truncated_image_is_named() {
-        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
             let bytes = encode(GrayImage::from_fn(40, 40, |x, y| Luma([(x * y) as u8])), format);
             let error = decode(&bytes[..bytes.len() / 3], &[1, 8, 8], "cat/7.png").expect_err("truncated");
             assert!(error.to_string().contains("cat/7.png"), "{error}");
@@ -129,6 +138,10 @@ mod tests {
         // The header of a PNG of 100,000 x 100,000 pixels.
         let mut bytes = encode(GrayImage::new(1, 1), ImageFormat::Png);
         bytes[16..24].copy_from_slice(&[0, 1, 0x86, 0xa0, 0, 1, 0x86, 0xa0]);
+        assert!(decode(&bytes, &[1, 8, 8], "x").is_err());
+        // The same of a WebP without loss: 14 bits of each side less one.
+        let mut bytes = encode(RgbImage::new(1, 1), ImageFormat::WebP);
+        bytes[21..25].copy_from_slice(&[0xff, 0xff, 0xff, 0x0f]);
         assert!(decode(&bytes, &[1, 8, 8], "x").is_err());
     }
 
@@ -148,7 +161,7 @@ mod tests {
 
         #[test]
         fn a_flipped_byte_never_panics(at in 0usize..200, value: u8) {
-            for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+            for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
                 let mut bytes = encode(GrayImage::from_fn(9, 9, |x, y| Luma([(x * y) as u8])), format);
                 let at = at % bytes.len();
                 bytes[at] = value;

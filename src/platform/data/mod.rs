@@ -1,6 +1,10 @@
 //! Datasets: versions, pointers, loaders, splits, expectations, leakage.
 //! `docs/design/data.md` says why they are as they are.
 
+mod array;
+mod array_files;
+mod bounded;
+mod csv_file;
 mod dataset;
 pub mod digits;
 mod download;
@@ -17,13 +21,20 @@ pub mod images;
 mod inputs;
 mod leakage;
 mod merge;
+mod npy;
+mod pairs;
+mod parquet_file;
 mod pointer;
+mod rows;
 mod spec;
 mod split;
 mod stored;
 mod table;
+mod table_file;
 #[cfg(test)]
 mod tests;
+mod text;
+mod text_encoding;
 
 pub use dataset::{Dataset, TargetKind};
 pub use download::{Download, DownloadOptions, Outcome, download};
@@ -39,3 +50,5 @@ pub use pointer::Pointer;
 pub use spec::{
     ColumnExpectation, DataSpec, Digits, Expectation, Format, Guard, Range, Source, Split, SplitBy,
 };
+pub use text::each_line;
+pub use text_encoding::TextEncoding;

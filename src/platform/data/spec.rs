@@ -12,9 +12,19 @@ pub struct DataSpec {
     pub path: String,
     /// How examples are stored.
     pub format: Format,
-    /// CSV: the column that is predicted.
+    /// Tables (CSV, Parquet), and texts in such: the column that is predicted; of texts `label` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// Texts in a table: the column that holds them; `text` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Texts: a HuggingFace `tokenizer.json` in the dataset's folder, relative to it; if absent, each byte is a token (its
+    /// value and 1; 0 fills).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<String>,
+    /// Texts: how many tokens an example has; longer texts are cut, shorter ones filled; 128 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<usize>,
     /// Where `mlp data download` gets it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub source: Vec<Source>,
@@ -38,10 +48,40 @@ pub struct DataSpec {
 pub enum Format {
     /// A folder of IDX files (plain or gzip) named as MNIST's: `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`, ….
     Idx,
-    /// A folder with one folder of PNG or JPEG files per class; below `train/`, `val/`, `test/` if it brings its parts.
+    /// A folder with one folder of PNG, JPEG or WebP files per class; below `train/`, `val/`, `test/` if it brings its parts.
     Images,
     /// A CSV file with a header, or a folder with `train.csv`, and `val.csv` and `test.csv` if it brings its parts.
     Csv,
+    /// A Parquet file, or a folder with `train.parquet`, and `val.parquet` and `test.parquet` if it brings its parts; its
+    /// columns are read as those of a CSV file.
+    Parquet,
+    /// NumPy arrays: an NPZ file, or a folder of NPY files. They are called `x` and `y`, or `x_train` and `y_train`, and
+    /// `x_val`, `y_val`, `x_test`, `y_test` if it brings its parts (`images` and `labels` will do for `x` and `y`).
+    Npy,
+    /// A safetensors file, or a folder with one; its tensors are called as the arrays of `npy`.
+    Safetensors,
+    /// Texts, which become token ids: a CSV or Parquet file (or a folder with `train.csv` or `train.parquet`, …) with a
+    /// column `text` and a column `label`, or a folder with one file of lines per class, `pos.txt` and `neg.txt`; below
+    /// `train/`, `val/`, `test/` if it brings its parts.
+    Text,
+}
+
+impl Format {
+    /// Whether examples are rows with named columns.
+    pub fn is_table(self) -> bool {
+        matches!(self, Self::Csv | Self::Parquet)
+    }
+
+    /// The extension of a dataset that is one file and no folder, if the format has such.
+    pub fn one_file(self) -> Option<&'static str> {
+        match self {
+            Self::Idx | Self::Images | Self::Text => None,
+            Self::Csv => Some("csv"),
+            Self::Parquet => Some("parquet"),
+            Self::Npy => Some("npz"),
+            Self::Safetensors => Some("safetensors"),
+        }
+    }
 }
 
 /// One thing to download or make. Exactly one of `url` and `digits` is set.
@@ -81,7 +121,7 @@ pub struct Digits {
 pub enum Expectation {
     /// Number of examples in all parts together.
     Rows(Range),
-    /// Something about one column. IDX and image data have the column `label`.
+    /// Something about one column. Images, arrays and files of lines have the column `label`.
     Column(ColumnExpectation),
     /// Number of examples of each class.
     PerClass(Range),

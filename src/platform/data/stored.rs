@@ -103,6 +103,7 @@ pub(super) fn assemble(
         classes,
         columns: Vec::new(),
         encoding: None,
+        text: None,
         statistics: vec![label],
         train: train.examples(shape),
         val: val.unwrap_or(split_val).examples(shape),

@@ -1,47 +1,22 @@
-//! CSV files: a header, a target column, numbers and categories.
+//! Tables: how their columns, which are numbers or categories, become inputs.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::Arc;
-
-use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
 
 use super::encoding::{is_missing, number};
-use super::split::{self, Part};
-use super::stored::{Answers, Stored, Values};
-use super::{Column, ColumnKind, ColumnStatistics, DataError, Dataset, Parts, TableEncoding, TargetKind};
-use crate::base::{Sink, Unit, nearest};
+use super::rows::{Row, Table};
+use super::split::Part;
+use super::table_file::malformed;
+use super::{Column, ColumnKind, DataError, Dataset, Parts, TableEncoding};
+use crate::base::Sink;
 
 /// Most categories of one column: more is an identifier or free text, of which nothing can be learnt.
 const MOST_CATEGORIES: usize = 1000;
-/// More different whole numbers than this as targets are a quantity, not classes.
-const MOST_NUMBERED_CLASSES: usize = 100;
-
-/// One row and where it stands.
-struct Row {
-    cells: StringRecord,
-    file: u32,
-    line: u32,
-    part: Part,
-    key: u64,
-}
-
-/// All rows of a dataset.
-struct Table {
-    header: StringRecord,
-    files: Vec<String>,
-    rows: Vec<Row>,
-    target: usize,
-}
 
 pub(super) fn load(dataset: &Dataset, sink: &dyn Sink) -> Result<Parts, DataError> {
-    let table = Table::read(dataset, sink)?;
+    let extension = dataset.spec.format.one_file().unwrap_or_default();
+    let table = Table::read(dataset, extension, None, dataset.spec.target.as_deref(), sink)?;
     if !table.rows.iter().any(|row| row.part == Part::Train) {
-        return Err(DataError::Layout {
-            path: dataset.path.display().to_string(),
-            format: "csv",
-            detail: "it has no row to train on".into(),
-        });
+        return Err(layout(dataset, "it has no row to train on".into()));
     }
     let encoding = match &dataset.encoding {
         Some(encoding) => table.known(encoding)?,
@@ -53,103 +28,12 @@ pub(super) fn load(dataset: &Dataset, sink: &dyn Sink) -> Result<Parts, DataErro
         encoding.encode(table.inputs(row), &mut values).map_err(|error| table.at(row, error))?;
     }
     let width = encoding.width();
-    let parts: Vec<Part> = table.rows.iter().map(|row| row.part).collect();
-    let stored = Stored {
-        width,
-        values: Values::F32(values),
-        answers,
-        keys: table.rows.iter().map(|row| row.key).collect(),
-        places: table.rows.iter().map(|row| (row.file, row.line)).collect(),
-        files: Arc::new(table.files.clone()),
-    };
-    let [train, val, test] = stored.divide(&parts).map(|part| part.examples(&[width]));
-    let statistics = table.statistics();
-    Ok(Parts { classes, columns: encoding.inputs(), encoding: Some(encoding), statistics, train, val, test })
+    let [train, val, test] = table.divided(width, values, answers);
+    let (columns, statistics) = (encoding.inputs(), table.statistics());
+    Ok(Parts { classes, columns, encoding: Some(encoding), statistics, train, val, test, ..Parts::default() })
 }
 
 impl Table {
-    fn read(dataset: &Dataset, sink: &dyn Sink) -> Result<Self, DataError> {
-        let path = &dataset.path;
-        let metadata = std::fs::metadata(path).map_err(DataError::io("read", path))?;
-        let files: Vec<(Part, String)> = if metadata.is_dir() {
-            [(Part::Train, "train.csv"), (Part::Val, "val.csv"), (Part::Test, "test.csv")]
-                .into_iter()
-                .filter(|(_, name)| path.join(name).is_file())
-                .map(|(part, name)| (part, name.to_owned()))
-                .collect()
-        } else {
-            vec![(Part::Train, String::new())]
-        };
-        if files.first().is_none_or(|(part, _)| *part != Part::Train) {
-            return Err(DataError::Layout {
-                path: path.display().to_string(),
-                format: "csv",
-                detail: "the folder has no `train.csv`".into(),
-            });
-        }
-        let mut table =
-            Self { header: StringRecord::new(), files: Vec::new(), rows: Vec::new(), target: usize::MAX };
-        for (part, name) in &files {
-            sink.progress("reading", table.files.len() as u64, Some(files.len() as u64), Unit::Files);
-            let path = if name.is_empty() { path.clone() } else { path.join(name) };
-            let shown = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            table.read_file(&path, shown, *part, dataset)?;
-        }
-        sink.progress("reading", files.len() as u64, Some(files.len() as u64), Unit::Files);
-        let brings = |part| files.iter().any(|(other, _)| *other == part);
-        let split = dataset.spec.split.without(brings(Part::Val), brings(Part::Test));
-        for row in table.rows.iter_mut().filter(|row| row.part == Part::Train) {
-            row.part = split.part(row.key);
-        }
-        Ok(table)
-    }
-
-    fn read_file(
-        &mut self,
-        path: &Path,
-        shown: String,
-        part: Part,
-        dataset: &Dataset,
-    ) -> Result<(), DataError> {
-        let mut reader = ReaderBuilder::new()
-            .trim(Trim::All)
-            .from_path(path)
-            .map_err(|error| csv_error(error, path, &shown))?;
-        let header = reader.headers().map_err(|error| csv_error(error, path, &shown))?;
-        // Some spreadsheets begin a file with a byte order mark.
-        let header: StringRecord = header
-            .iter()
-            .enumerate()
-            .map(|(i, name)| if i == 0 { name.trim_start_matches('\u{feff}') } else { name })
-            .collect();
-        if self.files.is_empty() {
-            self.target = target(&header, dataset, &shown)?;
-            self.header = header;
-        } else if header != self.header {
-            let detail = format!("its columns are not those of `{}`", self.files[0]);
-            return Err(malformed(&shown, detail));
-        }
-        let file = self.files.len() as u32;
-        self.files.push(shown.clone());
-        let mut cells = StringRecord::new();
-        while reader.read_record(&mut cells).map_err(|error| csv_error(error, path, &shown))? {
-            let line = cells.position().map_or(0, |position| position.line() as u32);
-            let key = self.key(&cells);
-            self.rows.push(Row { cells: cells.clone(), file, line, part, key });
-        }
-        Ok(())
-    }
-
-    /// The key of a row: of its inputs alone, so that rows that differ in nothing but the target stay in one part.
-    fn key(&self, cells: &StringRecord) -> u64 {
-        let mut bytes = Vec::with_capacity(cells.as_slice().len() + 4 * cells.len());
-        for (_, cell) in cells.iter().enumerate().filter(|(column, _)| *column != self.target) {
-            bytes.extend((cell.len() as u32).to_le_bytes());
-            bytes.extend(cell.as_bytes());
-        }
-        split::key(&bytes)
-    }
-
     fn inputs<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = &'a str> {
         row.cells.iter().enumerate().filter(|(column, _)| *column != self.target).map(|(_, cell)| cell)
     }
@@ -161,7 +45,7 @@ impl Table {
             return Ok(encoding.clone());
         }
         let detail = "its columns are not those that the model was trained on, in their order";
-        Err(malformed(&self.files[0], detail))
+        Err(malformed(&self.files[0], self.format, detail))
     }
 
     /// Learns the encoding of each column from the training rows.
@@ -189,11 +73,7 @@ impl Table {
                         name.escape_debug(),
                         values.len()
                     );
-                    return Err(DataError::Layout {
-                        path: dataset.path.display().to_string(),
-                        format: "csv",
-                        detail,
-                    });
+                    return Err(layout(dataset, detail));
                 }
                 ColumnKind::Category { values: values.into_iter().map(str::to_owned).collect() }
             };
@@ -202,75 +82,9 @@ impl Table {
         let encoding = TableEncoding { columns };
         if encoding.width() == 0 {
             let detail = "it has no column with values besides the target".into();
-            return Err(DataError::Layout {
-                path: dataset.path.display().to_string(),
-                format: "csv",
-                detail,
-            });
+            return Err(layout(dataset, detail));
         }
         Ok(encoding)
-    }
-
-    /// Class names and targets of all rows.
-    fn answers(&self, dataset: &Dataset) -> Result<(Vec<String>, Answers), DataError> {
-        let cell = |row: &Row| row.cells[self.target].to_owned();
-        if let Some(row) = self.rows.iter().find(|row| is_missing(&row.cells[self.target])) {
-            let detail =
-                format!("column `{}`, the target, is empty", self.header[self.target].escape_debug());
-            return Err(malformed(&self.place(row), detail));
-        }
-        let texts: BTreeSet<&str> = self.rows.iter().map(|row| &row.cells[self.target]).collect();
-        let numbers: Option<Vec<f32>> = texts.iter().map(|text| number(text)).collect();
-        let as_numbers = match (dataset.target, &numbers) {
-            (TargetKind::Value, _) => true,
-            (TargetKind::Class, _) | (TargetKind::Auto, None) => false,
-            (TargetKind::Auto, Some(numbers)) => {
-                numbers.len() > MOST_NUMBERED_CLASSES || numbers.iter().any(|number| number.fract() != 0.0)
-            }
-        };
-        if as_numbers {
-            let value = |row: &Row| {
-                number(&row.cells[self.target]).ok_or_else(|| DataError::Cell {
-                    place: self.place(row),
-                    column: self.header[self.target].to_owned(),
-                    value: cell(row).escape_debug().to_string(),
-                })
-            };
-            return Ok((Vec::new(), Answers::Value(self.rows.iter().map(value).collect::<Result<_, _>>()?)));
-        }
-        let mut classes: Vec<&str> = texts.into_iter().collect();
-        if numbers.is_some() {
-            classes.sort_by(|a, b| {
-                let order = |text: &str| number(text).unwrap_or_default();
-                order(a).total_cmp(&order(b)).then_with(|| a.cmp(b))
-            });
-        }
-        let index: std::collections::HashMap<&str, u32> = classes.iter().copied().zip(0..).collect();
-        let answers = self.rows.iter().map(|row| index[&row.cells[self.target]]).collect();
-        Ok((classes.into_iter().map(str::to_owned).collect(), Answers::Class(answers)))
-    }
-
-    fn statistics(&self) -> Vec<ColumnStatistics> {
-        let mut columns: Vec<ColumnStatistics> = self
-            .header
-            .iter()
-            .map(|name| ColumnStatistics { name: name.to_owned(), ..Default::default() })
-            .collect();
-        for row in &self.rows {
-            for (column, cell) in columns.iter_mut().zip(&row.cells) {
-                column.rows += 1;
-                if is_missing(cell) {
-                    column.missing += 1;
-                } else {
-                    column.note_value(cell);
-                }
-            }
-        }
-        columns
-    }
-
-    fn place(&self, row: &Row) -> String {
-        format!("{}:{}", self.files[row.file as usize], row.line)
     }
 
     /// An error of a row, with its place.
@@ -284,58 +98,9 @@ impl Table {
     }
 }
 
-/// Index of the target column.
-fn target(header: &StringRecord, dataset: &Dataset, shown: &str) -> Result<usize, DataError> {
-    let mut names = BTreeSet::new();
-    if let Some(name) = header.iter().find(|name| !names.insert(*name)) {
-        return Err(malformed(shown, format!("its header has the column `{}` twice", name.escape_debug())));
-    }
-    if header.len() < 2 {
-        let detail = "its header has one column; columns are separated by commas";
-        return Err(malformed(shown, detail));
-    }
-    let refuse = |detail: String, hint: String| {
-        Err(DataError::Target { name: dataset.name.to_string(), detail, hint })
-    };
-    let some_names = || {
-        header
-            .iter()
-            .take(12)
-            .map(str::escape_debug)
-            .map(|name| format!("`{name}`"))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let Some(name) = &dataset.spec.target else {
-        let hint = format!("write `target: COLUMN` with one of {}", some_names());
-        return refuse("a CSV dataset needs a target column".into(), hint);
-    };
-    match header.iter().position(|column| column == name) {
-        Some(index) => Ok(index),
-        None => {
-            let hint = match nearest(name, header.iter()) {
-                Some(near) => format!("did you mean `{}`?", near.escape_debug()),
-                None => format!("its columns are {}", some_names()),
-            };
-            refuse(format!("`{shown}` has no column `{}`", name.escape_debug()), hint)
-        }
-    }
-}
-
-fn csv_error(error: csv::Error, path: &Path, shown: &str) -> DataError {
-    let place = error.position().map_or(shown.to_owned(), |position| format!("{shown}:{}", position.line()));
-    match error.into_kind() {
-        ErrorKind::Io(source) => DataError::Io { action: "read", path: path.to_owned(), source },
-        ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            malformed(&place, format!("the row has {len} cells, the header {expected_len}"))
-        }
-        ErrorKind::Utf8 { err, .. } => malformed(&place, format!("cell {} is not UTF-8", err.field() + 1)),
-        _ => malformed(&place, "the row cannot be read"),
-    }
-}
-
-fn malformed(place: &str, detail: impl Into<String>) -> DataError {
-    DataError::Malformed { path: place.to_owned(), format: "CSV", detail: detail.into() }
+fn layout(dataset: &Dataset, detail: String) -> DataError {
+    let format = dataset.spec.format.one_file().unwrap_or_default();
+    DataError::Layout { path: dataset.path.display().to_string(), format, detail }
 }
 
 #[cfg(test)]

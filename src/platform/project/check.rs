@@ -107,8 +107,9 @@ fn outputs(model: &ModelSpec, data: Option<&DataSpec>) -> Option<usize> {
         return Some(1);
     }
     let label = data.map(|data| match data.format {
-        Format::Csv => data.target.as_deref().unwrap_or_default(),
-        Format::Idx | Format::Images => "label",
+        Format::Csv | Format::Parquet => data.target.as_deref().unwrap_or_default(),
+        Format::Text => data.target.as_deref().unwrap_or("label"),
+        Format::Idx | Format::Images | Format::Npy | Format::Safetensors => "label",
     });
     let classes = data.into_iter().flat_map(|data| &data.expect).find_map(|expectation| match expectation {
         Expectation::Column(column) if Some(column.name.as_str()) == label => {

@@ -121,16 +121,44 @@ fn between(path: &[&str], value: f64, range: std::ops::RangeInclusive<f64>, hint
     }
 }
 
+/// What only texts have.
+fn texts(path: &[&str], data: &DataSpec) -> Checked {
+    let given = [
+        ("text", data.text.is_some()),
+        ("tokenizer", data.tokenizer.is_some()),
+        ("length", data.length.is_some()),
+    ];
+    if data.format != Format::Text {
+        return match given.into_iter().find(|(_, is_there)| *is_there) {
+            Some((key, _)) => {
+                let message = format!("`{key}` means something for the format `text` alone");
+                Err(Wrong::value(&at(path, &[key]), message, "leave it out, or write `format: text`"))
+            }
+            None => Ok(()),
+        };
+    }
+    if let Some(length) = data.length {
+        between(
+            &at(path, &["length"]),
+            length as f64,
+            1.0..=65_536.0,
+            "write a number of tokens from 1 to 65536",
+        )?;
+    }
+    data.tokenizer.as_ref().map_or(Ok(()), |file| relative(&at(path, &["tokenizer"]), file))
+}
+
 fn dataset(path: &[&str], data: &DataSpec) -> Checked {
     relative(&at(path, &["path"]), &data.path)?;
     if let Some(card) = &data.card {
         relative(&at(path, &["card"]), card)?;
     }
-    if data.format == Format::Csv && data.target.is_none() {
-        let message = "a CSV dataset needs `target`, the column that is predicted";
+    if data.format.is_table() && data.target.is_none() {
+        let message = "a table (CSV, Parquet) needs `target`, the column that is predicted";
         let hint = "add `target: COLUMN` there";
         return Err(Wrong { code: "project::missing-key", ..Wrong::value(path, message, hint) });
     }
+    texts(path, data)?;
     for (i, item) in data.source.iter().enumerate() {
         source(&at(path, &["source", &index(i)]), item)?;
     }

@@ -3,7 +3,7 @@
 use super::{RunError, dataset_for, publish};
 use crate::base::{Digest, Evaluation, Record, RecordKind, Sink};
 use crate::infrastructure::store::{Local, NodeKind};
-use crate::platform::data::{Dataset, Format};
+use crate::platform::data::Dataset;
 use crate::platform::train::{self, Model, ModelSpec, TrainError};
 
 /// Evaluates the model whose files are `model_tree` on one part (`train`, `val` or `test`) of `dataset`, which must be
@@ -26,10 +26,13 @@ pub fn evaluate(
 ) -> Result<(Digest, Record<Evaluation>), RunError> {
     let trained = load(store, model_tree)?;
     // Images come in the shape that the model was trained on; a table has the shape that its encoding gives.
-    let shape = (dataset.spec.format != Format::Csv).then_some(trained.shape.as_slice());
+    let shape = (!dataset.spec.format.is_table()).then_some(trained.shape.as_slice());
     let mut dataset = dataset_for(model, dataset.clone());
     if let Some(encoding) = &trained.encoding {
         dataset = dataset.encoded(encoding.clone());
+    }
+    if let Some(text) = &trained.text {
+        dataset = dataset.tokenized(text.clone());
     }
     let parts = dataset.load(shape, sink)?;
     let Some(examples) = parts.part(part).filter(|examples| !examples.is_empty()) else {

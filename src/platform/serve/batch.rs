@@ -29,7 +29,7 @@ pub struct Predicted {
 
 /// Predicts for every input in `files`, in order. `-` reads JSON lines from standard input.
 ///
-/// What a file holds is told by its first bytes (PNG, JPEG, IDX, gzipped IDX), else by its name (`.csv`, `.jsonl`).
+/// What a file holds is told by its first bytes (PNG, JPEG, WebP, IDX, gzipped IDX), else by its name (`.csv`, `.jsonl`, `.txt`).
 /// The first input that does not fit ends it with an error that names its place.
 pub fn predict_files(
     served: &Served,
@@ -65,15 +65,17 @@ impl Batch<'_> {
             return Err(wrong(name, "is a folder; name the files in it"));
         }
         let mut first = Vec::new();
-        Read::by_ref(&mut file).take(8).read_to_end(&mut first).map_err(io)?;
+        Read::by_ref(&mut file).take(12).read_to_end(&mut first).map_err(io)?;
         std::io::Seek::rewind(&mut file).map_err(io)?;
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         match first.as_slice() {
             [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, ..] => self.image(name, file),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => self.image(name, file),
             [0, 0, 8..=14, 1..=4, ..] | [0x1f, 0x8b, ..] => self.idx(name, path),
             _ if extension == "csv" => self.table(name, file),
+            _ if extension == "txt" => self.lines(name, path),
             _ if extension == "jsonl" || extension == "json" => self.json_lines(name, BufReader::new(file)),
-            _ => Err(wrong(name, "is none of PNG, JPEG, IDX, `.csv` and `.jsonl`")),
+            _ => Err(wrong(name, "is none of PNG, JPEG, WebP, IDX, `.csv`, `.jsonl` and `.txt`")),
         }
     }
 
@@ -111,7 +113,25 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// A text in each line.
+    fn lines(&mut self, name: &str, path: &Path) -> Result<(), ServeError> {
+        let mut texts = Vec::new();
+        data::each_line(path, name, |line, text| texts.push((line, text.to_owned())))?;
+        texts.into_iter().try_for_each(|(line, text)| self.text(format!("{name}:{line}"), &text))
+    }
+
+    fn text(&mut self, place: String, text: &str) -> Result<(), ServeError> {
+        let Some(encoding) = &self.served.signature.text else {
+            return Err(wrong(&place, "is a text, and the model takes none"));
+        };
+        let ids = encoding.encode(text).map_err(|detail| wrong(&place, detail))?;
+        self.push(place, &Inputs::F32(std::sync::Arc::new(ids)))
+    }
+
     fn table(&mut self, name: &str, file: File) -> Result<(), ServeError> {
+        if let Some(encoding) = &self.served.signature.text {
+            return self.texts(name, file, &encoding.column);
+        }
         let Some(encoding) = &self.served.signature.encoding else {
             return Err(wrong(name, "is a table, and the model takes none"));
         };
@@ -131,6 +151,21 @@ impl Batch<'_> {
             let mut row = Vec::with_capacity(encoding.width());
             encoding.encode(cells, &mut row).map_err(|error| wrong(&place, error.to_string()))?;
             self.push(place, &Inputs::F32(std::sync::Arc::new(row)))?;
+        }
+        Ok(())
+    }
+
+    /// The texts in a column of a table.
+    fn texts(&mut self, name: &str, file: File, column: &str) -> Result<(), ServeError> {
+        let malformed = |error: csv::Error| wrong(name, error.to_string());
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(BufReader::new(file));
+        let header = reader.headers().map_err(malformed)?.clone();
+        let position = header.iter().position(|name| name.trim_start_matches('\u{feff}') == column);
+        let position = position.ok_or_else(|| wrong(name, format!("has no column `{column}`")))?;
+        let mut record = csv::StringRecord::new();
+        while reader.read_record(&mut record).map_err(malformed)? {
+            let place = format!("{name}:{}", record.position().map_or(0, csv::Position::line));
+            self.text(place, record.get(position).unwrap_or_default())?;
         }
         Ok(())
     }

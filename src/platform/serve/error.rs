@@ -150,7 +150,7 @@ pub const EXPLAIN: &[Explain] = &[
     },
     Explain {
         code: "serve::input",
-        text: "A file given to `mlp predict` cannot be predicted for: its format is not one of PNG, JPEG, IDX, CSV \
+        text: "A file given to `mlp predict` cannot be predicted for: its format is not one of PNG, JPEG, WebP, IDX, text lines, CSV \
                or JSON lines, or its values do not fit what the model was trained on. Nothing was written.",
     },
     Explain {

@@ -9,7 +9,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqA
 use serde_json::Value;
 
 use super::Refusal;
-use crate::platform::data::{Inputs, TableEncoding};
+use crate::platform::data::{Inputs, TableEncoding, TextEncoding};
 
 /// Instances that one request may hold.
 pub const MAX_INSTANCES: usize = 4096;
@@ -23,6 +23,8 @@ pub struct Signature {
     pub pixels: bool,
     /// How rows of a table become inputs; absent for images.
     pub encoding: Option<TableEncoding>,
+    /// How texts become inputs; absent where the model takes none.
+    pub text: Option<TextEncoding>,
 }
 
 impl Signature {
@@ -97,7 +99,7 @@ impl Values {
 pub(super) type Batch = (usize, Inputs);
 
 /// Reads `{"instances": [...]}`. Each instance is an array of the model's shape (dimensions of 1 may be left out),
-/// a flat array of its values, or, for tables, an object by column name.
+/// a flat array of its values, for tables an object by column name, or for texts a string.
 pub(super) fn instances(body: &[u8], signature: &Signature) -> Result<Batch, Refusal> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let batch = deserializer
@@ -199,6 +201,9 @@ impl<'de> Visitor<'de> for Instance<'_> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.signature.encoding {
+            None if self.signature.text.is_some() => {
+                write!(f, "a text or an array of {} token ids", self.signature.size())
+            }
             None => write!(f, "an array of numbers of shape {:?}", self.signature.shape),
             Some(_) => write!(f, "an object by column name or an array of {} numbers", self.signature.size()),
         }
@@ -218,6 +223,15 @@ impl<'de> Visitor<'de> for Instance<'_> {
             "instance {} has shape {found:?}, the model takes {:?}",
             self.index, self.signature.shape
         )))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
+        let Some(encoding) = &self.signature.text else {
+            return Err(E::invalid_type(de::Unexpected::Str("a text"), &self));
+        };
+        let refuse = |message: String| E::custom(format!("instance {}: {message}", self.index));
+        let ids = encoding.encode(text).map_err(refuse)?;
+        ids.into_iter().try_for_each(|id| self.values.push(f64::from(id))).map_err(refuse)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {

@@ -107,7 +107,11 @@ pub(super) struct Parameters {
 pub(super) fn tensors(signature: &Signature, classes: usize) -> (Value, Value) {
     let mut shape = vec![json!(-1)];
     shape.extend(signature.shape.iter().map(|size| json!(size)));
-    let datatype = if signature.pixels { "UINT8" } else { "FP32" };
+    let datatype = match signature {
+        Signature { pixels: true, .. } => "UINT8",
+        Signature { text: Some(_), .. } => "INT64",
+        _ => "FP32",
+    };
     let inputs = json!([{"name": INPUT, "datatype": datatype, "shape": shape}]);
     let outputs = if classes > 0 {
         json!([
@@ -285,7 +289,7 @@ mod tests {
     use super::*;
 
     fn signature() -> Signature {
-        Signature { shape: vec![1, 2, 2], pixels: true, encoding: None }
+        Signature { shape: vec![1, 2, 2], pixels: true, encoding: None, text: None }
     }
 
     fn refused(body: &str) -> String {

@@ -103,8 +103,8 @@ async fn predict(State(app): Shared, headers: HeaderMap, body: Body) -> Answer {
     let kind = content_type(&headers);
     let image = match kind.as_str() {
         "application/json" => false,
-        "image/png" | "image/jpeg" => true,
-        _ => return Err(unsupported(&kind, "application/json, image/png or image/jpeg")),
+        "image/png" | "image/jpeg" | "image/webp" => true,
+        _ => return Err(unsupported(&kind, "application/json, image/png, image/jpeg or image/webp")),
     };
     let body = body::read(&headers, body, app.limits.body, &app.memory).await?;
     let served = Arc::clone(app.engine.served());

@@ -50,7 +50,12 @@ impl Served {
 impl Signature {
     /// What the inputs of a model look like.
     pub fn of(model: &Model) -> Self {
-        Self { shape: model.shape.clone(), pixels: model.pixels, encoding: model.encoding.clone() }
+        Self {
+            shape: model.shape.clone(),
+            pixels: model.pixels,
+            encoding: model.encoding.clone(),
+            text: model.text.clone(),
+        }
     }
 }
 

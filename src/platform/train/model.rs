@@ -14,7 +14,7 @@ use super::network::Network;
 use super::preprocess::{self, Normalization, TargetScale};
 use super::spec::Layer;
 use crate::base::Digest;
-use crate::platform::data::{Inputs, TableEncoding};
+use crate::platform::data::{Inputs, TableEncoding, TextEncoding};
 
 /// Version of the format of `model.json`.
 const SCHEMA: &str = "mlp/model/1";
@@ -35,6 +35,8 @@ pub struct Model {
     pub columns: Vec<String>,
     /// How rows of a table become inputs.
     pub encoding: Option<TableEncoding>,
+    /// How texts become inputs.
+    pub text: Option<TextEncoding>,
     /// BLAKE3 of `model.safetensors`.
     pub digest: Digest,
     /// Trained parameters.
@@ -91,6 +93,9 @@ pub(super) struct InputDescription {
     /// How rows of a table become values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) encoding: Option<TableEncoding>,
+    /// How texts become values, with the tokenizer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) text: Option<TextEncoding>,
 }
 
 /// `model.safetensors`.
@@ -180,6 +185,7 @@ impl Model {
             pixels: input.normalization.pixels,
             columns: input.columns,
             encoding: input.encoding,
+            text: input.text,
             digest,
             parameters: network.parameters(),
             network,
@@ -262,6 +268,9 @@ fn check(description: &Description) -> Result<Network, TrainError> {
     let width = input.encoding.as_ref().map(TableEncoding::width);
     if width.is_some_and(|width| input.shape != [width]) {
         return refuse("its table encoding does not fit its input".to_owned());
+    }
+    if input.text.as_ref().is_some_and(|text| input.shape != [text.length]) {
+        return refuse("its texts do not fit its input".to_owned());
     }
     if !input.columns.is_empty() && input.shape != [input.columns.len()] {
         return refuse("its columns do not fit its input".to_owned());

@@ -433,6 +433,7 @@ impl<'a> Trainer<'a> {
                 normalization: self.normalization.clone(),
                 columns: self.data.columns.clone(),
                 encoding: self.data.encoding.clone(),
+                text: self.data.text.clone(),
             },
             classes: self.data.classes.clone(),
             target: self.target,

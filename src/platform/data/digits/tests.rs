@@ -94,7 +94,7 @@ fn four_files_under_the_names_of_mnist_are_written() {
             "train-labels-idx1-ubyte.gz"
         ]
     );
-    let images = idx::Idx::read(&folder.path().join(&names[2]), "x").expect("reads");
+    let images = idx::read(&folder.path().join(&names[2]), "x").expect("reads");
     assert_eq!(images.dimensions, [30, 28, 28]);
     let before = std::fs::read(folder.path().join(&names[2])).expect("reads");
     write(&digits, folder.path(), &Null).expect("writes again");

@@ -17,7 +17,10 @@ pub const EXPLAIN: &[Explain] = &[
     Explain {
         code: "data::layout",
         text: "A dataset lacks files that its format needs, or they do not fit together: IDX wants images and labels of equal count \
-               under MNIST's names, `images` wants one folder per class, `csv` wants one file or a folder with `train.csv`.",
+               under MNIST's names; `images` wants one folder per class; `csv` and `parquet` want one file or a folder with \
+               `train.csv` or `train.parquet`; `npy` and `safetensors` want arrays called `x` and `y`, or `x_train`, `y_train` and so \
+               on; `text` wants a table with the columns `text` and `label`, or a file of lines per class, and its tokenizer in its \
+               folder.",
     },
     Explain {
         code: "data::cell",
@@ -31,13 +34,13 @@ pub const EXPLAIN: &[Explain] = &[
     },
     Explain {
         code: "data::target",
-        text: "A CSV dataset needs `target:`, the name of a column in its header: what the model is to predict. With the loss `mse` \
+        text: "A table (CSV, Parquet) needs `target:`, the name of a column in its header: what the model is to predict. With the loss `mse` \
                every target must be a number.",
     },
     Explain {
         code: "data::shape",
-        text: "Images are decoded to `input.shape`: [channels, height, width] with 1 channel (grey) or 3 (RGB). IDX files have the \
-               shape that stands in their header and are not resized.",
+        text: "Images are decoded to `input.shape`: [channels, height, width] with 1 channel (grey) or 3 (RGB). Arrays (IDX, NPY, \
+               safetensors) have the shape that stands in their header and are not resized; texts have the shape [length].",
     },
     Explain {
         code: "data::split",

@@ -15,11 +15,11 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().expect("compresses")
 }
 
-fn read(bytes: &[u8]) -> Result<Idx, String> {
+fn read(bytes: &[u8]) -> Result<Array, String> {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("x");
     std::fs::write(&path, bytes).expect("writes");
-    Idx::read(&path, "x-idx1-ubyte").map_err(|error| error.to_string())
+    super::read(&path, "x-idx1-ubyte").map_err(|error| error.to_string())
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn a_lying_header_is_refused_before_anything_is_allocated() {
     for (bytes, says) in [
         (plain(0x0E, &huge, &[]), "more than any memory holds"),
         (plain(0x08, &[u32::MAX, 100], &[1; 100]), "truncated"),
-        (gzip(&plain(0x08, &[u32::MAX, 100], &[1; 100])), "more than a gzip file of its size can hold"),
+        (gzip(&plain(0x08, &[u32::MAX, 100], &[1; 100])), "more than a compressed file of its size can hold"),
         (plain(0x08, &[2], &[1, 2, 3]), "more than the 2 bytes"),
         (plain(0x07, &[2], &[1, 2]), "no element type"),
         (plain(0x08, &[], &[]), "no dimensions"),
@@ -92,7 +92,7 @@ fn what_is_written_is_read_back() {
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Idx::parse(&mut bytes.as_slice(), Holds::Exactly(bytes.len() as u64), "x");
+        let _ = parse(&mut bytes.as_slice(), Holds::Exactly(bytes.len() as u64), "x");
     }
 
     #[test]
@@ -102,6 +102,6 @@ proptest! {
         data in proptest::collection::vec(any::<u8>(), 0..64),
     ) {
         let bytes = plain(code, &dimensions, &data);
-        let _ = Idx::parse(&mut bytes.as_slice(), Holds::Exactly(bytes.len() as u64), "x");
+        let _ = parse(&mut bytes.as_slice(), Holds::Exactly(bytes.len() as u64), "x");
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::base::Null;
-use crate::platform::data::{Digits, Format, Inputs, Split, Targets, digits};
+use crate::platform::data::{Digits, Format, Inputs, Split, TargetKind, Targets, digits};
 
 fn dataset(folder: &Path, split: Split) -> Dataset {
     let mut dataset = crate::platform::data::tests::dataset(Format::Idx, folder);

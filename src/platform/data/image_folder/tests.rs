@@ -66,10 +66,30 @@ fn the_first_truncated_image_is_named_whatever_the_threads() {
 }
 
 #[test]
+fn webp_counts_and_a_truncated_one_is_named() {
+    let folder = tempfile::tempdir().expect("folder");
+    write(folder.path(), "a/1.webp", 3);
+    write(folder.path(), "b/2.png", 4);
+    let parts = dataset(Format::Images, folder.path()).load(Some(&[1, 2, 2]), &Null).expect("loads");
+    assert_eq!(parts.train.len() + parts.val.len() + parts.test.len(), 2);
+    let path = folder.path().join("a/1.webp");
+    let bytes = std::fs::read(&path).expect("reads");
+    std::fs::write(&path, &bytes[..bytes.len() - 4]).expect("writes");
+    let error = dataset(Format::Images, folder.path()).load(Some(&[1, 2, 2]), &Null).expect_err("truncated");
+    assert!(error.to_string().contains("`a/1.webp` is not valid WebP"), "{error}");
+}
+
+#[test]
 fn a_folder_without_images_is_refused() {
     let folder = tempfile::tempdir().expect("folder");
     let dataset = dataset(Format::Images, folder.path());
-    assert!(dataset.load(None, &Null).expect_err("empty").to_string().contains("no folder with PNG or JPEG"));
+    assert!(
+        dataset
+            .load(None, &Null)
+            .expect_err("empty")
+            .to_string()
+            .contains("no folder with PNG, JPEG or WebP")
+    );
     std::fs::create_dir(folder.path().join("empty")).expect("folder");
     assert!(dataset.load(None, &Null).is_err());
 }

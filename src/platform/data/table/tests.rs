@@ -1,8 +1,10 @@
+use std::path::Path;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::base::{Diagnose, Null};
-use crate::platform::data::{Examples, Format, Inputs, Split, Targets, tests::dataset};
+use crate::platform::data::{Examples, Format, Inputs, Split, TargetKind, Targets, tests::dataset};
 
 fn whole(path: &Path, target: Option<&str>) -> Dataset {
     let mut dataset = dataset(Format::Csv, path);

@@ -4,13 +4,13 @@ use super::*;
 use crate::platform::data::{Column, ColumnKind};
 
 fn image() -> Signature {
-    Signature { shape: vec![1, 2, 3], pixels: true, encoding: None }
+    Signature { shape: vec![1, 2, 3], pixels: true, encoding: None, text: None }
 }
 
 fn table() -> Signature {
     let number = |name: &str| Column { name: name.into(), kind: ColumnKind::Number { mean: 1.5 } };
     let encoding = TableEncoding { columns: vec![number("age"), number("height")] };
-    Signature { shape: vec![2], pixels: false, encoding: Some(encoding) }
+    Signature { shape: vec![2], pixels: false, encoding: Some(encoding), text: None }
 }
 
 fn pixels(body: &str) -> Vec<u8> {
@@ -44,6 +44,19 @@ fn an_image_of_another_shape_is_refused_with_both_shapes() {
     {
         assert_eq!(refused(&format!(r#"{{"instances": {body}}}"#), &image()).code, "bad-input", "{body}");
     }
+}
+
+#[test]
+fn a_text_becomes_the_ids_of_its_tokens() {
+    let text = TextEncoding::bytes("text", 3).expect("makes");
+    let texts = Signature { shape: vec![3], pixels: false, encoding: None, text: Some(text) };
+    let body = br#"{"instances": ["ab", [98, 99, 0], "\u00e4"]}"#;
+    let (count, Inputs::F32(ids)) = instances(body, &texts).expect("reads") else {
+        panic!("ids are numbers")
+    };
+    assert_eq!((count, &ids[..]), (3, &[98.0, 99.0, 0.0, 98.0, 99.0, 0.0, 196.0, 165.0, 0.0][..]));
+    assert!(refused(r#"{"instances": [7]}"#, &texts).message.contains("a text or an array of 3 token ids"));
+    assert_eq!(refused(r#"{"instances": ["ab"]}"#, &image()).code, "bad-input");
 }
 
 #[test]

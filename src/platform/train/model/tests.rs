@@ -23,6 +23,7 @@ fn description(weights: &[u8]) -> Description {
             normalization: Normalization { pixels: true, mean: vec![0.5], std: vec![0.5] },
             columns: Vec::new(),
             encoding: None,
+            text: None,
         },
         classes: ["a", "b", "c"].map(str::to_owned).to_vec(),
         target: None,
