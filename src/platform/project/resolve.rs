@@ -285,7 +285,18 @@ fn layers(path: &[&str], layers_of: &[Layer]) -> Checked {
                 let hint = "a share is at least 0 and below 1";
                 between(&at(path, &[&i, "dropout"]), f64::from(*share), 0.0..=0.999, hint)?;
             }
-            Layer::Residual(inner) => layers(&at(path, &[&i, "residual"]), inner)?,
+            Layer::Residual(residual) if residual.shortcut.is_empty() => {
+                layers(&at(path, &[&i, "residual"]), &residual.layers)?;
+            }
+            Layer::Residual(residual) => {
+                layers(&at(path, &[&i, "residual", "layers"]), &residual.layers)?;
+                layers(&at(path, &[&i, "residual", "shortcut"]), &residual.shortcut)?;
+            }
+            Layer::Parallel(branches) => {
+                for (branch, inner) in branches.iter().enumerate() {
+                    layers(&at(path, &[&i, "parallel", &index(branch)]), inner)?;
+                }
+            }
             _ => {}
         }
     }

@@ -14,7 +14,7 @@ use crate::infrastructure::git::Repo;
 use crate::infrastructure::store::worktree::{self, CheckoutOptions, StatCache};
 use crate::infrastructure::store::{Local, Node};
 use crate::platform::data::{Dataset, Format, Parts, TargetKind};
-use crate::platform::train::{self, Control, Layer, Loss, ModelSpec, Outcome, Stopped};
+use crate::platform::train::{self, Control, Loss, ModelSpec, Outcome, Stopped};
 
 /// A run that could be started.
 #[derive(Clone, Debug)]
@@ -136,7 +136,7 @@ pub fn describe_network(
     let shape = model.input.shape.clone();
     let (input, outputs) = match shape {
         Some(shape) if !load || dataset.spec.format == Format::Images => {
-            (shape, last_outputs(&model.network))
+            (shape, train::last_outputs(&model.network).unwrap_or(1))
         }
         None if !load && dataset.spec.format == Format::Images => return Ok(Vec::new()),
         shape => {
@@ -150,18 +150,6 @@ pub fn describe_network(
 
 fn outputs(parts: &Parts) -> usize {
     parts.classes.len().max(1)
-}
-
-/// What the network itself says it has as outputs, where the number of classes is not known yet.
-fn last_outputs(network: &[Layer]) -> usize {
-    network
-        .iter()
-        .rev()
-        .find_map(|layer| match layer {
-            Layer::Linear(outputs) => Some(*outputs),
-            _ => None,
-        })
-        .unwrap_or(1)
 }
 
 /// The worker's part: trains what the job in `folder` asks for, going on from its last checkpoint if there is one.

@@ -24,9 +24,10 @@ mod trainer;
 pub use error::{EXPLAIN as TRAIN_EXPLAIN, TrainError};
 pub use evaluate::{Evaluated, evaluate};
 pub use model::{Model, Prediction};
-pub use network::check;
+pub use network::{check, last_outputs};
 pub use spec::{
-    AdamW, Augment, Conv2d, EarlyStop, EvaluateSpec, InputSpec, Layer, Loss, ModelSpec, Normalize, OneCycle,
-    Optimizer, Schedule, Sgd, Slices, StepDecay, TrainSpec,
+    AdamW, Attention, Augment, Conv1d, Conv2d, ConvTranspose2d, EarlyStop, Embedding, EvaluateSpec,
+    InputSpec, Layer, Loss, ModelSpec, Normalize, OneCycle, Optimizer, Recurrent, RecurrentOutput, Residual,
+    Schedule, Sgd, Slices, StepDecay, TrainSpec,
 };
 pub use trainer::{Control, Outcome, Stopped, train};

@@ -213,6 +213,11 @@ impl Model {
             let detail = format!("{values} values are no whole number of inputs of shape {:?}", self.shape);
             return Err(TrainError::Input(detail));
         }
+        if let Some(tokens) = self.network.tokens().filter(|tokens| !preprocess::are_tokens(inputs, *tokens))
+        {
+            let detail = format!("a value is no token, a whole number from 0 to {}", tokens - 1);
+            return Err(TrainError::Input(detail));
+        }
         let order: Vec<u32> = (0..(values / length) as u32).collect();
         let mut predictions = Vec::with_capacity(order.len());
         for order in order.chunks(BATCH) {

@@ -2,6 +2,7 @@
 
 use super::measure::fits;
 use super::network::Network;
+use super::preprocess::are_tokens;
 use super::spec::Augment;
 use super::{ModelSpec, TrainError, settings};
 use crate::base::{Digest, Hasher};
@@ -45,8 +46,28 @@ impl Plan {
         }
         let outputs = data.classes.len().max(1);
         let network = Network::resolve(&spec.network, &data.train.shape, outputs)?;
+        if let Some(tokens) = network.tokens() {
+            check_tokens(spec, data, tokens)?;
+        }
         Ok(Self { network, digest: digest(spec, data)? })
     }
+}
+
+/// Inputs that are tokens must be numbers that the embedding has, and are not to be changed.
+fn check_tokens(spec: &ModelSpec, data: &Parts, tokens: usize) -> Result<(), TrainError> {
+    if spec.input.normalize.is_some() {
+        return Err(TrainError::setting("input.normalize", "means nothing for tokens"));
+    }
+    if !spec.train.augment.is_empty() {
+        return Err(TrainError::setting("train.augment", "cannot change tokens"));
+    }
+    for (name, part) in [("train", &data.train), ("val", &data.val)] {
+        if !are_tokens(&part.inputs, tokens) {
+            let detail = format!("an input in `{name}` is no token, a whole number from 0 to {}", tokens - 1);
+            return Err(TrainError::Data(detail));
+        }
+    }
+    Ok(())
 }
 
 fn check_examples(data: &Parts) -> Result<(), TrainError> {

@@ -40,6 +40,11 @@ impl Normalization {
         Ok(Self { pixels, mean, std })
     }
 
+    /// Leaves tokens as they are.
+    pub(super) fn of_tokens() -> Self {
+        Self { pixels: false, mean: vec![0.0], std: vec![1.0] }
+    }
+
     /// Whether it can be applied to inputs of this shape.
     pub(super) fn fits(&self, shape: &[usize]) -> bool {
         let length = self.mean.len();
@@ -112,6 +117,17 @@ impl TargetScale {
     pub(super) fn fit(values: &[f32]) -> Self {
         let (mean, std) = moments(values, 1, |&value| f64::from(value));
         Self { mean: mean[0], std: std[0] }
+    }
+}
+
+/// Whether all inputs are whole numbers from 0 to below `tokens`.
+pub(super) fn are_tokens(inputs: &Inputs, tokens: usize) -> bool {
+    match inputs {
+        Inputs::U8(values) => values.iter().all(|&value| usize::from(value) < tokens),
+        Inputs::F32(values) => {
+            let limit = tokens as f32;
+            values.iter().all(|&value| value >= 0.0 && value < limit && value.fract() == 0.0)
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use candle_core::{D, Result, Tensor};
 
-use super::kernels::EPSILON;
-use super::spec::Conv2d;
+use super::kernels::{Cell, EPSILON};
+use super::spec::{Conv2d, ConvTranspose2d};
 
 /// `x w^T + b`.
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
@@ -12,7 +12,18 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tenso
 
 /// Cross-correlation plus bias.
 pub(super) fn conv2d(x: &Tensor, weight: &Tensor, bias: &Tensor, window: Conv2d) -> Result<Tensor> {
-    let y = x.conv2d(weight, window.padding, window.stride, 1, 1)?;
+    let y = x.conv2d(weight, window.padding, window.stride, window.dilation, window.groups)?;
+    y.broadcast_add(&bias.reshape((1, (), 1, 1))?)
+}
+
+/// Transposed convolution plus bias.
+pub(super) fn conv_transpose2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    window: ConvTranspose2d,
+) -> Result<Tensor> {
+    let y = x.conv_transpose2d(weight, window.padding, window.output_padding, window.stride, 1)?;
     y.broadcast_add(&bias.reshape((1, (), 1, 1))?)
 }
 
@@ -64,6 +75,58 @@ pub(super) fn normalize(
         .broadcast_div(&deviation)?
         .broadcast_mul(&along_channels(weight, x)?)?
         .broadcast_add(&along_channels(bias, x)?)
+}
+
+/// To mean 0 and variance 1 along the last dimension.
+fn standardize(x: &Tensor) -> Result<Tensor> {
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    centred.broadcast_div(&(variance + f64::from(EPSILON))?.sqrt()?)
+}
+
+/// Layer normalisation (Ba and others, 2016) over the last dimension.
+pub(super) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    standardize(x)?.broadcast_mul(weight)?.broadcast_add(bias)
+}
+
+/// Group normalisation (Wu and He, 2018) of `[batch, channels, ...]`.
+pub(super) fn group_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize) -> Result<Tensor> {
+    let grouped = standardize(&x.reshape((x.dim(0)?, groups, ()))?)?;
+    grouped
+        .reshape(x.shape())?
+        .broadcast_mul(&along_channels(weight, x)?)?
+        .broadcast_add(&along_channels(bias, x)?)
+}
+
+/// The states of an LSTM or GRU, position after position; the arguments are those of
+/// [`kernels::Recurrent`](super::kernels::Recurrent).
+pub(super) fn recurrent(cell: Cell, gates: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let (batch, length, _) = gates.dims3()?;
+    let size = weight.dim(1)?;
+    let mut state = Tensor::zeros((batch, size), gates.dtype(), gates.device())?;
+    let mut memory = state.clone();
+    let mut states = Vec::with_capacity(length);
+    for position in 0..length {
+        let a = gates.narrow(1, position, 1)?.squeeze(1)?;
+        let b = linear(&state, weight, bias)?;
+        let part = |gates: &Tensor, gate: usize| gates.narrow(1, gate * size, size);
+        let sigmoid = |gate: usize| candle_nn::ops::sigmoid(&(part(&a, gate)? + part(&b, gate)?)?);
+        state = match cell {
+            Cell::Lstm => {
+                let new = (part(&a, 2)? + part(&b, 2)?)?.tanh()?;
+                memory = ((sigmoid(1)? * &memory)? + (sigmoid(0)? * new)?)?;
+                (sigmoid(3)? * memory.tanh()?)?
+            }
+            Cell::Gru => {
+                let new = (part(&a, 2)? + (sigmoid(0)? * part(&b, 2)?)?)?.tanh()?;
+                let update = sigmoid(1)?;
+                // (1 - z) n + z h
+                (&new + (update * (state - &new)?)?)?
+            }
+        };
+        states.push(state.clone());
+    }
+    Tensor::stack(&states, 1)
 }
 
 /// Mean cross entropy of logits against class indices.

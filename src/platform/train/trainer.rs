@@ -144,6 +144,9 @@ impl<'a> Trainer<'a> {
                 let values: Vec<f32> = match tensor.initial {
                     Initial::Constant(value) => vec![value; count],
                     Initial::Uniform(bound) => (0..count).map(|_| bound * random.symmetric()).collect(),
+                    Initial::Normal(deviation) => {
+                        (0..count).map(|_| deviation * random.normal_pair().0).collect()
+                    }
                 };
                 Var::from_vec(values, tensor.shape.clone(), &device)
             })
@@ -154,7 +157,10 @@ impl<'a> Trainer<'a> {
             Targets::Value(values) => Some(TargetScale::fit(values)),
         };
         Ok(Self {
-            normalization: Normalization::fit(&spec.input, &data.train)?,
+            normalization: match network.tokens() {
+                Some(_) => Normalization::of_tokens(),
+                None => Normalization::fit(&spec.input, &data.train)?,
+            },
             position: Position::start(plan.digest),
             spec,
             data,

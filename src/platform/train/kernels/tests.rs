@@ -60,7 +60,7 @@ fn compare(
 }
 
 fn window(out: usize, kernel: usize, stride: usize, padding: usize) -> spec::Conv2d {
-    spec::Conv2d { out, kernel, stride, padding }
+    spec::Conv2d { out, kernel, stride, padding, dilation: 1, groups: 1 }
 }
 
 #[test]

@@ -71,7 +71,11 @@ network:
   - max_pool2d: 2
   - dropout: 0.2
   - residual: [batch_norm, {{conv2d: {{out: 4, kernel: 3, padding: 1}}}}, gelu]
-  - flatten
+  - residual:
+      layers: [{{conv2d: {{out: 6, kernel: 3, padding: 2, dilation: 2, groups: 2}}}}, {{group_norm: 2}}, silu]
+      shortcut: [{{conv2d: {{out: 6, kernel: 1}}}}]
+  - parallel: [[sigmoid], [{{conv_transpose2d: {{out: 2, kernel: 3, padding: 1}}}}, {{leaky_relu: 0.1}}]]
+  - parallel: [[flatten], [global_avg_pool], [global_max_pool]]
   - linear: 16
   - relu
   - dropout: 0.3
@@ -141,6 +145,69 @@ fn the_weights_are_the_same_with_one_two_and_four_threads() {
     let mut other = spec.clone();
     other.train.seed += 1;
     assert_ne!(one, unbroken(&other, &data), "the seed decides nothing");
+}
+
+/// Rows of eight tokens; the class is whether more are below 5 than not.
+fn tokens(count: usize) -> Parts {
+    let examples = |first: u64, count: usize| {
+        let mut random = Stream::new(first, Purpose::Weights, &[9]);
+        let values: Vec<f32> = (0..8 * count).map(|_| random.below(10) as f32).collect();
+        let low = |row: &[f32]| row.iter().filter(|token| **token < 5.0).count();
+        let classes = values.chunks(8).map(|row| u32::from(low(row) > 4)).collect();
+        Examples {
+            shape: vec![8],
+            inputs: Inputs::F32(Arc::new(values)),
+            targets: Targets::Class(Arc::new(classes)),
+            keys: Arc::new((first..first + count as u64).collect()),
+            ..Examples::default()
+        }
+    };
+    let classes = vec!["high".to_owned(), "low".to_owned()];
+    let (train, val) = (examples(0, count), examples(1_000_000, count / 4));
+    Parts { classes, train, val, test: examples(2_000_000, count / 4), ..Parts::default() }
+}
+
+fn sequences() -> ModelSpec {
+    let yaml = "
+data: tokens
+network:
+  - embedding: {tokens: 10, size: 12}
+  - positional_embedding
+  - residual: [layer_norm, {attention: {heads: 3}}, {dropout: 0.1}]
+  - residual: [layer_norm, {linear: 24}, gelu, {linear: 12}]
+  - conv1d: {out: 8, kernel: 3, padding: 2, dilation: 2}
+  - batch_norm
+  - parallel: [[{lstm: {size: 6}}], [{gru: {size: 6}}], [{attention: {heads: 4, causal: true}}]]
+  - parallel: [[global_avg_pool], [global_max_pool], [{gru: {size: 5, output: last}}], [{lstm: {size: 5, output: last}}]]
+  - output
+train: {epochs: 4, batch_size: 50, seed: 3, optimizer: {adamw: {lr: 0.01}}}
+";
+    serde_yaml::from_str(yaml).expect("a model")
+}
+
+#[test]
+fn layers_along_sequences_learn_and_repeat_with_every_number_of_threads_and_over_an_interruption() {
+    let (spec, data) = (sequences(), tokens(400));
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(|| unbroken(&spec, &data))
+    };
+    let one = with(1);
+    assert_eq!(one, with(2));
+    assert_eq!(one, with(4));
+    let run = Run::new();
+    run.train(&spec, &data, 11).expect("trains");
+    let outcome = run.train(&spec, &data, usize::MAX).expect("trains");
+    assert_eq!(run.model().digest, one);
+    assert!(outcome.metrics["val.accuracy"] > 0.9, "{:?}", outcome.metrics);
+    let evaluated = evaluate(&run.model(), &spec, &data.val, &Null).expect("evaluates");
+    assert!((evaluated.metrics["accuracy"].value - outcome.metrics["val.accuracy"]).abs() < 1e-12);
+    let error = run.model().predict(&Inputs::F32(Arc::new(vec![10.0; 8]))).expect_err("no token").to_string();
+    assert!(error.contains("from 0 to 9"), "{error}");
+    let mut wrong = data.clone();
+    wrong.val.inputs = Inputs::F32(Arc::new(vec![0.5; 8 * wrong.val.len()]));
+    let error = run.train(&spec, &wrong, usize::MAX).expect_err("no token").to_string();
+    assert!(error.contains("an input in `val` is no token"), "{error}");
 }
 
 #[test]
