@@ -8,7 +8,7 @@ use crate::base::{Diagnose, Failure, Time};
 use crate::infrastructure::keys::Signers;
 use crate::platform::data::{DataSpec, Expectation, Format};
 use crate::platform::model::{Approvals, GateSpec};
-use crate::platform::train::{self, Layer, Loss, ModelSpec, TrainError};
+use crate::platform::train::{self, Layer, ModelSpec, TrainError};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -126,7 +126,8 @@ fn place(network: &[Layer], index: &str, path: &mut Vec<String>) {
 
 /// How many outputs the network must have: the labels that the data may have, one for a number, else what its last layer gives.
 fn outputs(model: &ModelSpec, data: Option<&DataSpec>) -> Option<usize> {
-    if model.train.loss == Loss::Mse {
+    // With one output whatever the classes.
+    if model.train.loss.outputs(2) == 1 {
         return Some(1);
     }
     let label = data.map(|data| match data.format {

@@ -254,6 +254,10 @@ fn model(manifest: &Manifest, path: &[&str], spec: &ModelSpec) -> Checked {
             Augment::Shift(pixels) => f64::from(pixels),
             Augment::Rotate(degrees) => f64::from(degrees),
             Augment::Noise(deviation) => f64::from(deviation),
+            Augment::Flip(_) => continue,
+            Augment::Crop(crop) => f64::from(crop.scale),
+            Augment::Erase(share) => f64::from(share),
+            Augment::Mixup(mixup) => f64::from(mixup.alpha),
         };
         between(&at(path, &["train", "augment", &index(i)]), size, 0.0..=1024.0, "write a number from 0 on")?;
     }

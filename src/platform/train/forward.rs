@@ -78,7 +78,11 @@ impl<'a> Pass<'a> {
             }
             &Operation::MaxPool2d(side) => Ok((x.apply_op1(kernels::MaxPool2d::new(side))?, 1)),
             &Operation::AvgPool2d(side) => Ok((x.apply_op1(kernels::AvgPool2d(side))?, 1)),
-            &Operation::BatchNorm { weight } => {
+            &Operation::BatchNorm { weight, frozen } => {
+                if frozen && self.training.is_some() {
+                    // The kernel has no gradient for given statistics.
+                    return Ok((self.stock(&layers[0], x)?, 1));
+                }
                 let kernel = if self.training.is_some() {
                     let found = Arc::<Mutex<Moments>>::default();
                     self.statistics.push((weight, Arc::clone(&found)));
@@ -106,10 +110,10 @@ impl<'a> Pass<'a> {
         match &layer.operation {
             &Operation::MaxPool2d(side) => stock::max_pool2d(x, side),
             &Operation::AvgPool2d(side) => stock::avg_pool2d(x, side),
-            &Operation::BatchNorm { weight } => {
+            &Operation::BatchNorm { weight, frozen } => {
                 let (scale, bias) = (&self.weights[weight], &self.weights[weight + 1]);
                 let of = rows(x)?;
-                if self.training.is_none() {
+                if frozen || self.training.is_none() {
                     let (mean, variance) = (&self.weights[weight + 2], &self.weights[weight + 3]);
                     return stock::normalize(&of, mean, variance, scale, bias)?.reshape(x.shape());
                 }

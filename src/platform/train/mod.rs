@@ -2,10 +2,12 @@
 
 mod augment;
 mod checkpoint;
+mod criterion;
 mod device;
 mod error;
 mod evaluate;
 mod forward;
+mod gradients;
 mod kernels;
 mod measure;
 mod metrics;
@@ -15,6 +17,7 @@ mod optimizer;
 mod plan;
 mod preprocess;
 mod random;
+mod sampling;
 mod schedule;
 mod settings;
 mod spec;
@@ -26,8 +29,9 @@ pub use evaluate::{Evaluated, evaluate};
 pub use model::{Model, Prediction};
 pub use network::{check, last_outputs};
 pub use spec::{
-    AdamW, Attention, Augment, Conv1d, Conv2d, ConvTranspose2d, EarlyStop, Embedding, EvaluateSpec,
-    InputSpec, Layer, Loss, ModelSpec, Normalize, OneCycle, Optimizer, Recurrent, RecurrentOutput, Residual,
-    Schedule, Sgd, Slices, StepDecay, TrainSpec,
+    AdamW, Attention, Augment, Balanced, ClassWeights, Conv1d, Conv2d, ConvTranspose2d, Crop, CrossEntropy,
+    EarlyStop, Ema, Embedding, EvaluateSpec, Flip, Huber, InputSpec, Layer, Loss, Mixup, ModelSpec,
+    Normalize, OneCycle, Optimizer, Plateau, Recurrent, RecurrentOutput, Residual, RmsProp, Sampler,
+    Schedule, Sgd, Slices, StepDecay, TrainSpec, WarmUp,
 };
 pub use trainer::{Control, Outcome, Stopped, train};

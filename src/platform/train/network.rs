@@ -9,6 +9,7 @@ pub(super) use resolver::channel_axis;
 
 use super::spec::{Conv1d, Conv2d, ConvTranspose2d, Layer, RecurrentOutput};
 use super::{ModelSpec, TrainError};
+use crate::base::nearest;
 
 /// Elements of one tensor (per example for activations) beyond which a network is taken for a mistake: 2^28, 1 GiB of f32.
 const LIMIT: usize = 1 << 28;
@@ -44,8 +45,10 @@ pub(crate) struct TensorSpec {
     pub(crate) shape: Vec<usize>,
     /// How it begins.
     pub(crate) initial: Initial,
-    /// False for the running statistics of batch normalisation.
+    /// False for the running statistics of batch normalisation, and for what is frozen.
     pub(crate) trained: bool,
+    /// Whether `train.freeze` says that it stays as it is.
+    pub(crate) frozen: bool,
 }
 
 /// How a tensor begins.
@@ -91,8 +94,9 @@ pub(crate) enum Operation {
     GlobalMaxPool,
     /// Mean of each channel.
     GlobalAvgPool,
-    /// Weight, bias, running mean and running variance are four tensors in a row.
-    BatchNorm { weight: usize },
+    /// Weight, bias, running mean and running variance are four tensors in a row. Frozen, it goes by the running ones also
+    /// while training.
+    BatchNorm { weight: usize, frozen: bool },
     /// Over the last dimension; the bias is the tensor after the weight.
     LayerNorm { weight: usize },
     /// Over this many groups of channels; the bias is the tensor after the weight.
@@ -182,7 +186,7 @@ impl Network {
     pub(crate) fn positions(&self, weight: usize) -> Option<usize> {
         fn search(layers: &[Resolved], wanted: usize) -> Option<usize> {
             layers.iter().find_map(|layer| match &layer.operation {
-                Operation::BatchNorm { weight } if *weight == wanted => {
+                Operation::BatchNorm { weight, .. } if *weight == wanted => {
                     let channels = layer.output[channel_axis(&layer.output)];
                     Some(layer.output.iter().product::<usize>() / channels)
                 }
@@ -198,6 +202,31 @@ impl Network {
             Operation::Embedding { weight } => Some(self.tensors[weight].shape[0]),
             _ => None,
         }
+    }
+
+    /// Keeps the tensors whose names begin with one of `names` from being trained; batch normalisation with such a weight
+    /// goes by its running statistics.
+    pub(crate) fn freeze(&mut self, names: &[String]) -> Result<(), TrainError> {
+        let begins = |tensor: &str, name: &str| {
+            tensor.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        for name in names {
+            if !self.tensors.iter().any(|tensor| begins(&tensor.name, name)) {
+                let known = self.tensors.iter().map(|tensor| tensor.name.as_str());
+                let near = nearest(name, known).unwrap_or("layers.1.weight");
+                let detail = format!("names no tensor `{name}`; there is `{near}`");
+                return Err(TrainError::setting("train.freeze", detail));
+            }
+        }
+        for tensor in &mut self.tensors {
+            tensor.frozen = names.iter().any(|name| begins(&tensor.name, name));
+            tensor.trained &= !tensor.frozen;
+        }
+        freeze_statistics(&mut self.layers, &self.tensors);
+        if !names.is_empty() && !self.tensors.iter().any(|tensor| tensor.trained) {
+            return Err(TrainError::setting("train.freeze", "leaves nothing to train"));
+        }
+        Ok(())
     }
 
     /// Number of trained parameters.
@@ -229,6 +258,23 @@ pub fn last_outputs(layers: &[Layer]) -> Option<usize> {
         Layer::Output => Some(1),
         _ => None,
     })
+}
+
+/// Tells each batch normalisation whether its weight is frozen.
+fn freeze_statistics(layers: &mut [Resolved], tensors: &[TensorSpec]) {
+    for layer in layers {
+        match &mut layer.operation {
+            Operation::BatchNorm { weight, frozen } => *frozen = tensors[*weight].frozen,
+            Operation::Residual { layers, shortcut } => {
+                freeze_statistics(layers, tensors);
+                freeze_statistics(shortcut, tensors);
+            }
+            Operation::Parallel(branches) => {
+                branches.iter_mut().for_each(|branch| freeze_statistics(branch, tensors));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Number of elements of a shape, if it is within the limit.

@@ -2,6 +2,7 @@
 
 mod form;
 mod layer;
+mod loss;
 mod train;
 
 use schemars::JsonSchema;
@@ -10,7 +11,11 @@ use serde::{Deserialize, Serialize};
 pub use layer::{
     Attention, Conv1d, Conv2d, ConvTranspose2d, Embedding, Layer, Recurrent, RecurrentOutput, Residual,
 };
-pub use train::{AdamW, Augment, EarlyStop, Loss, OneCycle, Optimizer, Schedule, Sgd, StepDecay, TrainSpec};
+pub use loss::{Balanced, ClassWeights, CrossEntropy, Huber, Loss};
+pub use train::{
+    AdamW, Augment, Crop, EarlyStop, Ema, Flip, Mixup, OneCycle, Optimizer, Plateau, RmsProp, Sampler,
+    Schedule, Sgd, StepDecay, TrainSpec, WarmUp,
+};
 
 /// One model: what it eats, its network, how it is trained and judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -2,7 +2,7 @@
 
 use candle_core::{D, Result, Tensor};
 
-use super::kernels::{Cell, EPSILON};
+use super::kernels::{Cell, Distance, EPSILON};
 use super::spec::{Conv2d, ConvTranspose2d};
 
 /// `x w^T + b`.
@@ -129,12 +129,32 @@ pub(super) fn recurrent(cell: Cell, gates: &Tensor, weight: &Tensor, bias: &Tens
     Tensor::stack(&states, 1)
 }
 
-/// Mean cross entropy of logits against class indices.
-pub(super) fn cross_entropy(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
-    candle_nn::loss::cross_entropy(logits, &Tensor::new(targets, logits.device())?)
+/// Mean cross entropy of `[batch, classes]` logits against shares of each class.
+pub(super) fn cross_entropy(logits: &Tensor, shares: Vec<f32>) -> Result<Tensor> {
+    let shares = Tensor::from_vec(shares, logits.shape(), logits.device())?;
+    let likelihood = (candle_nn::ops::log_softmax(logits, 1)? * shares)?.sum_all()?;
+    likelihood * (-1.0 / logits.dim(0)? as f64)
 }
 
-/// Mean squared error against numbers.
-pub(super) fn mean_squared_error(predictions: &Tensor, targets: &[f32]) -> Result<Tensor> {
-    candle_nn::loss::mse(&predictions.flatten_all()?, &Tensor::new(targets, predictions.device())?)
+/// Mean distance of `[batch, 1]` predictions from numbers.
+pub(super) fn mean_distance(predictions: &Tensor, distance: Distance, targets: &[f32]) -> Result<Tensor> {
+    let y = predictions.flatten_all()?;
+    let t = Tensor::new(targets, predictions.device())?;
+    let difference = (&y - &t)?;
+    let losses = match distance {
+        Distance::Squared => difference.sqr()?,
+        Distance::Absolute => difference.abs()?,
+        Distance::Huber(delta) => {
+            // The part of the distance within delta is squared, the part beyond is not.
+            let (delta, whole) = (f64::from(delta), difference.abs()?);
+            let beyond = (&whole - delta)?.relu()?;
+            let within = (whole - &beyond)?;
+            ((within.sqr()? * 0.5)? + (beyond * delta)?)?
+        }
+        Distance::Logistic => {
+            let logarithm = (y.abs()?.neg()?.exp()? + 1.0)?.log()?;
+            ((y.relu()? - (&y * &t)?)? + logarithm)?
+        }
+    };
+    losses.mean_all()
 }

@@ -206,29 +206,52 @@ fn batch_normalisation_is_that_of_the_reference_and_leaves_its_moments() {
 #[test]
 fn losses_are_those_of_candle() {
     let targets: Vec<u32> = (0..12).map(|index| index % 5).collect();
+    let shares: Vec<f32> =
+        targets.iter().flat_map(|&t| (0..5).map(move |c| f32::from(u8::from(c == t)))).collect();
     compare(
         "cross entropy",
         &[&[12, 5]],
-        &|t| t[0].apply_op1(CrossEntropy::new(targets.clone())).expect("runs"),
-        &|t| stock::cross_entropy(&t[0], &targets).expect("runs"),
+        &|t| t[0].apply_op1(CrossEntropy::new(shares.clone())).expect("runs"),
+        &|t| {
+            candle_nn::loss::cross_entropy(&t[0], &Tensor::new(&targets[..], &Device::Cpu).expect("t"))
+                .expect("runs")
+        },
+    );
+    let shares: Vec<f32> = (0..60).map(|index| (index % 7) as f32 / 10.0).collect();
+    compare(
+        "cross entropy of shares",
+        &[&[12, 5]],
+        &|t| t[0].apply_op1(CrossEntropy::new(shares.clone())).expect("runs"),
+        &|t| stock::cross_entropy(&t[0], shares.clone()).expect("runs"),
     );
     let numbers: Vec<f32> = (0..12).map(|index| index as f32 / 7.0).collect();
-    compare(
-        "mean squared error",
-        &[&[12, 1]],
-        &|t| t[0].apply_op1(MeanSquaredError::new(numbers.clone())).expect("runs"),
-        &|t| stock::mean_squared_error(&t[0], &numbers).expect("runs"),
-    );
+    let distances = [Distance::Squared, Distance::Absolute, Distance::Huber(0.6), Distance::Logistic];
+    for distance in distances {
+        compare(
+            &format!("{distance:?}"),
+            &[&[12, 1]],
+            &|t| t[0].apply_op1(MeanDistance::new(distance, numbers.clone())).expect("runs"),
+            &|t| stock::mean_distance(&t[0], distance, &numbers).expect("runs"),
+        );
+    }
 }
 
 #[test]
-fn cross_entropy_of_huge_logits_stays_finite_and_of_nan_is_nan() {
-    let loss = |values: [f32; 2]| {
+fn losses_of_huge_outputs_stay_finite_and_of_nan_are_nan() {
+    let entropy = |values: [f32; 2]| {
         let logits = Tensor::new(&[values], &Device::Cpu).expect("logits");
-        logits.apply_op1(CrossEntropy::new(vec![0])).and_then(|loss| loss.to_scalar::<f32>()).expect("runs")
+        let loss = logits.apply_op1(CrossEntropy::new(vec![1.0, 0.0]));
+        loss.and_then(|loss| loss.to_scalar::<f32>()).expect("runs")
     };
-    assert_eq!(loss([1e30, -1e30]), 0.0);
-    assert!(loss([f32::NAN, 0.0]).is_nan());
+    assert_eq!(entropy([1e30, -1e30]), 0.0);
+    assert!(entropy([f32::NAN, 0.0]).is_nan());
+    let logistic = |y: f32| {
+        let y = Tensor::new(&[[y]], &Device::Cpu).expect("a logit");
+        let loss = y.apply_op1(MeanDistance::new(Distance::Logistic, vec![1.0]));
+        loss.and_then(|loss| loss.to_scalar::<f32>()).expect("runs")
+    };
+    assert_eq!((logistic(1e30), logistic(-1e30)), (0.0, 1e30));
+    assert!(logistic(f32::NAN).is_nan());
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn tensors() -> Tensors {
 
 fn description(weights: &[u8]) -> Description {
     Description {
+        binary: false,
         schema: schema(),
         task: Task::Classification,
         input: InputDescription {

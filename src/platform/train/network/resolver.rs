@@ -101,7 +101,7 @@ impl Resolver {
                 self.tensor(index, "bias", &features, Initial::Constant(0.0));
                 self.statistic(index, "running_mean", &features, 0.0);
                 self.statistic(index, "running_var", &features, 1.0);
-                same(Operation::BatchNorm { weight })
+                same(Operation::BatchNorm { weight, frozen: false })
             }
             Layer::LayerNorm => {
                 if image(input).is_ok() {
@@ -380,7 +380,13 @@ impl Resolver {
 
     fn tensor(&mut self, index: &str, name: &str, shape: &[usize], initial: Initial) {
         let name = format!("layers.{index}.{name}");
-        self.tensors.push(TensorSpec { name, shape: shape.to_owned(), initial, trained: true });
+        self.tensors.push(TensorSpec {
+            name,
+            shape: shape.to_owned(),
+            initial,
+            trained: true,
+            frozen: false,
+        });
     }
 
     fn statistic(&mut self, index: &str, name: &str, shape: &[usize], value: f32) {
