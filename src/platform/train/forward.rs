@@ -148,6 +148,8 @@ impl<'a> Pass<'a> {
             &Operation::ConvTranspose2d { weight, window } => {
                 path.conv_transpose2d(x, &weights[weight], &weights[weight + 1], window)
             }
+            &Operation::MaxPoolWindows(pool) => path.max_pool(x, pool),
+            &Operation::AvgPoolWindows(pool) => path.avg_pool(x, pool),
             Operation::GlobalMaxPool => path.largest(&planes(x)?),
             Operation::GlobalAvgPool => planes(x)?.mean(D::Minus1),
             &Operation::LayerNorm { weight } => stock::layer_norm(x, &weights[weight], &weights[weight + 1]),

@@ -31,7 +31,7 @@ pub use network::{check, last_outputs};
 pub use spec::{
     AdamW, Attention, Augment, Balanced, ClassWeights, Conv1d, Conv2d, ConvTranspose2d, Crop, CrossEntropy,
     EarlyStop, Ema, Embedding, EvaluateSpec, Flip, Huber, InputSpec, Layer, Loss, Mixup, ModelSpec,
-    Normalize, OneCycle, Optimizer, Plateau, Recurrent, RecurrentOutput, Residual, RmsProp, Sampler,
+    Normalize, OneCycle, Optimizer, Plateau, Pool, Recurrent, RecurrentOutput, Residual, RmsProp, Sampler,
     Schedule, Sgd, Slices, StepDecay, TrainSpec, WarmUp,
 };
 pub use trainer::{Control, Outcome, Stopped, train};

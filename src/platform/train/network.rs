@@ -7,7 +7,7 @@ use resolver::{Resolver, layer_error};
 
 pub(super) use resolver::channel_axis;
 
-use super::spec::{Conv1d, Conv2d, ConvTranspose2d, Layer, RecurrentOutput};
+use super::spec::{Conv1d, Conv2d, ConvTranspose2d, Layer, Pool, RecurrentOutput};
 use super::{ModelSpec, TrainError};
 use crate::base::nearest;
 
@@ -90,6 +90,10 @@ pub(crate) enum Operation {
     MaxPool2d(usize),
     /// Mean of each window of this side and stride.
     AvgPool2d(usize),
+    /// Largest value of each window that may overlap others or reach beyond the image.
+    MaxPoolWindows(Pool),
+    /// Mean of each such window.
+    AvgPoolWindows(Pool),
     /// Largest value of each channel.
     GlobalMaxPool,
     /// Mean of each channel.

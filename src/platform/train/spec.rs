@@ -3,13 +3,15 @@
 mod form;
 mod layer;
 mod loss;
+mod preset;
 mod train;
 
+use preset::{NetworkForm, read_network};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use layer::{
-    Attention, Conv1d, Conv2d, ConvTranspose2d, Embedding, Layer, Recurrent, RecurrentOutput, Residual,
+    Attention, Conv1d, Conv2d, ConvTranspose2d, Embedding, Layer, Pool, Recurrent, RecurrentOutput, Residual,
 };
 pub use loss::{Balanced, ClassWeights, CrossEntropy, Huber, Loss};
 pub use train::{
@@ -26,7 +28,9 @@ pub struct ModelSpec {
     /// Shape and preprocessing of one input.
     #[serde(default)]
     pub input: InputSpec,
-    /// Layers in order.
+    /// Layers in order, or the name of a preset with or without settings, which stands for its layers.
+    #[serde(deserialize_with = "read_network")]
+    #[schemars(with = "NetworkForm")]
     pub network: Vec<Layer>,
     /// How it is trained.
     #[serde(default)]

@@ -3,7 +3,7 @@
 use candle_core::{D, Result, Tensor};
 
 use super::kernels::{Cell, Distance, EPSILON};
-use super::spec::{Conv2d, ConvTranspose2d};
+use super::spec::{Conv2d, ConvTranspose2d, Pool};
 
 /// `x w^T + b`.
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
@@ -44,6 +44,41 @@ pub(super) fn max_pool2d(x: &Tensor, side: usize) -> Result<Tensor> {
 /// The mean of each window.
 pub(super) fn avg_pool2d(x: &Tensor, side: usize) -> Result<Tensor> {
     windows(x, side)?.mean(D::Minus1)?.mean(3)
+}
+
+/// The pixels under windows that may overlap, along dimensions of their own; `x` has its padding already, or pixels beyond it
+/// are those at its edge.
+fn spread(x: &Tensor, pool: Pool, before: usize) -> Result<Tensor> {
+    let (batch, channels, height, width) = x.dims4()?;
+    let inner = |side: usize| side - 2 * (pool.padding - before);
+    let (rows, columns) = (pool.windows(inner(height)), pool.windows(inner(width)));
+    let places = |windows: usize, side: usize| -> Result<Tensor> {
+        let place = |at: usize, element: usize| {
+            (at * pool.stride + element).saturating_sub(before).min(side - 1) as u32
+        };
+        let places = (0..windows).flat_map(|at| (0..pool.kernel).map(move |element| place(at, element)));
+        Tensor::new(places.collect::<Vec<u32>>(), x.device())
+    };
+    x.index_select(&places(rows, height)?, 2)?.index_select(&places(columns, width)?, 3)?.reshape(vec![
+        batch,
+        channels,
+        rows,
+        pool.kernel,
+        columns,
+        pool.kernel,
+    ])
+}
+
+/// The largest value of each window. A pixel at the edge stands for those beyond it: it is under the same window.
+pub(super) fn max_pool_windows(x: &Tensor, pool: Pool) -> Result<Tensor> {
+    spread(x, pool, pool.padding)?.max(D::Minus1)?.max(3)
+}
+
+/// The mean of each window, zeros beyond the image.
+pub(super) fn avg_pool_windows(x: &Tensor, pool: Pool) -> Result<Tensor> {
+    let padded = x.pad_with_zeros(2, pool.padding, pool.padding)?;
+    let padded = padded.pad_with_zeros(3, pool.padding, pool.padding)?;
+    spread(&padded, pool, 0)?.mean(D::Minus1)?.mean(3)
 }
 
 /// `[1, channels, 1, 1]` or `[1, features]`, to go with `x`.

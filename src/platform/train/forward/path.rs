@@ -3,7 +3,7 @@
 use candle_core::{D, Result, Tensor};
 
 use crate::platform::train::kernels::{self, Cell};
-use crate::platform::train::spec::{Conv2d, ConvTranspose2d};
+use crate::platform::train::spec::{Conv2d, ConvTranspose2d, Pool};
 use crate::platform::train::stock;
 
 /// How a network is run.
@@ -95,6 +95,22 @@ impl Path {
         match self {
             Self::Kernels => x.apply_op1(kernels::MaxOfRow::new()),
             Self::Stock => x.max(D::Minus1),
+        }
+    }
+
+    /// The largest value of each window.
+    pub(super) fn max_pool(self, x: &Tensor, pool: Pool) -> Result<Tensor> {
+        match self {
+            Self::Kernels => x.apply_op1(kernels::MaxPoolWindows::new(pool)),
+            Self::Stock => stock::max_pool_windows(x, pool),
+        }
+    }
+
+    /// The mean of each window.
+    pub(super) fn avg_pool(self, x: &Tensor, pool: Pool) -> Result<Tensor> {
+        match self {
+            Self::Kernels => x.apply_op1(kernels::AvgPoolWindows(pool)),
+            Self::Stock => stock::avg_pool_windows(x, pool),
         }
     }
 }

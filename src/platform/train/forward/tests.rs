@@ -19,6 +19,7 @@ const EVERYTHING: &str = "
   - [{conv2d: {out: 2, kernel: 1}}, {leaky_relu: 0.1}]
 - residual: {layers: [{conv2d: {out: 8, kernel: 3, padding: 1}}, {group_norm: 4}], shortcut: [{conv2d: {out: 8, kernel: 1}}]}
 - conv_transpose2d: {out: 8, kernel: 3, padding: 1}
+- avg_pool2d: {kernel: 3, stride: 1, padding: 1}
 - avg_pool2d: 2
 - max_pool2d: 2
 - flatten
@@ -132,7 +133,9 @@ fn same_by_both(Example { network, variables, x }: &Example, training: bool) {
 }
 
 /// Networks of one new layer each, with what makes its input depend on weights, so that its input gradient is seen too.
-const ALONE: [(&str, &[usize]); 21] = [
+const ALONE: [(&str, &[usize]); 23] = [
+    ("[{conv2d: {out: 2, kernel: 1}}, {avg_pool2d: {kernel: 3, stride: 2, padding: 1}}]", &[1, 6, 5]),
+    ("[{conv2d: {out: 2, kernel: 1}}, {max_pool2d: {kernel: 3, stride: 2, padding: 1}}]", &[1, 6, 5]),
     ("[{linear: 5}, tanh]", &[3, 4]),
     (
         "[{conv2d: {out: 2, kernel: 1}}, {conv2d: {out: 4, kernel: 3, stride: 2, padding: 1, groups: 2}}]",

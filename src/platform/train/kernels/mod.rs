@@ -18,6 +18,7 @@ mod linear;
 mod loss;
 mod optimizer;
 mod pool;
+mod pool_windows;
 mod recurrent;
 mod relu;
 mod windows;
@@ -34,6 +35,7 @@ pub(super) use linear::Linear;
 pub(super) use loss::{CrossEntropy, Distance, MeanDistance};
 pub(super) use optimizer::{AdamStep, MomentumStep, RmsPropStep};
 pub(super) use pool::{AvgPool2d, MaxOfRow, MaxPool2d};
+pub(super) use pool_windows::{AvgPoolWindows, MaxPoolWindows};
 pub(super) use recurrent::{Cell, Recurrent};
 pub(super) use relu::{Dropout, Relu};
 

@@ -135,6 +135,21 @@ fn pooling_is_that_of_the_reference_also_where_windows_do_not_fill_the_image() {
 }
 
 #[test]
+fn windows_that_overlap_are_pooled_as_by_the_reference() {
+    for (height, width, kernel, stride, padding) in [(7, 6, 3, 2, 1), (5, 8, 2, 1, 0), (4, 4, 4, 3, 2)] {
+        let pool = spec::Pool { kernel, stride, padding };
+        let shapes: [&[usize]; 1] = [&[3, 2, height, width]];
+        compare("avg pool", &shapes, &|t| t[0].apply_op1(AvgPoolWindows(pool)).expect("runs"), &|t| {
+            stock::avg_pool_windows(&t[0], pool).expect("runs")
+        });
+        // The reference gives a pixel at the edge its gradient for each pixel beyond it: only the output is the same.
+        let x = random(shapes[0], 1);
+        let y = x.apply_op1(MaxPoolWindows::new(pool)).expect("runs");
+        assert_eq!(difference(&y, &stock::max_pool_windows(&x, pool).expect("runs")), 0.0);
+    }
+}
+
+#[test]
 fn the_gradient_of_max_pooling_goes_to_the_largest_value_whole() {
     let x = Var::from_vec(vec![1_f32, 2.0, 3.0, 4.0], (1, 1, 2, 2), &Device::Cpu).expect("a variable");
     let y = x.as_tensor().apply_op1(MaxPool2d::new(2)).expect("runs");

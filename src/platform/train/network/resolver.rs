@@ -4,7 +4,7 @@ use super::words::describe;
 use super::{DEEPEST, Initial, LIMIT, MOST_LAYERS, Operation, Resolved, TensorSpec, product};
 use crate::platform::train::TrainError;
 use crate::platform::train::spec::{
-    Attention, Conv1d, Conv2d, ConvTranspose2d, Embedding, Layer, Recurrent, RecurrentOutput, Residual,
+    Attention, Conv1d, Conv2d, ConvTranspose2d, Embedding, Layer, Pool, Recurrent, RecurrentOutput, Residual,
 };
 
 /// What a layer comes to: its operation and the shape of its output. What does not fit is told in words.
@@ -91,8 +91,14 @@ impl Resolver {
             Layer::Conv1d(conv) => Ok(self.conv1d(index, *conv, input)?),
             Layer::Conv2d(conv) => Ok(self.conv2d(index, *conv, input)?),
             Layer::ConvTranspose2d(conv) => Ok(self.conv_transpose2d(index, *conv, input)?),
-            &Layer::MaxPool2d(side) => Ok((Operation::MaxPool2d(side), pooled(side, input)?)),
-            &Layer::AvgPool2d(side) => Ok((Operation::AvgPool2d(side), pooled(side, input)?)),
+            &Layer::MaxPool2d(pool) => {
+                let operation = pool.side().map_or(Operation::MaxPoolWindows(pool), Operation::MaxPool2d);
+                Ok((operation, pooled(pool, input)?))
+            }
+            &Layer::AvgPool2d(pool) => {
+                let operation = pool.side().map_or(Operation::AvgPoolWindows(pool), Operation::AvgPool2d);
+                Ok((operation, pooled(pool, input)?))
+            }
             Layer::GlobalMaxPool => Ok((Operation::GlobalMaxPool, vec![globally_pooled(input)?])),
             Layer::GlobalAvgPool => Ok((Operation::GlobalAvgPool, vec![globally_pooled(input)?])),
             Layer::BatchNorm => {
@@ -116,7 +122,7 @@ impl Resolver {
                     let detail = "it takes images or features but gets a sequence; use `layer_norm`";
                     return Err(Misfit::Here(detail.to_owned()));
                 }
-                if groups == 0 || input[0] % groups != 0 {
+                if !input[0].is_multiple_of(groups) {
                     let detail = format!("{groups} groups do not divide {} channels", input[0]);
                     return Err(Misfit::Here(detail));
                 }
@@ -200,7 +206,7 @@ impl Resolver {
         if conv.out == 0 || conv.groups == 0 {
             return Err("`out` and `groups` must be over 0".to_owned());
         }
-        if channels % conv.groups != 0 || conv.out % conv.groups != 0 {
+        if !channels.is_multiple_of(conv.groups) || !conv.out.is_multiple_of(conv.groups) {
             let groups = conv.groups;
             return Err(format!(
                 "{groups} groups do not divide {channels} input and {} output channels",
@@ -260,7 +266,7 @@ impl Resolver {
     fn attention(&mut self, index: &str, attention: Attention, input: &[usize]) -> Fits {
         let Attention { heads, causal } = attention;
         let (length, features) = sequence(input)?;
-        if heads == 0 || features % heads != 0 {
+        if !features.is_multiple_of(heads) {
             return Err(format!("{heads} heads do not divide {features} features"));
         }
         if product(&[heads, length, length]).is_none() {
@@ -461,12 +467,17 @@ fn windows(
     Ok(room.map(|room| room / stride + 1))
 }
 
-fn pooled(side: usize, input: &[usize]) -> Result<Vec<usize>, String> {
+fn pooled(pool: Pool, input: &[usize]) -> Result<Vec<usize>, String> {
     let (channels, height, width) = image(input)?;
-    if side == 0 || side > height || side > width {
-        return Err(format!("a window of {side}x{side} does not fit an input of {height}x{width}"));
+    let Pool { kernel, stride, padding } = pool;
+    // So that every window has a pixel of the image under it.
+    if padding > kernel / 2 || (kernel > 0 && stride == 0) {
+        return Err("`stride` must be over 0 and `padding` up to half of `kernel`".to_owned());
     }
-    Ok(vec![channels, height / side, width / side])
+    if kernel == 0 || kernel - padding > height.min(width).saturating_add(padding) {
+        return Err(format!("a window of {kernel}x{kernel} does not fit an input of {height}x{width}"));
+    }
+    Ok(vec![channels, pool.windows(height), pool.windows(width)])
 }
 
 fn globally_pooled(input: &[usize]) -> Result<usize, String> {

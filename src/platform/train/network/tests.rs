@@ -63,6 +63,7 @@ fn what_does_not_fit_is_named_with_its_place() {
         ("[{conv2d: {out: 4, kernel: 9}}]", "layer 1 (`conv2d 4x9x9`): its 9x9 kernel does not fit"),
         ("[{conv2d: {out: 4, kernel: 3, stride: 0}}]", "must be over 0"),
         ("[{max_pool2d: 0}]", "does not fit"),
+        ("[{max_pool2d: {kernel: 3, padding: 2}}]", "`padding` up to half of `kernel`"),
         ("[flatten, {max_pool2d: 2}]", "layer 2 (`max_pool2d 2`): it takes images"),
         ("[{dropout: 1.0}]", "below 1"),
         ("[{dropout: .nan}]", "below 1"),

@@ -1,6 +1,6 @@
 //! Layers in a few words, for messages and for the table of layers.
 
-use crate::platform::train::spec::{Layer, RecurrentOutput};
+use crate::platform::train::spec::{Layer, Pool, RecurrentOutput};
 
 /// The layer in a few words: `conv2d 32x3x3`.
 pub(super) fn describe(layer: &Layer) -> String {
@@ -25,8 +25,8 @@ pub(super) fn describe(layer: &Layer) -> String {
             unusual(&mut text, &[("output_padding", conv.output_padding, 0)]);
             text
         }
-        Layer::MaxPool2d(side) => format!("max_pool2d {side}"),
-        Layer::AvgPool2d(side) => format!("avg_pool2d {side}"),
+        Layer::MaxPool2d(pool) => windows("max_pool2d", pool),
+        Layer::AvgPool2d(pool) => windows("avg_pool2d", pool),
         Layer::GlobalMaxPool => "global_max_pool".to_owned(),
         Layer::GlobalAvgPool => "global_avg_pool".to_owned(),
         Layer::BatchNorm => "batch_norm".to_owned(),
@@ -58,6 +58,12 @@ pub(super) fn describe(layer: &Layer) -> String {
         }
         Layer::Parallel(branches) => format!("parallel of {} branches", branches.len()),
     }
+}
+
+fn windows(name: &str, pool: &Pool) -> String {
+    let mut text = format!("{name} {}", pool.kernel);
+    unusual(&mut text, &[("stride", pool.stride, pool.kernel), ("padding", pool.padding, 0)]);
+    text
 }
 
 /// Adds what is not as usual: ` stride 2`.

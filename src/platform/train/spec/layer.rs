@@ -22,9 +22,9 @@ pub enum Layer {
     /// Transposed two-dimensional convolution with bias: what makes images larger.
     ConvTranspose2d(ConvTranspose2d),
     /// Largest value of each window of this size and stride.
-    MaxPool2d(usize),
+    MaxPool2d(Pool),
     /// Mean of each window of this size and stride.
-    AvgPool2d(usize),
+    AvgPool2d(Pool),
     /// Largest value of each channel of an image, or of each feature along a sequence.
     GlobalMaxPool,
     /// Mean of each channel of an image, or of each feature along a sequence.
@@ -134,6 +134,73 @@ pub struct ConvTranspose2d {
     /// Rows and columns added below and to the right of the output.
     #[serde(default)]
     pub output_padding: usize,
+}
+
+/// Square windows over an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "PoolForm", into = "PoolForm")]
+#[schemars(inline)]
+pub struct Pool {
+    /// Side of a window.
+    pub kernel: usize,
+    /// Step between windows.
+    pub stride: usize,
+    /// Pixels by which windows reach beyond each side.
+    pub padding: usize,
+}
+
+impl Pool {
+    /// Windows that divide the image.
+    pub(in crate::platform::train) fn square(side: usize) -> Self {
+        Self { kernel: side, stride: side, padding: 0 }
+    }
+
+    /// The side of windows that divide the image.
+    pub(in crate::platform::train) fn side(&self) -> Option<usize> {
+        (*self == Self::square(self.kernel)).then_some(self.kernel)
+    }
+
+    /// Windows along a side that at least one fits.
+    pub(in crate::platform::train) fn windows(&self, side: usize) -> usize {
+        (side + 2 * self.padding - self.kernel) / self.stride + 1
+    }
+}
+
+/// Windows with settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Windows {
+    /// Side of a window.
+    kernel: usize,
+    /// Step between windows; the side if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stride: Option<usize>,
+    /// Pixels by which windows reach beyond each side; a mean counts them as zeros.
+    #[serde(default)]
+    padding: usize,
+}
+
+type PoolForm = Form<usize, Windows>;
+
+impl From<PoolForm> for Pool {
+    fn from(form: PoolForm) -> Self {
+        match form {
+            Form::Short(side) => Self::square(side),
+            Form::Long(Windows { kernel, stride, padding }) => {
+                Self { kernel, stride: stride.unwrap_or(kernel), padding }
+            }
+        }
+    }
+}
+
+impl From<Pool> for PoolForm {
+    fn from(pool: Pool) -> Self {
+        let Pool { kernel, stride, padding } = pool;
+        match pool.side() {
+            Some(side) => Self::Short(side),
+            None => Self::Long(Windows { kernel, stride: Some(stride), padding }),
+        }
+    }
 }
 
 /// Learned vectors for tokens.

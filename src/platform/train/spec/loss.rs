@@ -90,6 +90,7 @@ pub struct CrossEntropy {
 /// Weight of the examples of each class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected `balanced` or a list of numbers, one for each class")]
+#[schemars(inline)]
 pub enum ClassWeights {
     /// `balanced`: classes weigh the same, however many examples they have.
     Named(Balanced),

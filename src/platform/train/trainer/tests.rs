@@ -74,6 +74,7 @@ network:
   - residual:
       layers: [{{conv2d: {{out: 6, kernel: 3, padding: 2, dilation: 2, groups: 2}}}}, {{group_norm: 2}}, silu]
       shortcut: [{{conv2d: {{out: 6, kernel: 1}}}}]
+  - parallel: [[{{max_pool2d: {{kernel: 3, stride: 1, padding: 1}}}}], [{{avg_pool2d: {{kernel: 3, stride: 1, padding: 1}}}}]]
   - parallel: [[sigmoid], [{{conv_transpose2d: {{out: 2, kernel: 3, padding: 1}}}}, {{leaky_relu: 0.1}}]]
   - parallel: [[flatten], [global_avg_pool], [global_max_pool]]
   - linear: 16
