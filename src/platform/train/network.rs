@@ -250,7 +250,8 @@ pub fn check(
     outputs: usize,
 ) -> Result<Vec<(String, Vec<usize>, usize)>, TrainError> {
     super::settings::check(spec)?;
-    let network = Network::resolve(&spec.network, input, outputs)?;
+    let mut network = Network::resolve(&spec.network, input, outputs)?;
+    network.freeze(&spec.train.freeze)?;
     Ok(network.layers.into_iter().map(|layer| (layer.name, layer.output, layer.parameters)).collect())
 }
 
