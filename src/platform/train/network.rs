@@ -1,11 +1,12 @@
 //! A network with its shapes: what the layers of `mlp.yaml` come to for one input shape, before anything is allocated.
 
 mod resolver;
+mod shape;
 mod words;
 
 use resolver::{Resolver, layer_error};
 
-pub(super) use resolver::channel_axis;
+pub(super) use shape::channel_axis;
 
 use super::spec::{Conv1d, Conv2d, ConvTranspose2d, Layer, Pool, RecurrentOutput};
 use super::{ModelSpec, TrainError};

@@ -1,10 +1,11 @@
 //! Infers shapes layer by layer, and says of a layer that does not fit what does not.
 
+use super::shape::{channels, globally_pooled, image, join, pooled, sequence, windows};
 use super::words::describe;
 use super::{DEEPEST, Initial, LIMIT, MOST_LAYERS, Operation, Resolved, TensorSpec, product};
 use crate::platform::train::TrainError;
 use crate::platform::train::spec::{
-    Attention, Conv1d, Conv2d, ConvTranspose2d, Embedding, Layer, Pool, Recurrent, RecurrentOutput, Residual,
+    Attention, Conv1d, Conv2d, ConvTranspose2d, Embedding, Layer, Recurrent, RecurrentOutput, Residual,
 };
 
 /// What a layer comes to: its operation and the shape of its output. What does not fit is told in words.
@@ -253,7 +254,9 @@ impl Resolver {
             return Err("it can only be the first layer of the network: it takes token numbers".to_owned());
         }
         if input.len() != 1 {
-            return Err(format!("it takes a list of tokens but gets {input:?}; give `input.shape`"));
+            return Err(format!(
+                "it takes a list of tokens, such as the columns of a table, but gets {input:?}"
+            ));
         }
         if tokens == 0 || size == 0 {
             return Err("`tokens` and `size` must be over 0".to_owned());
@@ -409,80 +412,4 @@ pub(super) fn layer_error(index: &str, layer: &Layer, detail: String) -> TrainEr
 
 fn deeper(depth: usize) -> Result<(), String> {
     if depth == DEEPEST { Err(format!("layers are nested over {DEEPEST} deep")) } else { Ok(()) }
-}
-
-/// Where channels or features stand in a shape without the batch: last in a sequence, else first.
-pub(in crate::platform::train) fn channel_axis(shape: &[usize]) -> usize {
-    usize::from(shape.len() == 2)
-}
-
-fn channels(shape: &[usize]) -> usize {
-    shape[channel_axis(shape)]
-}
-
-/// The shape of two outputs joined along their channels.
-fn join(first: &[usize], second: &[usize]) -> Option<Vec<usize>> {
-    let axis = channel_axis(first);
-    let same = first.len() == second.len()
-        && first.iter().zip(second).enumerate().all(|(place, (a, b))| place == axis || a == b);
-    let mut joined = first.to_owned();
-    joined[axis] = first[axis].checked_add(*second.get(axis)?)?;
-    same.then_some(joined)
-}
-
-fn image(shape: &[usize]) -> Result<(usize, usize, usize), String> {
-    match *shape {
-        [channels, height, width] => Ok((channels, height, width)),
-        _ => Err(format!("it takes images (channels, height, width) but gets {shape:?}")),
-    }
-}
-
-fn sequence(shape: &[usize]) -> Result<(usize, usize), String> {
-    match *shape {
-        [length, features] => Ok((length, features)),
-        _ => Err(format!(
-            "it takes a sequence (length, features) but gets {shape:?}; add `reshape` or `embedding` before it"
-        )),
-    }
-}
-
-/// Windows along one side; none if not even one fits.
-fn windows(
-    kernel: usize,
-    stride: usize,
-    padding: usize,
-    dilation: usize,
-    side: usize,
-) -> Result<Option<usize>, String> {
-    if kernel == 0 || stride == 0 || dilation == 0 {
-        return Err("`kernel`, `stride` and `dilation` must be over 0".to_owned());
-    }
-    let Some(span) = (kernel - 1).checked_mul(dilation).and_then(|span| span.checked_add(1)) else {
-        return Ok(None);
-    };
-    if padding >= span {
-        return Err("`padding` must be below `kernel`".to_owned());
-    }
-    let room = padding.saturating_mul(2).saturating_add(side).checked_sub(span);
-    Ok(room.map(|room| room / stride + 1))
-}
-
-fn pooled(pool: Pool, input: &[usize]) -> Result<Vec<usize>, String> {
-    let (channels, height, width) = image(input)?;
-    let Pool { kernel, stride, padding } = pool;
-    // So that every window has a pixel of the image under it.
-    if padding > kernel / 2 || (kernel > 0 && stride == 0) {
-        return Err("`stride` must be over 0 and `padding` up to half of `kernel`".to_owned());
-    }
-    if kernel == 0 || kernel - padding > height.min(width).saturating_add(padding) {
-        return Err(format!("a window of {kernel}x{kernel} does not fit an input of {height}x{width}"));
-    }
-    Ok(vec![channels, pool.windows(height), pool.windows(width)])
-}
-
-fn globally_pooled(input: &[usize]) -> Result<usize, String> {
-    if input.len() == 1 {
-        return Err(format!("it takes images or sequences but gets {input:?}"));
-    }
-    Ok(channels(input))
 }

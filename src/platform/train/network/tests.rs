@@ -98,7 +98,10 @@ fn what_does_not_fit_is_named_with_its_place() {
         ("[flatten, {attention: {heads: 2}}]", "add `reshape` or `embedding` before it"),
         ("[{reshape: [8, 8]}, {attention: {heads: 3}}]", "3 heads do not divide 8 features"),
         ("[flatten, {embedding: {tokens: 9, size: 2}}]", "can only be the first layer"),
-        ("[{embedding: {tokens: 9, size: 2}}]", "it takes a list of tokens but gets [1, 8, 8]"),
+        (
+            "[{embedding: {tokens: 9, size: 2}}]",
+            "it takes a list of tokens, such as the columns of a table, but gets [1, 8, 8]",
+        ),
         ("[{reshape: [8, 8]}, {conv1d: {out: 2, kernel: 9}}]", "its kernel of 9 does not fit 8 positions"),
         ("[{reshape: [8, 8]}, {lstm: {size: 0}}]", "`size` must be over 0"),
         ("[{residual: [relu, {max_pool2d: 99}]}]", "layer 1.2 (`max_pool2d 99`)"),
