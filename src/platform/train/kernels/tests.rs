@@ -291,3 +291,42 @@ fn no_input_gradient_is_computed_for_an_input_that_needs_none() {
         .expect("runs");
     assert!(y.0.is_none() && y.1.is_some());
 }
+
+#[test]
+fn recurrent_layers_are_those_of_candle() {
+    use candle_nn::rnn::{GRUConfig, LSTMConfig, RNN, gru, lstm};
+    let (batch, length, features, size) = (18, 6, 3, 4);
+    let x = random(&[batch, length, features], 0);
+    for (cell, gates) in [(Cell::Lstm, 4), (Cell::Gru, 3)] {
+        let shapes = [
+            ("weight_ih_l0", vec![gates * size, features]),
+            ("weight_hh_l0", vec![gates * size, size]),
+            ("bias_ih_l0", vec![gates * size]),
+            ("bias_hh_l0", vec![gates * size]),
+        ];
+        let tensors: std::collections::HashMap<String, Tensor> = shapes
+            .iter()
+            .zip(1..)
+            .map(|((name, shape), key)| ((*name).to_owned(), random(shape, key)))
+            .collect();
+        let of = |name: &str| tensors[name].clone();
+        let rows = x.flatten(0, 1).expect("rows");
+        let input = stock::linear(&rows, &of("weight_ih_l0"), &of("bias_ih_l0"));
+        let input = input.and_then(|y| y.reshape((batch, length, gates * size))).expect("runs");
+        let found =
+            input.apply_op3(&of("weight_hh_l0"), &of("bias_hh_l0"), Recurrent::new(cell)).expect("runs");
+        let given = candle_nn::VarBuilder::from_tensors(tensors, candle_core::DType::F32, &Device::Cpu);
+        let wanted: Vec<Tensor> = match cell {
+            Cell::Lstm => {
+                let layer = lstm(features, size, LSTMConfig::default(), given).expect("a layer");
+                layer.seq(&x).expect("runs").iter().map(|state| state.h().clone()).collect()
+            }
+            Cell::Gru => {
+                let layer = gru(features, size, GRUConfig::default(), given).expect("a layer");
+                layer.seq(&x).expect("runs").iter().map(|state| state.h.clone()).collect()
+            }
+        };
+        let wanted = Tensor::stack(&wanted, 1).expect("stacks");
+        assert!(difference(&found, &wanted) < 1e-5, "{cell:?}");
+    }
+}
