@@ -8,7 +8,7 @@ use crate::base::{Diagnose, Failure, Time};
 use crate::infrastructure::keys::Signers;
 use crate::platform::data::{DataSpec, Expectation, Format};
 use crate::platform::model::{Approvals, GateSpec};
-use crate::platform::train::{self, Layer, Loss, ModelSpec, TrainError};
+use crate::platform::train::{self, Layer, ModelSpec, TrainError};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -85,15 +85,7 @@ fn networks(manifest: &Manifest, found: &mut Found<'_>) {
         let mut path = vec!["models".to_owned(), name.to_string()];
         if let TrainError::Layer { index, .. } = &error {
             path.push("network".to_owned());
-            // `3.2` is the second layer within the third, which can only be a residual one.
-            for (depth, number) in
-                index.split('.').filter_map(|number| number.parse::<usize>().ok()).enumerate()
-            {
-                if depth > 0 {
-                    path.push("residual".to_owned());
-                }
-                path.push(format!("[{}]", number.saturating_sub(1)));
-            }
+            place(&model.network, index, &mut path);
         }
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let hint = error.hint().unwrap_or_else(|| format!("input {shape:?}, {outputs} outputs"));
@@ -101,9 +93,41 @@ fn networks(manifest: &Manifest, found: &mut Found<'_>) {
     }
 }
 
+/// Adds to `path` where the layer with this number stands: `3.2` is the second layer in the residual one, or the second
+/// branch of the parallel one, that is the third; `3.shortcut.1` is the first on the way around it.
+fn place(network: &[Layer], index: &str, path: &mut Vec<String>) {
+    let (first, rest) = index.split_once('.').unwrap_or((index, ""));
+    let Some(number) = first.parse::<usize>().ok().and_then(|number| number.checked_sub(1)) else { return };
+    path.push(format!("[{number}]"));
+    match network.get(number) {
+        _ if rest.is_empty() => {}
+        Some(Layer::Residual(residual)) => {
+            path.push("residual".to_owned());
+            if let Some(rest) = rest.strip_prefix("shortcut.") {
+                path.push("shortcut".to_owned());
+                return place(&residual.shortcut, rest, path);
+            }
+            if !residual.shortcut.is_empty() {
+                path.push("layers".to_owned());
+            }
+            place(&residual.layers, rest, path);
+        }
+        Some(Layer::Parallel(branches)) => {
+            let (branch, rest) = rest.split_once('.').unwrap_or((rest, ""));
+            let Some(branch) = branch.parse::<usize>().ok().and_then(|branch| branch.checked_sub(1)) else {
+                return;
+            };
+            path.extend(["parallel".to_owned(), format!("[{branch}]")]);
+            place(branches.get(branch).map_or(&[], Vec::as_slice), rest, path);
+        }
+        _ => {}
+    }
+}
+
 /// How many outputs the network must have: the labels that the data may have, one for a number, else what its last layer gives.
 fn outputs(model: &ModelSpec, data: Option<&DataSpec>) -> Option<usize> {
-    if model.train.loss == Loss::Mse {
+    // With one output whatever the classes.
+    if model.train.loss.outputs(2) == 1 {
         return Some(1);
     }
     let label = data.map(|data| match data.format {
@@ -117,11 +141,7 @@ fn outputs(model: &ModelSpec, data: Option<&DataSpec>) -> Option<usize> {
         }
         _ => None,
     });
-    let last = model.network.iter().rev().find_map(|layer| match layer {
-        Layer::Linear(outputs) => Some(*outputs),
-        _ => None,
-    });
-    classes.or(last)
+    classes.or(train::last_outputs(&model.network))
 }
 
 fn loosened(manifest: &Manifest, found: &mut Found<'_>) {

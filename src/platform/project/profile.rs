@@ -10,7 +10,6 @@ use crate::platform::model::{
     Approvals, AtLeast, Bound, CodeState, Compare, GateSpec, MetricGate, ModelCard, Placeholders, SliceGate,
     StageSpec, Test, Waiver,
 };
-use crate::platform::train::Loss;
 
 /// The stages that a profile brings, in order.
 const STAGES: [&str; 3] = ["candidate", "staging", "production"];
@@ -117,11 +116,11 @@ fn defaults(manifest: &Manifest) -> IndexMap<Name, IndexMap<Name, GateSpec>> {
 
 /// The metric that all models can be judged by, with its floor: accuracy of classifiers, R² of regressions.
 fn common_metric(manifest: &Manifest) -> Option<(&'static str, f64)> {
-    let is = |loss: Loss| manifest.models.values().all(|model| model.train.loss == loss);
+    let classify = |yes: bool| manifest.models.values().all(|model| model.train.loss.of_classes() == yes);
     match manifest.models.is_empty() {
         true => None,
-        false if is(Loss::CrossEntropy) => Some(("accuracy", 0.5)),
-        false if is(Loss::Mse) => Some(("r2", 0.0)),
+        false if classify(true) => Some(("accuracy", 0.5)),
+        false if classify(false) => Some(("r2", 0.0)),
         false => None,
     }
 }

@@ -282,6 +282,10 @@ fn model(manifest: &Manifest, path: &[&str], spec: &ModelSpec) -> Checked {
             Augment::Shift(pixels) => f64::from(pixels),
             Augment::Rotate(degrees) => f64::from(degrees),
             Augment::Noise(deviation) => f64::from(deviation),
+            Augment::Flip(_) => continue,
+            Augment::Crop(crop) => f64::from(crop.scale),
+            Augment::Erase(share) => f64::from(share),
+            Augment::Mixup(mixup) => f64::from(mixup.alpha),
         };
         between(&at(path, &["train", "augment", &index(i)]), size, 0.0..=1024.0, "write a number from 0 on")?;
     }
@@ -313,7 +317,18 @@ fn layers(path: &[&str], layers_of: &[Layer]) -> Checked {
                 let hint = "a share is at least 0 and below 1";
                 between(&at(path, &[&i, "dropout"]), f64::from(*share), 0.0..=0.999, hint)?;
             }
-            Layer::Residual(inner) => layers(&at(path, &[&i, "residual"]), inner)?,
+            Layer::Residual(residual) if residual.shortcut.is_empty() => {
+                layers(&at(path, &[&i, "residual"]), &residual.layers)?;
+            }
+            Layer::Residual(residual) => {
+                layers(&at(path, &[&i, "residual", "layers"]), &residual.layers)?;
+                layers(&at(path, &[&i, "residual", "shortcut"]), &residual.shortcut)?;
+            }
+            Layer::Parallel(branches) => {
+                for (branch, inner) in branches.iter().enumerate() {
+                    layers(&at(path, &[&i, "parallel", &index(branch)]), inner)?;
+                }
+            }
             _ => {}
         }
     }

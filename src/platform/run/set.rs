@@ -71,7 +71,10 @@ pub fn set(model: &ModelSpec, setting: &str) -> Result<ModelSpec, RunError> {
 
 /// Settings that are absent unless given, but have settings inside.
 fn is_option(parent: &str, key: &str) -> bool {
-    matches!((parent, key), ("train", "early_stop") | ("input", "normalize") | ("evaluate", "slices"))
+    matches!(
+        (parent, key),
+        ("train", "early_stop" | "ema" | "warm_up") | ("input", "normalize") | ("evaluate", "slices")
+    )
 }
 
 fn join(parent: &str, key: &str) -> String {

@@ -14,8 +14,8 @@ use crate::infrastructure::durable;
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::store::worktree::{self, CheckoutOptions, StatCache};
 use crate::infrastructure::store::{Local, Node};
-use crate::platform::data::{Dataset, Format, Parts, TargetKind};
-use crate::platform::train::{self, Control, Layer, Loss, ModelSpec, Outcome, Stopped};
+use crate::platform::data::{Dataset, Format, TargetKind};
+use crate::platform::train::{self, Control, ModelSpec, Outcome, Stopped};
 
 /// A run that could be started.
 #[derive(Clone, Debug)]
@@ -63,10 +63,8 @@ pub struct LayerLine {
 
 /// The dataset of a model, with the kind of target that its loss asks for.
 pub fn dataset_for(model: &ModelSpec, dataset: Dataset) -> Dataset {
-    match model.train.loss {
-        Loss::Mse => dataset.predicting(TargetKind::Value),
-        Loss::CrossEntropy => dataset.predicting(TargetKind::Class),
-    }
+    let kind = if model.train.loss.of_classes() { TargetKind::Class } else { TargetKind::Value };
+    dataset.predicting(kind)
 }
 
 /// Plans the training of `model` on the version of `dataset` that is checked out.
@@ -137,32 +135,16 @@ pub fn describe_network(
     let shape = model.input.shape.clone();
     let (input, outputs) = match shape {
         Some(shape) if !load || dataset.spec.format == Format::Images => {
-            (shape, last_outputs(&model.network))
+            (shape, train::last_outputs(&model.network).unwrap_or(1))
         }
         None if !load && dataset.spec.format == Format::Images => return Ok(Vec::new()),
         shape => {
             let parts = dataset_for(model, dataset.clone()).load(shape.as_deref(), sink)?;
-            (parts.train.shape.clone(), outputs(&parts))
+            (parts.train.shape.clone(), model.train.loss.outputs(parts.classes.len()))
         }
     };
     let layers = train::check(model, &input, outputs)?;
     Ok(layers.into_iter().map(|(layer, shape, parameters)| LayerLine { layer, shape, parameters }).collect())
-}
-
-fn outputs(parts: &Parts) -> usize {
-    parts.classes.len().max(1)
-}
-
-/// What the network itself says it has as outputs, where the number of classes is not known yet.
-fn last_outputs(network: &[Layer]) -> usize {
-    network
-        .iter()
-        .rev()
-        .find_map(|layer| match layer {
-            Layer::Linear(outputs) => Some(*outputs),
-            _ => None,
-        })
-        .unwrap_or(1)
 }
 
 /// The worker's part: trains what the job in `folder` asks for, going on from its last checkpoint if there is one.

@@ -46,8 +46,22 @@ pub(super) struct Position {
     pub(super) waited: u32,
     /// Whether early stopping has ended the training.
     pub(super) stopped: bool,
+    /// With the plateau schedule: what it has come to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) plateau: Option<Lowered>,
     /// Last value of each metric.
     pub(super) metrics: BTreeMap<String, f64>,
+}
+
+/// State of the plateau schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Lowered {
+    /// The best value so far.
+    pub(super) best: f64,
+    /// Epochs since it got better.
+    pub(super) waited: u32,
+    /// What the learning rate is multiplied by.
+    pub(super) factor: f64,
 }
 
 /// Sums over the examples of an epoch so far.
@@ -57,6 +71,9 @@ pub(super) struct Sums {
     pub(super) loss: f64,
     /// Of right answers.
     pub(super) correct: u64,
+    /// Of squared errors of numbers.
+    #[serde(default)]
+    pub(super) squares: f64,
     /// Of examples.
     pub(super) examples: u64,
 }
@@ -88,6 +105,7 @@ impl Position {
             best: None,
             waited: 0,
             stopped: false,
+            plateau: None,
             metrics: BTreeMap::new(),
         }
     }

@@ -127,7 +127,8 @@ pub const EXPLAIN: &[Explain] = &[
         code: "train::layer",
         text: "A layer of the network does not fit what comes before it, or the last layer does not have one \
                output per class (one output for regression). Layers are numbered from 1 in the order written; a \
-               layer inside `residual` is numbered `3.2`. The check runs before anything is trained: nothing is \
+               layer inside `residual` is numbered `3.2`, one of its shortcut `3.shortcut.2`, and one of the second branch of a \
+               `parallel` `3.2.1`. The check runs before anything is trained: nothing is \
                lost. A `linear` after a convolution needs a `flatten` between them.",
     },
     Explain {

@@ -1,11 +1,16 @@
 //! Runs a network on a batch: on the processor by the kernels of this module, elsewhere by candle's own operations.
 
+mod path;
+mod sequence;
+
 use std::sync::{Arc, Mutex};
 
-use candle_core::{Result, Tensor};
+use candle_core::{D, Result, Tensor};
 
-use super::kernels::{self, Mask, Moments};
-use super::network::{Operation, Resolved};
+use path::Path;
+
+use super::kernels::{self, Cell, Mask, Moments};
+use super::network::{Operation, Resolved, channel_axis};
 use super::random::Stream;
 use super::stock;
 
@@ -32,12 +37,19 @@ impl<'a> Pass<'a> {
 
     /// The outputs `[batch, outputs]` for inputs `[batch, ...]`.
     pub(super) fn run(&mut self, layers: &[Resolved], x: &Tensor) -> Result<Tensor> {
+        let path = if x.device().is_cpu() { Path::Kernels } else { Path::Stock };
+        self.run_by(path, layers, x)
+    }
+
+    fn run_by(&mut self, path: Path, layers: &[Resolved], x: &Tensor) -> Result<Tensor> {
         let mut x = x.clone();
         let mut rest = layers;
         while !rest.is_empty() {
             let used;
-            (x, used) =
-                if x.device().is_cpu() { self.kernel(rest, &x)? } else { (self.stock(&rest[0], &x)?, 1) };
+            (x, used) = match path {
+                Path::Kernels => self.kernel(rest, &x)?,
+                Path::Stock => (self.stock(&rest[0], &x)?, 1),
+            };
             rest = &rest[used..];
         }
         Ok(x)
@@ -47,14 +59,14 @@ impl<'a> Pass<'a> {
     fn kernel(&mut self, layers: &[Resolved], x: &Tensor) -> Result<(Tensor, usize)> {
         let operation = |index: usize| layers.get(index).map(|layer| &layer.operation);
         match &layers[0].operation {
-            &Operation::Linear { weight } => {
+            &Operation::Linear { weight } if x.rank() == 2 => {
                 let relu = matches!(operation(1), Some(Operation::Relu));
                 let dropout = operation(2).filter(|_| relu).and_then(Self::dropout);
                 let kernel = kernels::Linear::new(relu, dropout.and_then(|dropout| self.mask(dropout)));
                 let y = x.apply_op3(&self.weights[weight], &self.weights[weight + 1], kernel)?;
                 Ok((y, 1 + usize::from(relu) + usize::from(dropout.is_some())))
             }
-            &Operation::Conv2d { weight, window } => {
+            &Operation::Conv2d { weight, window } if window.is_plain() => {
                 let relu = matches!(operation(1), Some(Operation::Relu));
                 let pool = relu && matches!(operation(2), Some(Operation::MaxPool2d(2)));
                 let before = 1 + usize::from(relu) + usize::from(pool);
@@ -66,7 +78,11 @@ impl<'a> Pass<'a> {
             }
             &Operation::MaxPool2d(side) => Ok((x.apply_op1(kernels::MaxPool2d::new(side))?, 1)),
             &Operation::AvgPool2d(side) => Ok((x.apply_op1(kernels::AvgPool2d(side))?, 1)),
-            &Operation::BatchNorm { weight } => {
+            &Operation::BatchNorm { weight, frozen } => {
+                if frozen && self.training.is_some() {
+                    // The kernel has no gradient for given statistics.
+                    return Ok((self.stock(&layers[0], x)?, 1));
+                }
                 let kernel = if self.training.is_some() {
                     let found = Arc::<Mutex<Moments>>::default();
                     self.statistics.push((weight, Arc::clone(&found)));
@@ -77,41 +93,34 @@ impl<'a> Pass<'a> {
                         variance: self.weights[weight + 3].to_vec1()?,
                     })
                 };
-                Ok((x.apply_op3(&self.weights[weight], &self.weights[weight + 1], kernel)?, 1))
+                let y = rows(x)?.apply_op3(&self.weights[weight], &self.weights[weight + 1], kernel)?;
+                Ok((y.reshape(x.shape())?, 1))
             }
             dropout @ &Operation::Dropout { .. } => {
                 let mask = Self::dropout(dropout).and_then(|dropout| self.mask(dropout));
                 Ok((mask.map_or_else(|| Ok(x.clone()), |mask| x.apply_op1(kernels::Dropout(mask)))?, 1))
             }
             Operation::Relu => Ok((x.apply_op1(kernels::Relu)?, 1)),
-            Operation::Gelu => Ok((x.gelu_erf()?, 1)),
-            Operation::Tanh => Ok((x.tanh()?, 1)),
-            Operation::Flatten => Ok((x.flatten_from(1)?, 1)),
-            Operation::Residual(inner) => Ok(((x + self.run(inner, x)?)?, 1)),
+            _ => Ok((self.either(Path::Kernels, &layers[0], x)?, 1)),
         }
     }
 
     /// Runs one layer with candle's own operations.
     fn stock(&mut self, layer: &Resolved, x: &Tensor) -> Result<Tensor> {
         match &layer.operation {
-            &Operation::Linear { weight } => {
-                stock::linear(x, &self.weights[weight], &self.weights[weight + 1])
-            }
-            &Operation::Conv2d { weight, window } => {
-                stock::conv2d(x, &self.weights[weight], &self.weights[weight + 1], window)
-            }
             &Operation::MaxPool2d(side) => stock::max_pool2d(x, side),
             &Operation::AvgPool2d(side) => stock::avg_pool2d(x, side),
-            &Operation::BatchNorm { weight } => {
+            &Operation::BatchNorm { weight, frozen } => {
                 let (scale, bias) = (&self.weights[weight], &self.weights[weight + 1]);
-                if self.training.is_none() {
+                let of = rows(x)?;
+                if frozen || self.training.is_none() {
                     let (mean, variance) = (&self.weights[weight + 2], &self.weights[weight + 3]);
-                    return stock::normalize(x, mean, variance, scale, bias);
+                    return stock::normalize(&of, mean, variance, scale, bias)?.reshape(x.shape());
                 }
-                let (mean, variance) = stock::moments(x)?;
+                let (mean, variance) = stock::moments(&of)?;
                 let found = Moments { mean: mean.to_vec1()?, variance: variance.to_vec1()? };
                 self.statistics.push((weight, Arc::new(Mutex::new(found))));
-                stock::normalize(x, &mean, &variance, scale, bias)
+                stock::normalize(&of, &mean, &variance, scale, bias)?.reshape(x.shape())
             }
             dropout @ &Operation::Dropout { .. } => {
                 match Self::dropout(dropout).and_then(|dropout| self.mask(dropout)) {
@@ -120,10 +129,74 @@ impl<'a> Pass<'a> {
                 }
             }
             Operation::Relu => x.relu(),
+            _ => self.either(Path::Stock, layer, x),
+        }
+    }
+
+    /// Runs one layer that both ways do with the same operations but for what [`Path`] has.
+    fn either(&mut self, path: Path, layer: &Resolved, x: &Tensor) -> Result<Tensor> {
+        let weights = self.weights;
+        match &layer.operation {
+            &Operation::Linear { weight } => path.linear(x, &weights[weight], &weights[weight + 1]),
+            &Operation::Conv1d { weight, window } => {
+                let length = layer.output[0];
+                sequence::conv1d(path, x, &weights[weight], &weights[weight + 1], window, length)
+            }
+            &Operation::Conv2d { weight, window } => {
+                path.conv2d(x, &weights[weight], &weights[weight + 1], window)
+            }
+            &Operation::ConvTranspose2d { weight, window } => {
+                path.conv_transpose2d(x, &weights[weight], &weights[weight + 1], window)
+            }
+            &Operation::MaxPoolWindows(pool) => path.max_pool(x, pool),
+            &Operation::AvgPoolWindows(pool) => path.avg_pool(x, pool),
+            Operation::GlobalMaxPool => path.largest(&planes(x)?),
+            Operation::GlobalAvgPool => planes(x)?.mean(D::Minus1),
+            &Operation::LayerNorm { weight } => stock::layer_norm(x, &weights[weight], &weights[weight + 1]),
+            &Operation::GroupNorm { weight, groups } => {
+                stock::group_norm(x, &weights[weight], &weights[weight + 1], groups)
+            }
+            // x over 0, else slope x: max(x, 0) leaves (1 - slope) of the positive part to add.
+            &Operation::LeakyRelu(slope) => {
+                let positive = match path {
+                    Path::Kernels => x.apply_op1(kernels::Relu)?,
+                    Path::Stock => x.relu()?,
+                };
+                (positive * f64::from(1.0 - slope))? + (x * f64::from(slope))?
+            }
             Operation::Gelu => x.gelu_erf(),
+            Operation::Silu => x.silu(),
+            Operation::Sigmoid => candle_nn::ops::sigmoid(x),
             Operation::Tanh => x.tanh(),
             Operation::Flatten => x.flatten_from(1),
-            Operation::Residual(inner) => x + self.run(inner, x)?,
+            Operation::Reshape(shape) => {
+                let mut dimensions = vec![x.dim(0)?];
+                dimensions.extend_from_slice(shape);
+                x.reshape(dimensions)
+            }
+            &Operation::Embedding { weight } => sequence::embedding(x, &weights[weight]),
+            &Operation::PositionalEmbedding { weight } => x.broadcast_add(&weights[weight]),
+            &Operation::Attention { weight, heads, causal } => {
+                sequence::attention(path, x, &weights[weight..weight + 4], heads, causal)
+            }
+            &Operation::Lstm { weight, output } => {
+                sequence::recurrent(path, Cell::Lstm, x, &weights[weight..weight + 4], output)
+            }
+            &Operation::Gru { weight, output } => {
+                sequence::recurrent(path, Cell::Gru, x, &weights[weight..weight + 4], output)
+            }
+            Operation::Residual { layers, shortcut } => {
+                self.run_by(path, layers, x)? + self.run_by(path, shortcut, x)?
+            }
+            Operation::Parallel(branches) => {
+                let outputs = branches.iter().map(|branch| self.run_by(path, branch, x));
+                Tensor::cat(&outputs.collect::<Result<Vec<_>>>()?, 1 + channel_axis(&layer.output))
+            }
+            Operation::MaxPool2d(_)
+            | Operation::AvgPool2d(_)
+            | Operation::BatchNorm { .. }
+            | Operation::Dropout { .. }
+            | Operation::Relu => candle_core::bail!("`{}` is done in another way", layer.name),
         }
     }
 
@@ -139,6 +212,16 @@ impl<'a> Pass<'a> {
         let random = self.training.as_ref().filter(|_| share > 0.0)?;
         Some(Mask { share, stream: random.nested(number) })
     }
+}
+
+/// A sequence as rows of features, which is how batch normalisation sees it; everything else as it is.
+fn rows(x: &Tensor) -> Result<Tensor> {
+    if x.rank() == 3 { x.flatten(0, 1) } else { Ok(x.clone()) }
+}
+
+/// The values of each channel along the last dimension: `[batch, channels, values]`.
+fn planes(x: &Tensor) -> Result<Tensor> {
+    if x.rank() == 3 { x.transpose(1, 2)?.contiguous() } else { x.flatten_from(2) }
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 mod augment;
 mod checkpoint;
+mod criterion;
 mod device;
 mod error;
 mod evaluate;
 mod forward;
+mod gradients;
 mod kernels;
 mod measure;
 mod metrics;
@@ -15,6 +17,7 @@ mod optimizer;
 mod plan;
 mod preprocess;
 mod random;
+mod sampling;
 mod schedule;
 mod settings;
 mod spec;
@@ -24,9 +27,11 @@ mod trainer;
 pub use error::{EXPLAIN as TRAIN_EXPLAIN, TrainError};
 pub use evaluate::{Evaluated, evaluate};
 pub use model::{Model, Prediction};
-pub use network::check;
+pub use network::{check, last_outputs};
 pub use spec::{
-    AdamW, Augment, Conv2d, EarlyStop, EvaluateSpec, InputSpec, Layer, Loss, ModelSpec, Normalize, OneCycle,
-    Optimizer, Schedule, Sgd, Slices, StepDecay, TrainSpec,
+    AdamW, Attention, Augment, Balanced, ClassWeights, Conv1d, Conv2d, ConvTranspose2d, Crop, CrossEntropy,
+    EarlyStop, Ema, Embedding, EvaluateSpec, Flip, Huber, InputSpec, Layer, Loss, Mixup, ModelSpec,
+    Normalize, OneCycle, Optimizer, Plateau, Pool, Recurrent, RecurrentOutput, Residual, RmsProp, Sampler,
+    Schedule, Sgd, Slices, StepDecay, TrainSpec, WarmUp,
 };
 pub use trainer::{Control, Outcome, Stopped, train};

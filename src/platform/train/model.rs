@@ -59,6 +59,9 @@ pub(super) struct Description {
     /// Class names in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) classes: Vec<String>,
+    /// Whether one output is the log odds of the second of two classes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) binary: bool,
     /// Scale of the predicted number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) target: Option<TargetScale>,
@@ -219,6 +222,11 @@ impl Model {
             let detail = format!("{values} values are no whole number of inputs of shape {:?}", self.shape);
             return Err(TrainError::Input(detail));
         }
+        if let Some(tokens) = self.network.tokens().filter(|tokens| !preprocess::are_tokens(inputs, *tokens))
+        {
+            let detail = format!("a value is no token, a whole number from 0 to {}", tokens - 1);
+            return Err(TrainError::Input(detail));
+        }
         let order: Vec<u32> = (0..(values / length) as u32).collect();
         let mut predictions = Vec::with_capacity(order.len());
         for order in order.chunks(BATCH) {
@@ -230,7 +238,7 @@ impl Model {
 
     /// What comes out of the network for the examples at `order`, one row after the other.
     fn outputs(&self, inputs: &Inputs, order: &[u32]) -> Result<Vec<f32>, TrainError> {
-        let x = preprocess::inputs(&self.normalization, &self.shape, inputs, order, None, &Device::Cpu)?;
+        let x = preprocess::inputs(&self.normalization, &self.shape, inputs, order, &Device::Cpu)?;
         let y = Pass::inference(&self.weights).run(&self.network.layers, &x)?;
         Ok(y.flatten_all()?.to_vec1()?)
     }
@@ -240,8 +248,12 @@ impl Model {
             let value = outputs[0] * self.target.std + self.target.mean;
             return Prediction { value: Some(value), ..Prediction::default() };
         }
-        let probabilities = softmax(outputs);
-        let label = Some(self.classes[largest(outputs)].clone());
+        let probabilities = match *outputs {
+            // The log odds of the second class.
+            [logit] if self.classes.len() == 2 => softmax(&[0.0, logit]),
+            _ => softmax(outputs),
+        };
+        let label = Some(self.classes[largest(&probabilities)].clone());
         Prediction { label, probabilities, ..Prediction::default() }
     }
 }
@@ -253,7 +265,8 @@ fn check(description: &Description) -> Result<Network, TrainError> {
         return refuse(format!("its format is `{}`, not `{SCHEMA}`", description.schema.escape_debug()));
     }
     let outputs = match (description.task, description.classes.len()) {
-        (Task::Classification, classes @ 1..) => classes,
+        (Task::Classification, 2) if description.binary => 1,
+        (Task::Classification, classes @ 1..) if !description.binary => classes,
         (Task::Regression, 0) => 1,
         (task, classes) => return refuse(format!("{classes} classes do not go with {task:?}")),
     };

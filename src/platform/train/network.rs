@@ -1,7 +1,16 @@
 //! A network with its shapes: what the layers of `mlp.yaml` come to for one input shape, before anything is allocated.
 
-use super::spec::{Conv2d, Layer};
+mod resolver;
+mod shape;
+mod words;
+
+use resolver::{Resolver, layer_error};
+
+pub(super) use shape::channel_axis;
+
+use super::spec::{Conv1d, Conv2d, ConvTranspose2d, Layer, Pool, RecurrentOutput};
 use super::{ModelSpec, TrainError};
+use crate::base::nearest;
 
 /// Elements of one tensor (per example for activations) beyond which a network is taken for a mistake: 2^28, 1 GiB of f32.
 const LIMIT: usize = 1 << 28;
@@ -12,7 +21,7 @@ const MOST_PARAMETERS: usize = 1 << 31;
 /// Layers beyond which a network is taken for a mistake.
 const MOST_LAYERS: usize = 10_000;
 
-/// Levels of `residual` inside `residual` that are followed.
+/// Levels of `residual` or `parallel` inside each other that are followed.
 const DEEPEST: usize = 32;
 
 /// A network whose layers fit the input, each other and the number of outputs.
@@ -37,8 +46,10 @@ pub(crate) struct TensorSpec {
     pub(crate) shape: Vec<usize>,
     /// How it begins.
     pub(crate) initial: Initial,
-    /// False for the running statistics of batch normalisation.
+    /// False for the running statistics of batch normalisation, and for what is frozen.
     pub(crate) trained: bool,
+    /// Whether `train.freeze` says that it stays as it is.
+    pub(crate) frozen: bool,
 }
 
 /// How a tensor begins.
@@ -46,6 +57,8 @@ pub(crate) struct TensorSpec {
 pub(crate) enum Initial {
     /// Uniform between minus and plus this bound.
     Uniform(f32),
+    /// Normal with mean 0 and this deviation.
+    Normal(f32),
     /// All the same.
     Constant(f32),
 }
@@ -68,32 +81,80 @@ pub(crate) struct Resolved {
 pub(crate) enum Operation {
     /// `x w^T + b`, weight `[outputs, inputs]`; the bias is the tensor after the weight.
     Linear { weight: usize },
-    /// Cross-correlation plus bias, weight `[out, channels, kernel, kernel]`; the bias is the tensor after the weight.
+    /// Cross-correlation along a sequence plus bias, weight `[out, features, kernel]`; the bias is the tensor after it.
+    Conv1d { weight: usize, window: Conv1d },
+    /// Cross-correlation plus bias, weight `[out, channels / groups, kernel, kernel]`; the bias is the tensor after it.
     Conv2d { weight: usize, window: Conv2d },
+    /// Transposed convolution plus bias, weight `[channels, out, kernel, kernel]`; the bias is the tensor after it.
+    ConvTranspose2d { weight: usize, window: ConvTranspose2d },
     /// Largest value of each window of this side and stride.
     MaxPool2d(usize),
     /// Mean of each window of this side and stride.
     AvgPool2d(usize),
-    /// Weight, bias, running mean and running variance are four tensors in a row.
-    BatchNorm { weight: usize },
+    /// Largest value of each window that may overlap others or reach beyond the image.
+    MaxPoolWindows(Pool),
+    /// Mean of each such window.
+    AvgPoolWindows(Pool),
+    /// Largest value of each channel.
+    GlobalMaxPool,
+    /// Mean of each channel.
+    GlobalAvgPool,
+    /// Weight, bias, running mean and running variance are four tensors in a row. Frozen, it goes by the running ones also
+    /// while training.
+    BatchNorm { weight: usize, frozen: bool },
+    /// Over the last dimension; the bias is the tensor after the weight.
+    LayerNorm { weight: usize },
+    /// Over this many groups of channels; the bias is the tensor after the weight.
+    GroupNorm { weight: usize, groups: usize },
     /// Share of values set to zero, and the layer's own number in the key of its random numbers.
     Dropout { share: f32, number: u64 },
     /// max(x, 0).
     Relu,
+    /// x over 0, else this factor times x.
+    LeakyRelu(f32),
     /// Gaussian error linear unit.
     Gelu,
+    /// x times its logistic function.
+    Silu,
+    /// Logistic function.
+    Sigmoid,
     /// Hyperbolic tangent.
     Tanh,
     /// To one dimension.
     Flatten,
-    /// Adds its input to the output of the layers.
-    Residual(Vec<Resolved>),
+    /// The same values in this shape.
+    Reshape(Vec<usize>),
+    /// A row of the weight `[tokens, size]` for each token.
+    Embedding { weight: usize },
+    /// Adds the weight `[length, size]`.
+    PositionalEmbedding { weight: usize },
+    /// Four tensors: weight and bias of the three input projections in one, then of the output projection.
+    Attention { weight: usize, heads: usize, causal: bool },
+    /// Four tensors: weights for input and state, biases for input and state; gates in the order i, f, g, o.
+    Lstm { weight: usize, output: RecurrentOutput },
+    /// As for the LSTM; gates in the order r, z, n.
+    Gru { weight: usize, output: RecurrentOutput },
+    /// Adds what the shortcut makes of its input to the output of the layers.
+    Residual { layers: Vec<Resolved>, shortcut: Vec<Resolved> },
+    /// Joins the outputs of the branches along their channels.
+    Parallel(Vec<Vec<Resolved>>),
+}
+
+impl Resolved {
+    /// The lists of layers inside it.
+    pub(crate) fn inner(&self) -> Vec<&[Resolved]> {
+        match &self.operation {
+            Operation::Residual { layers, shortcut } => vec![layers, shortcut],
+            Operation::Parallel(branches) => branches.iter().map(Vec::as_slice).collect(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl Network {
     /// Infers the shape of every layer for inputs of `input` and counts the parameters.
     pub(crate) fn resolve(layers: &[Layer], input: &[usize], outputs: usize) -> Result<Self, TrainError> {
-        let mut resolver = Resolver { tensors: Vec::new(), layers: 0, dropouts: 0 };
+        let mut resolver = Resolver::new(outputs);
         if input.is_empty() || input.contains(&0) || product(input).is_none() {
             return Err(TrainError::setting("input.shape", format!("cannot be {input:?}")));
         }
@@ -130,14 +191,47 @@ impl Network {
     pub(crate) fn positions(&self, weight: usize) -> Option<usize> {
         fn search(layers: &[Resolved], wanted: usize) -> Option<usize> {
             layers.iter().find_map(|layer| match &layer.operation {
-                Operation::BatchNorm { weight } if *weight == wanted => {
-                    Some(layer.output[1..].iter().product())
+                Operation::BatchNorm { weight, .. } if *weight == wanted => {
+                    let channels = layer.output[channel_axis(&layer.output)];
+                    Some(layer.output.iter().product::<usize>() / channels)
                 }
-                Operation::Residual(inner) => search(inner, wanted),
-                _ => None,
+                _ => layer.inner().into_iter().find_map(|inner| search(inner, wanted)),
             })
         }
         search(&self.layers, weight)
+    }
+
+    /// How many different tokens its inputs are made of, if they are tokens.
+    pub(crate) fn tokens(&self) -> Option<usize> {
+        match self.layers.first()?.operation {
+            Operation::Embedding { weight } => Some(self.tensors[weight].shape[0]),
+            _ => None,
+        }
+    }
+
+    /// Keeps the tensors whose names begin with one of `names` from being trained; batch normalisation with such a weight
+    /// goes by its running statistics.
+    pub(crate) fn freeze(&mut self, names: &[String]) -> Result<(), TrainError> {
+        let begins = |tensor: &str, name: &str| {
+            tensor.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        for name in names {
+            if !self.tensors.iter().any(|tensor| begins(&tensor.name, name)) {
+                let known = self.tensors.iter().map(|tensor| tensor.name.as_str());
+                let near = nearest(name, known).unwrap_or("layers.1.weight");
+                let detail = format!("names no tensor `{name}`; there is `{near}`");
+                return Err(TrainError::setting("train.freeze", detail));
+            }
+        }
+        for tensor in &mut self.tensors {
+            tensor.frozen = names.iter().any(|name| begins(&tensor.name, name));
+            tensor.trained &= !tensor.frozen;
+        }
+        freeze_statistics(&mut self.layers, &self.tensors);
+        if !names.is_empty() && !self.tensors.iter().any(|tensor| tensor.trained) {
+            return Err(TrainError::setting("train.freeze", "leaves nothing to train"));
+        }
+        Ok(())
     }
 
     /// Number of trained parameters.
@@ -157,8 +251,36 @@ pub fn check(
     outputs: usize,
 ) -> Result<Vec<(String, Vec<usize>, usize)>, TrainError> {
     super::settings::check(spec)?;
-    let network = Network::resolve(&spec.network, input, outputs)?;
+    let mut network = Network::resolve(&spec.network, input, outputs)?;
+    network.freeze(&spec.train.freeze)?;
     Ok(network.layers.into_iter().map(|layer| (layer.name, layer.output, layer.parameters)).collect())
+}
+
+/// How many outputs the layers themselves say they have, where the number of classes is not known: those of the last
+/// `linear`; `output` goes with any number, so that 1 stands for it.
+pub fn last_outputs(layers: &[Layer]) -> Option<usize> {
+    layers.iter().rev().find_map(|layer| match layer {
+        Layer::Linear(outputs) => Some(*outputs),
+        Layer::Output => Some(1),
+        _ => None,
+    })
+}
+
+/// Tells each batch normalisation whether its weight is frozen.
+fn freeze_statistics(layers: &mut [Resolved], tensors: &[TensorSpec]) {
+    for layer in layers {
+        match &mut layer.operation {
+            Operation::BatchNorm { weight, frozen } => *frozen = tensors[*weight].frozen,
+            Operation::Residual { layers, shortcut } => {
+                freeze_statistics(layers, tensors);
+                freeze_statistics(shortcut, tensors);
+            }
+            Operation::Parallel(branches) => {
+                branches.iter_mut().for_each(|branch| freeze_statistics(branch, tensors));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Number of elements of a shape, if it is within the limit.
@@ -167,190 +289,6 @@ fn product(shape: &[usize]) -> Option<usize> {
         .iter()
         .try_fold(1_usize, |product, &side| product.checked_mul(side))
         .filter(|&elements| elements <= LIMIT)
-}
-
-fn layer_error(index: &str, layer: &Layer, detail: String) -> TrainError {
-    TrainError::Layer { index: index.to_owned(), layer: describe(layer), detail }
-}
-
-/// The layer in a few words.
-fn describe(layer: &Layer) -> String {
-    match layer {
-        Layer::Linear(outputs) => format!("linear {outputs}"),
-        Layer::Conv2d(conv) => {
-            let mut text = format!("conv2d {}x{}x{}", conv.out, conv.kernel, conv.kernel);
-            if conv.stride != 1 {
-                text += &format!(" stride {}", conv.stride);
-            }
-            if conv.padding != 0 {
-                text += &format!(" padding {}", conv.padding);
-            }
-            text
-        }
-        Layer::MaxPool2d(side) => format!("max_pool2d {side}"),
-        Layer::AvgPool2d(side) => format!("avg_pool2d {side}"),
-        Layer::BatchNorm => "batch_norm".to_owned(),
-        Layer::Dropout(share) => format!("dropout {share}"),
-        Layer::Relu => "relu".to_owned(),
-        Layer::Gelu => "gelu".to_owned(),
-        Layer::Tanh => "tanh".to_owned(),
-        Layer::Flatten => "flatten".to_owned(),
-        Layer::Residual(inner) => format!("residual of {} layers", inner.len()),
-    }
-}
-
-struct Resolver {
-    tensors: Vec<TensorSpec>,
-    layers: usize,
-    dropouts: u64,
-}
-
-impl Resolver {
-    fn list(
-        &mut self,
-        layers: &[Layer],
-        input: &[usize],
-        prefix: &str,
-        depth: usize,
-    ) -> Result<(Vec<Resolved>, Vec<usize>), TrainError> {
-        let mut shape = input.to_owned();
-        let mut resolved = Vec::new();
-        for (position, layer) in layers.iter().enumerate() {
-            let index = format!("{prefix}{}", position + 1);
-            self.layers += 1;
-            if self.layers > MOST_LAYERS {
-                return Err(layer_error(&index, layer, format!("the network has over {MOST_LAYERS} layers")));
-            }
-            let first = self.tensors.len();
-            let next = self.layer(layer, &shape, &index, depth)?;
-            let mut shapes = self.tensors[first..].iter().map(|tensor| &tensor.shape);
-            if product(&next.output).is_none() || shapes.any(|shape| product(shape).is_none()) {
-                let detail = format!("its output {:?} or its weights are too large", next.output);
-                return Err(layer_error(&index, layer, detail));
-            }
-            shape.clone_from(&next.output);
-            resolved.push(next);
-        }
-        Ok((resolved, shape))
-    }
-
-    fn layer(
-        &mut self,
-        layer: &Layer,
-        input: &[usize],
-        index: &str,
-        depth: usize,
-    ) -> Result<Resolved, TrainError> {
-        let fail = |detail: String| layer_error(index, layer, detail);
-        let first = self.tensors.len();
-        let (operation, output) = match layer {
-            &Layer::Linear(outputs) => {
-                let &[inputs] = input else {
-                    let detail =
-                        format!("it takes one dimension but gets {input:?}; add `flatten` before it");
-                    return Err(fail(detail));
-                };
-                if outputs == 0 {
-                    return Err(fail("it has no outputs".to_owned()));
-                }
-                let bound = Initial::Uniform(1.0 / (inputs as f32).sqrt());
-                self.tensor(index, "weight", &[outputs, inputs], bound, true);
-                self.tensor(index, "bias", &[outputs], bound, true);
-                (Operation::Linear { weight: first }, vec![outputs])
-            }
-            &Layer::Conv2d(conv) => {
-                let (channels, height, width) = image(input).ok_or_else(|| fail(not_an_image(input)))?;
-                if conv.out == 0 || conv.kernel == 0 || conv.stride == 0 {
-                    return Err(fail("`out`, `kernel` and `stride` must be over 0".to_owned()));
-                }
-                if conv.padding >= conv.kernel {
-                    return Err(fail("`padding` must be below `kernel`".to_owned()));
-                }
-                let side = |side: usize| {
-                    let room =
-                        conv.padding.saturating_mul(2).saturating_add(side).checked_sub(conv.kernel)?;
-                    Some(room / conv.stride + 1)
-                };
-                let (Some(height), Some(width)) = (side(height), side(width)) else {
-                    let detail =
-                        format!("its {0}x{0} kernel does not fit an input of {height}x{width}", conv.kernel);
-                    return Err(fail(detail));
-                };
-                let fan_in = product(&[channels, conv.kernel, conv.kernel]);
-                let fan_in = fan_in.ok_or_else(|| fail("its kernel is too large".to_owned()))?;
-                let bound = Initial::Uniform(1.0 / (fan_in as f32).sqrt());
-                self.tensor(index, "weight", &[conv.out, channels, conv.kernel, conv.kernel], bound, true);
-                self.tensor(index, "bias", &[conv.out], bound, true);
-                (Operation::Conv2d { weight: first, window: conv }, vec![conv.out, height, width])
-            }
-            &(Layer::MaxPool2d(side) | Layer::AvgPool2d(side)) => {
-                let (channels, height, width) = image(input).ok_or_else(|| fail(not_an_image(input)))?;
-                if side == 0 || side > height || side > width {
-                    let detail =
-                        format!("a window of {side}x{side} does not fit an input of {height}x{width}");
-                    return Err(fail(detail));
-                }
-                let operation = match layer {
-                    Layer::MaxPool2d(_) => Operation::MaxPool2d(side),
-                    _ => Operation::AvgPool2d(side),
-                };
-                (operation, vec![channels, height / side, width / side])
-            }
-            Layer::BatchNorm => {
-                let features = [input[0]];
-                self.tensor(index, "weight", &features, Initial::Constant(1.0), true);
-                self.tensor(index, "bias", &features, Initial::Constant(0.0), true);
-                self.tensor(index, "running_mean", &features, Initial::Constant(0.0), false);
-                self.tensor(index, "running_var", &features, Initial::Constant(1.0), false);
-                (Operation::BatchNorm { weight: first }, input.to_owned())
-            }
-            &Layer::Dropout(share) => {
-                if !(0.0..1.0).contains(&share) {
-                    return Err(fail("the share must be at least 0 and below 1".to_owned()));
-                }
-                self.dropouts += 1;
-                (Operation::Dropout { share, number: self.dropouts }, input.to_owned())
-            }
-            Layer::Relu => (Operation::Relu, input.to_owned()),
-            Layer::Gelu => (Operation::Gelu, input.to_owned()),
-            Layer::Tanh => (Operation::Tanh, input.to_owned()),
-            Layer::Flatten => (Operation::Flatten, vec![product(input).unwrap_or(LIMIT)]),
-            Layer::Residual(inner) => {
-                if depth == DEEPEST {
-                    return Err(fail(format!("residuals are nested over {DEEPEST} deep")));
-                }
-                if inner.is_empty() {
-                    return Err(fail("it holds no layers".to_owned()));
-                }
-                let (inner, output) = self.list(inner, input, &format!("{index}."), depth + 1)?;
-                if output != input {
-                    let detail =
-                        format!("its layers turn {input:?} into {output:?}: they must keep the shape");
-                    return Err(fail(detail));
-                }
-                (Operation::Residual(inner), output)
-            }
-        };
-        let parameters = self.tensors[first..].iter().filter(|tensor| tensor.trained);
-        let parameters = parameters.map(|tensor| product(&tensor.shape).unwrap_or(LIMIT)).sum();
-        Ok(Resolved { name: describe(layer), output, parameters, operation })
-    }
-
-    fn tensor(&mut self, index: &str, name: &str, shape: &[usize], initial: Initial, trained: bool) {
-        let name = format!("layers.{index}.{name}");
-        self.tensors.push(TensorSpec { name, shape: shape.to_owned(), initial, trained });
-    }
-}
-
-fn image(shape: &[usize]) -> Option<(usize, usize, usize)> {
-    match *shape {
-        [channels, height, width] => Some((channels, height, width)),
-        _ => None,
-    }
-}
-
-fn not_an_image(shape: &[usize]) -> String {
-    format!("it takes images (channels, height, width) but gets {shape:?}")
 }
 
 #[cfg(test)]

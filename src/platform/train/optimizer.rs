@@ -2,11 +2,10 @@
 
 use std::sync::Mutex;
 
-use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 
-use super::kernels::{AdamStep, MomentumStep};
-use super::spec::{AdamW, Optimizer as Rule, Sgd};
+use super::kernels::{AdamStep, MomentumStep, RmsPropStep};
+use super::spec::{AdamW, Optimizer as Rule, RmsProp, Sgd};
 
 /// An optimiser and its memory of past gradients.
 pub(super) struct Optimizer {
@@ -16,7 +15,8 @@ pub(super) struct Optimizer {
     moments: Vec<Moments>,
 }
 
-/// The memory for one tensor: Adam's first and second moment; the velocity of SGD is `first`.
+/// The memory for one tensor: Adam's first and second moment; velocity and mean square of RMSprop; the velocity of SGD is
+/// `first`.
 enum Moments {
     /// On the processor.
     Host { first: Vec<f32>, second: Vec<f32> },
@@ -38,12 +38,17 @@ impl Optimizer {
         Ok(Self { rule, step: 0, moments: moments.collect::<Result<_>>()? })
     }
 
-    /// Changes the tensors, which are those of `new` in the same order, by one step at this learning rate.
-    pub(super) fn step(&mut self, trained: &[&Var], gradients: &GradStore, lr: f64) -> Result<()> {
+    /// Number of tensors.
+    pub(super) fn tensors(&self) -> usize {
+        self.moments.len()
+    }
+
+    /// Changes the tensors, which are those of `new` in the same order as their gradients, by one step at this learning rate.
+    pub(super) fn step(&mut self, trained: &[&Var], gradients: &[Option<Tensor>], lr: f64) -> Result<()> {
         self.step += 1;
-        for (var, moments) in trained.iter().zip(&mut self.moments) {
+        for ((var, gradient), moments) in trained.iter().zip(gradients).zip(&mut self.moments) {
             // A tensor without a gradient took no part in the loss.
-            let Some(gradient) = gradients.get(var) else { continue };
+            let Some(gradient) = gradient else { continue };
             match (moments, &self.rule) {
                 (Moments::Host { first, second }, Rule::Adamw(rule)) => {
                     let step = AdamStep {
@@ -66,11 +71,25 @@ impl Optimizer {
                     };
                     var.inplace_op2(gradient, &step)?;
                 }
+                (Moments::Host { first, second }, Rule::Rmsprop(rule)) => {
+                    let step = RmsPropStep {
+                        lr: lr as f32,
+                        alpha: rule.alpha as f32,
+                        eps: rule.eps as f32,
+                        momentum: rule.momentum as f32,
+                        weight_decay: rule.weight_decay as f32,
+                        moments: Mutex::new((first, second)),
+                    };
+                    var.inplace_op2(gradient, &step)?;
+                }
                 (Moments::Device { first, second }, Rule::Adamw(rule)) => {
                     adam(var, gradient, (first, second), rule, lr, self.step)?;
                 }
                 (Moments::Device { first, .. }, Rule::Sgd(rule)) => {
                     momentum(var, gradient, first, rule, lr)?;
+                }
+                (Moments::Device { first, second }, Rule::Rmsprop(rule)) => {
+                    root_mean_square(var, gradient, (first, second), rule, lr)?;
                 }
             }
         }
@@ -133,9 +152,26 @@ fn momentum(var: &Var, gradient: &Tensor, velocity: &mut Tensor, rule: &Sgd, lr:
     var.set(&(weight - (&*velocity * lr)?)?)
 }
 
+/// RMSprop by tensor operations.
+fn root_mean_square(
+    var: &Var,
+    gradient: &Tensor,
+    (velocity, square): (&mut Tensor, &mut Tensor),
+    rule: &RmsProp,
+    lr: f64,
+) -> Result<()> {
+    let weight = var.as_detached_tensor();
+    let gradient = (gradient + (&weight * rule.weight_decay)?)?;
+    *square = ((&*square * rule.alpha)? + (gradient.sqr()? * (1.0 - rule.alpha))?)?.detach();
+    let change = (gradient / (square.sqrt()? + rule.eps)?)?;
+    *velocity = ((&*velocity * rule.momentum)? + change)?.detach();
+    var.set(&(weight - (&*velocity * lr)?)?)
+}
+
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
+    use candle_core::backprop::GradStore;
     use candle_nn::Optimizer as _;
 
     use super::*;
@@ -168,7 +204,7 @@ mod tests {
         let zeros = tensors.zeros_like().expect("zeros");
         let (mut first, mut second) = (zeros.clone(), zeros);
         for step in 1..=20 {
-            optimizer.step(&[&ours], &gradients(&ours), 0.01).expect("a step");
+            optimizer.step(&[&ours], &[gradients(&ours).remove(&ours)], 0.01).expect("a step");
             reference.step(&gradients(&theirs)).expect("a step");
             let store = gradients(&tensors);
             let gradient = store.get(&tensors).expect("a gradient");
@@ -186,7 +222,7 @@ mod tests {
         let mut velocity = tensors.zeros_like().expect("zeros");
         let (mut weights, mut v) = ([1.0_f64, -2.0, 0.5], [0.0_f64; 3]);
         for _ in 0..10 {
-            optimizer.step(&[&ours], &gradients(&ours), 0.01).expect("a step");
+            optimizer.step(&[&ours], &[gradients(&ours).remove(&ours)], 0.01).expect("a step");
             let store = gradients(&tensors);
             momentum(&tensors, store.get(&tensors).expect("one"), &mut velocity, &rule, 0.01)
                 .expect("a step");
@@ -204,12 +240,37 @@ mod tests {
         let (a, b) = (var(), var());
         let rule = Rule::Adamw(AdamW::default());
         let mut first = Optimizer::new(rule, &[&a]).expect("an optimiser");
-        first.step(&[&a], &gradients(&a), 0.1).expect("a step");
+        first.step(&[&a], &[gradients(&a).remove(&a)], 0.1).expect("a step");
         b.set(&a.as_detached_tensor().copy().expect("a copy")).expect("set");
         let mut second = Optimizer::new(rule, &[&b]).expect("an optimiser");
         second.restore(first.step, first.moments().expect("moments")).expect("restored");
-        first.step(&[&a], &gradients(&a), 0.1).expect("a step");
-        second.step(&[&b], &gradients(&b), 0.1).expect("a step");
+        first.step(&[&a], &[gradients(&a).remove(&a)], 0.1).expect("a step");
+        second.step(&[&b], &[gradients(&b).remove(&b)], 0.1).expect("a step");
         assert_eq!(values(&a), values(&b));
+    }
+
+    #[test]
+    fn rmsprop_takes_the_steps_of_its_definition_by_kernel_and_by_tensor_operations() {
+        let rule = RmsProp { lr: 0.01, alpha: 0.9, momentum: 0.5, weight_decay: 0.1, ..RmsProp::default() };
+        let (ours, tensors) = (var(), var());
+        let mut optimizer = Optimizer::new(Rule::Rmsprop(rule), &[&ours]).expect("an optimiser");
+        let zeros = tensors.zeros_like().expect("zeros");
+        let (mut velocity, mut square) = (zeros.clone(), zeros);
+        let (mut weights, mut v, mut s) = ([1.0_f64, -2.0, 0.5], [0.0_f64; 3], [0.0_f64; 3]);
+        for _ in 0..10 {
+            optimizer.step(&[&ours], &[gradients(&ours).remove(&ours)], 0.01).expect("a step");
+            let store = gradients(&tensors);
+            let gradient = store.get(&tensors).expect("one");
+            root_mean_square(&tensors, gradient, (&mut velocity, &mut square), &rule, 0.01).expect("a step");
+            for ((w, v), s) in weights.iter_mut().zip(&mut v).zip(&mut s) {
+                let gradient = 4.0 * w.powi(3) + 0.1 * *w;
+                *s = 0.9 * *s + 0.1 * gradient * gradient;
+                *v = 0.5 * *v + gradient / (s.sqrt() + 1e-8);
+                *w -= 0.01 * *v;
+            }
+        }
+        let wanted = weights.map(|weight| weight as f32);
+        close(&values(&ours), &wanted);
+        close(&values(&tensors), &wanted);
     }
 }

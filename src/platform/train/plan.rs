@@ -1,9 +1,9 @@
 //! What decides the result of a training, checked before anything begins, and its digest.
 
-use super::measure::fits;
 use super::network::Network;
-use super::spec::Augment;
-use super::{ModelSpec, TrainError, settings};
+use super::preprocess::are_tokens;
+use super::spec::{Augment, Sampler, Schedule};
+use super::{ModelSpec, TrainError, criterion, settings};
 use crate::base::{Digest, Hasher};
 use crate::platform::data::{Examples, Inputs, Parts, Targets};
 
@@ -20,33 +20,63 @@ impl Plan {
     pub(super) fn of(spec: &ModelSpec, data: &Parts) -> Result<Self, TrainError> {
         settings::check(spec)?;
         check_examples(data)?;
-        if !fits(spec.train.loss, &data.train.targets) {
-            let detail = match data.train.targets {
-                Targets::Class(_) => "is `mse`, but what is predicted is a class: use `cross_entropy`",
-                Targets::Value(_) => "is `cross_entropy`, but what is predicted is a number: use `mse`",
-            };
-            return Err(TrainError::setting("train.loss", detail));
+        criterion::check(&spec.train.loss, &data.train.targets, data.classes.len())?;
+        if spec.train.sampler == Sampler::Balanced && !spec.train.loss.of_classes() {
+            let detail = "is `balanced`, but what is predicted is a number: there are no classes to balance";
+            return Err(TrainError::setting("train.sampler", detail));
         }
-        let moved = |augment: &Augment| !matches!(augment, Augment::Noise(_));
+        let moved = |augment: &Augment| !matches!(augment, Augment::Noise(_) | Augment::Mixup(_));
         if data.train.shape.len() != 3 && spec.train.augment.iter().any(moved) {
-            return Err(TrainError::setting("train.augment", "can shift and rotate images only"));
+            return Err(TrainError::setting(
+                "train.augment",
+                "can only add noise to, or mix, what are no images",
+            ));
         }
         if let Some(early) = &spec.train.early_stop {
-            let classes = !data.classes.is_empty();
-            let needs_val = early.metric.starts_with("val.");
-            if needs_val && data.val.is_empty() {
-                let detail = format!("is `{}`, but there are no validation examples", early.metric);
-                return Err(TrainError::setting("train.early_stop.metric", detail));
-            }
-            if (early.metric == "val.accuracy" && !classes) || (early.metric == "val.rmse" && classes) {
-                let detail = format!("is `{}`, which this model does not have; use `val.loss`", early.metric);
-                return Err(TrainError::setting("train.early_stop.metric", detail));
-            }
+            check_watched(data, "train.early_stop.metric", &early.metric)?;
         }
-        let outputs = data.classes.len().max(1);
-        let network = Network::resolve(&spec.network, &data.train.shape, outputs)?;
+        if let Schedule::Plateau(plateau) = &spec.train.schedule {
+            check_watched(data, "train.schedule.plateau.metric", &plateau.metric)?;
+        }
+        let outputs = spec.train.loss.outputs(data.classes.len());
+        let mut network = Network::resolve(&spec.network, &data.train.shape, outputs)?;
+        network.freeze(&spec.train.freeze)?;
+        if let Some(tokens) = network.tokens() {
+            check_tokens(spec, data, tokens)?;
+        }
         Ok(Self { network, digest: digest(spec, data)? })
     }
+}
+
+/// A metric that is watched must be one that the training has.
+fn check_watched(data: &Parts, key: &'static str, metric: &str) -> Result<(), TrainError> {
+    let classes = !data.classes.is_empty();
+    if metric.starts_with("val.") && data.val.is_empty() {
+        let detail = format!("is `{metric}`, but there are no validation examples");
+        return Err(TrainError::setting(key, detail));
+    }
+    if (metric == "val.accuracy" && !classes) || (metric == "val.rmse" && classes) {
+        let detail = format!("is `{metric}`, which this model does not have; use `val.loss`");
+        return Err(TrainError::setting(key, detail));
+    }
+    Ok(())
+}
+
+/// Inputs that are tokens must be numbers that the embedding has, and are not to be changed.
+fn check_tokens(spec: &ModelSpec, data: &Parts, tokens: usize) -> Result<(), TrainError> {
+    if spec.input.normalize.is_some() {
+        return Err(TrainError::setting("input.normalize", "means nothing for tokens"));
+    }
+    if !spec.train.augment.is_empty() {
+        return Err(TrainError::setting("train.augment", "cannot change tokens"));
+    }
+    for (name, part) in [("train", &data.train), ("val", &data.val)] {
+        if !are_tokens(&part.inputs, tokens) {
+            let detail = format!("an input in `{name}` is no token, a whole number from 0 to {}", tokens - 1);
+            return Err(TrainError::Data(detail));
+        }
+    }
+    Ok(())
 }
 
 fn check_examples(data: &Parts) -> Result<(), TrainError> {

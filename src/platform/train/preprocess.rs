@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::augment::{ImageShape, augment};
-use super::random::{Purpose, Stream};
+use super::random::Purpose;
+use super::sampling::{Draw, Mix};
 use super::spec::{Augment, InputSpec};
 use crate::platform::data::{Examples, Inputs, Targets};
 
@@ -38,6 +39,11 @@ impl Normalization {
             return Err(TrainError::Data("an input is not a finite number".to_owned()));
         }
         Ok(Self { pixels, mean, std })
+    }
+
+    /// Leaves tokens as they are.
+    pub(super) fn of_tokens() -> Self {
+        Self { pixels: false, mean: vec![0.0], std: vec![1.0] }
     }
 
     /// Whether it can be applied to inputs of this shape.
@@ -115,11 +121,26 @@ impl TargetScale {
     }
 }
 
+/// Whether all inputs are whole numbers from 0 to below `tokens`.
+pub(super) fn are_tokens(inputs: &Inputs, tokens: usize) -> bool {
+    match inputs {
+        Inputs::U8(values) => values.iter().all(|&value| usize::from(value) < tokens),
+        Inputs::F32(values) => {
+            let limit = tokens as f32;
+            values.iter().all(|&value| value >= 0.0 && value < limit && value.fract() == 0.0)
+        }
+    }
+}
+
 /// The targets of some examples, as a loss takes them.
 #[derive(Clone, Debug)]
 pub(super) enum BatchTargets {
     /// Class indices.
-    Classes(Vec<u32>),
+    Classes {
+        truths: Vec<u32>,
+        /// Where examples are mixed: the class of the other one, and the share of the first.
+        mixed: Vec<(u32, f32)>,
+    },
     /// Standardised numbers.
     Numbers(Vec<f32>),
 }
@@ -130,51 +151,92 @@ pub(super) struct Augmentation<'a> {
     pub(super) changes: &'a [Augment],
     pub(super) seed: u64,
     pub(super) epoch: u64,
+    /// Of each example of the batch.
+    pub(super) draws: &'a [Draw],
+    /// What each example of the batch is mixed with; none if there is no mixing.
+    pub(super) mixes: &'a [Mix],
 }
 
-/// The examples at `order` as one tensor `[order.len(), ...shape]`, normalised and, if wanted, augmented.
+/// The examples at `order` as one tensor `[order.len(), ...shape]`, normalised.
 pub(super) fn inputs(
     normalization: &Normalization,
     shape: &[usize],
     source: &Inputs,
     order: &[u32],
-    augmentation: Option<Augmentation<'_>>,
     device: &Device,
 ) -> Result<Tensor> {
+    let length: usize = shape.iter().product();
+    let mut values = vec![0_f32; order.len() * length];
+    for (out, &index) in values.chunks_mut(length).zip(order) {
+        normalization.apply(source, index as usize, out);
+    }
+    batch(values, order.len(), shape, device)
+}
+
+/// The examples of `augmentation` as one tensor, normalised and changed.
+pub(super) fn augmented(
+    normalization: &Normalization,
+    shape: &[usize],
+    source: &Inputs,
+    augmentation: Augmentation<'_>,
+    device: &Device,
+) -> Result<Tensor> {
+    let Augmentation { changes, seed, epoch, draws, mixes } = augmentation;
     let length: usize = shape.iter().product();
     let image = match *shape {
         [_, height, width] => ImageShape { height, width },
         _ => ImageShape { height: 1, width: length },
     };
     let background = [normalization.background()];
-    let fill = |(out, &index): (&mut [f32], &u32)| {
-        normalization.apply(source, index as usize, out);
-        if let Some(Augmentation { changes, seed, epoch }) = augmentation {
-            let mut random = Stream::new(seed, Purpose::Augment, &[epoch, u64::from(index)]);
-            augment(changes, &mut random, image, &background, out);
+    let one = |draw: Draw, out: &mut [f32]| {
+        normalization.apply(source, draw.example as usize, out);
+        let mut random = draw.stream(seed, Purpose::Augment, epoch);
+        augment(changes, &mut random, image, &background, out);
+    };
+    let fill = |(index, (out, &draw)): (usize, (&mut [f32], &Draw))| {
+        one(draw, out);
+        if let Some(&Mix { with, share }) = mixes.get(index) {
+            let mut other = vec![0_f32; length];
+            one(Draw { example: with, repeat: 0 }, &mut other);
+            out.iter_mut().zip(other).for_each(|(out, other)| *out = share * *out + (1.0 - share) * other);
         }
     };
-    let mut values = vec![0_f32; order.len() * length];
+    let mut values = vec![0_f32; draws.len() * length];
     // Copying is not worth waking threads for; augmentation is.
-    if augmentation.is_some_and(|augmentation| !augmentation.changes.is_empty()) {
-        values.par_chunks_mut(length).zip(order).for_each(fill);
+    if changes.is_empty() {
+        values.chunks_mut(length).zip(draws).enumerate().for_each(fill);
     } else {
-        values.chunks_mut(length).zip(order).for_each(fill);
+        values.par_chunks_mut(length).zip(draws).enumerate().for_each(fill);
     }
-    let mut dimensions = vec![order.len()];
+    batch(values, draws.len(), shape, device)
+}
+
+fn batch(values: Vec<f32>, count: usize, shape: &[usize], device: &Device) -> Result<Tensor> {
+    let mut dimensions = vec![count];
     dimensions.extend_from_slice(shape);
     Tensor::from_vec(values, dimensions, device)
 }
 
-/// The targets at `order`.
-pub(super) fn targets(source: &Targets, order: &[u32], scale: Option<TargetScale>) -> BatchTargets {
+/// The targets at `order`, mixed as the inputs are.
+pub(super) fn targets(
+    source: &Targets,
+    order: &[u32],
+    mixes: &[Mix],
+    scale: Option<TargetScale>,
+) -> BatchTargets {
     match source {
-        Targets::Class(classes) => {
-            BatchTargets::Classes(order.iter().map(|&index| classes[index as usize]).collect())
-        }
+        Targets::Class(classes) => BatchTargets::Classes {
+            truths: order.iter().map(|&index| classes[index as usize]).collect(),
+            mixed: mixes.iter().map(|mix| (classes[mix.with as usize], mix.share)).collect(),
+        },
         Targets::Value(values) => {
             let TargetScale { mean, std } = scale.unwrap_or(TargetScale { mean: 0.0, std: 1.0 });
-            BatchTargets::Numbers(order.iter().map(|&index| (values[index as usize] - mean) / std).collect())
+            let number = |index: u32| (values[index as usize] - mean) / std;
+            let mut numbers: Vec<f32> = order.iter().map(|&index| number(index)).collect();
+            for (value, &Mix { with, share }) in numbers.iter_mut().zip(mixes) {
+                *value = share * *value + (1.0 - share) * number(with);
+            }
+            BatchTargets::Numbers(numbers)
         }
     }
 }
@@ -196,7 +258,7 @@ mod tests {
         };
         let normalization = Normalization::fit(&InputSpec::default(), &examples).expect("fits");
         assert_eq!(normalization.mean, [2.0, 20.0, 7.0]);
-        let x = inputs(&normalization, &[3], &examples.inputs, &[1, 0], None, &Device::Cpu).expect("a batch");
+        let x = inputs(&normalization, &[3], &examples.inputs, &[1, 0], &Device::Cpu).expect("a batch");
         assert_eq!(x.to_vec2::<f32>().expect("values"), [[1.0, 1.0, 0.0], [-1.0, -1.0, 0.0]]);
     }
 

@@ -16,6 +16,8 @@ pub(crate) enum Purpose {
     Augment = 4,
     /// Resampling for confidence bounds: metric, resample.
     Bootstrap = 5,
+    /// What an example is mixed with: epoch, sample.
+    Mixup = 6,
 }
 
 /// A stream of random numbers: SplitMix64 (Steele, Lea and Flood, 2014), whose n-th output is a function of key and n alone.

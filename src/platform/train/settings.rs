@@ -1,12 +1,17 @@
 //! Checks the settings of a training that no type can hold.
 
-use super::spec::{Augment, Optimizer, Schedule};
+use super::spec::{Augment, ClassWeights, CrossEntropy, Loss, Optimizer, Schedule, WarmUp};
 use super::{ModelSpec, TrainError};
 use crate::base::nearest;
 
 /// Metrics that a validation gives, as early stopping names them; the flag says whether less is better.
 pub(super) const WATCHED: [(&str, bool); 4] =
     [("val.loss", true), ("val.accuracy", false), ("train.loss", true), ("val.rmse", true)];
+
+/// Whether less of a watched metric is better.
+pub(super) fn less_is_better(metric: &str) -> bool {
+    WATCHED.iter().any(|(name, less)| *name == metric && *less)
+}
 
 /// Metrics that an evaluation gives.
 pub(super) const METRICS: [&str; 7] = ["accuracy", "macro_f1", "log_loss", "ece", "mae", "rmse", "r2"];
@@ -30,24 +35,70 @@ pub(super) fn check(spec: &ModelSpec) -> Result<(), TrainError> {
     }
     check_optimizer(&train.optimizer)?;
     check_schedule(&train.schedule)?;
-    for augment in &train.augment {
-        let good = match *augment {
-            Augment::Shift(pixels) => pixels < 1 << 16,
-            Augment::Rotate(degrees) => (0.0..=180.0).contains(&degrees),
-            Augment::Noise(deviation) => deviation.is_finite() && deviation >= 0.0,
-        };
-        require(
-            good,
-            "train.augment",
-            "must be a shift of pixels, a rotation up to 180 or a noise of at least 0",
-        )?;
-    }
+    check_loss(&train.loss)?;
+    require(
+        (1..=LARGEST_BATCH).contains(&train.accumulate),
+        "train.accumulate",
+        "must be from 1 to 1048576",
+    )?;
+    let norm = train.clip_norm.is_none_or(|norm| norm.is_finite() && norm > 0.0);
+    require(norm, "train.clip_norm", "must be over 0")?;
+    let decay = train.ema.is_none_or(|ema| (0.0..1.0).contains(&ema.decay));
+    require(decay, "train.ema.decay", "must be at least 0 and below 1")?;
+    let warm_up = match train.warm_up {
+        Some(WarmUp::Epochs(epochs)) => epochs.is_finite() && epochs > 0.0,
+        Some(WarmUp::Steps(steps)) => steps > 0,
+        None => true,
+    };
+    require(warm_up, "train.warm_up", "must be over 0")?;
+    train.augment.iter().try_for_each(check_augment)?;
     if let Some(early) = &train.early_stop {
         require(early.patience > 0, "train.early_stop.patience", "must be over 0")?;
         let known = WATCHED.map(|(name, _)| name);
         check_name("train.early_stop.metric", &early.metric, &known)?;
     }
     spec.evaluate.metrics.iter().try_for_each(|name| check_name("evaluate.metrics", name, &METRICS))
+}
+
+fn check_loss(loss: &Loss) -> Result<(), TrainError> {
+    match loss {
+        Loss::CrossEntropy(CrossEntropy { label_smoothing, class_weights }) => {
+            let key = "train.loss.cross_entropy.label_smoothing";
+            require((0.0..1.0).contains(label_smoothing), key, "must be at least 0 and below 1")?;
+            let good = |weights: &Vec<f32>| {
+                weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0)
+                    && weights.iter().any(|weight| *weight > 0.0)
+            };
+            let good = !matches!(class_weights, Some(ClassWeights::Given(weights)) if !good(weights));
+            let key = "train.loss.cross_entropy.class_weights";
+            require(good, key, "must be at least 0, and one over 0")
+        }
+        Loss::Huber(huber) => {
+            let good = huber.delta.is_finite() && huber.delta > 0.0;
+            require(good, "train.loss.huber.delta", "must be over 0")
+        }
+        Loss::Bce | Loss::Mse | Loss::Mae => Ok(()),
+    }
+}
+
+fn check_augment(augment: &Augment) -> Result<(), TrainError> {
+    let (good, detail) = match *augment {
+        Augment::Shift(pixels) => (pixels < 1 << 16, "`shift` is a number of pixels"),
+        Augment::Rotate(degrees) => ((0.0..=180.0).contains(&degrees), "`rotate` is from 0 to 180"),
+        Augment::Noise(deviation) => {
+            (deviation.is_finite() && deviation >= 0.0, "`noise` is a deviation of at least 0")
+        }
+        Augment::Flip(_) => (true, ""),
+        Augment::Crop(crop) => (
+            crop.padding < 1 << 16 && crop.scale > 0.0 && crop.scale <= 1.0,
+            "`crop` has a padding in pixels and a scale over 0 and up to 1",
+        ),
+        Augment::Erase(share) => ((0.0..=1.0).contains(&share), "`erase` is a probability"),
+        Augment::Mixup(mixup) => {
+            (mixup.alpha.is_finite() && mixup.alpha > 0.0, "`mixup` has an `alpha` over 0")
+        }
+    };
+    require(good, "train.augment", detail)
 }
 
 fn check_optimizer(optimizer: &Optimizer) -> Result<(), TrainError> {
@@ -71,11 +122,19 @@ fn check_optimizer(optimizer: &Optimizer) -> Result<(), TrainError> {
             require(rate(adamw.eps), "train.optimizer.adamw.eps", "must be over 0")?;
             require(decay(adamw.weight_decay), "train.optimizer.adamw.weight_decay", "must be at least 0")
         }
+        Optimizer::Rmsprop(rule) => {
+            require(rate(rule.lr), "train.optimizer.rmsprop.lr", "must be over 0")?;
+            require(fraction(rule.alpha), "train.optimizer.rmsprop.alpha", "must be at least 0 and below 1")?;
+            require(rate(rule.eps), "train.optimizer.rmsprop.eps", "must be over 0")?;
+            let key = "train.optimizer.rmsprop.momentum";
+            require(fraction(rule.momentum), key, "must be at least 0 and below 1")?;
+            require(decay(rule.weight_decay), "train.optimizer.rmsprop.weight_decay", "must be at least 0")
+        }
     }
 }
 
 fn check_schedule(schedule: &Schedule) -> Result<(), TrainError> {
-    match *schedule {
+    match schedule {
         Schedule::Constant | Schedule::Cosine => Ok(()),
         Schedule::OneCycle(cycle) => {
             let rate = cycle.max_lr.is_finite() && cycle.max_lr > 0.0;
@@ -87,6 +146,12 @@ fn check_schedule(schedule: &Schedule) -> Result<(), TrainError> {
             require(step.every > 0, "train.schedule.step.every", "must be over 0")?;
             let factor = step.gamma.is_finite() && step.gamma > 0.0;
             require(factor, "train.schedule.step.gamma", "must be over 0")
+        }
+        Schedule::Plateau(plateau) => {
+            let factor = plateau.factor > 0.0 && plateau.factor < 1.0;
+            require(factor, "train.schedule.plateau.factor", "must be over 0 and below 1")?;
+            let known = WATCHED.map(|(name, _)| name);
+            check_name("train.schedule.plateau.metric", &plateau.metric, &known)
         }
     }
 }
@@ -125,7 +190,26 @@ mod tests {
             ("train: {optimizer: {adamw: {beta1: 1.5}}}", "`train.optimizer.adamw.beta1`"),
             ("train: {schedule: {one_cycle: {max_lr: .nan}}}", "`train.schedule.one_cycle.max_lr`"),
             ("train: {schedule: {step: {every: 0, gamma: 0.5}}}", "`train.schedule.step.every`"),
-            ("train: {augment: [{rotate: -3}]}", "`train.augment`"),
+            ("train: {augment: [{rotate: -3}]}", "`train.augment` `rotate` is from 0 to 180"),
+            ("train: {augment: [{crop: {scale: 0}}]}", "`train.augment` `crop`"),
+            ("train: {augment: [{erase: 2}]}", "`train.augment` `erase`"),
+            ("train: {augment: [{mixup: {alpha: 0}}]}", "`train.augment` `mixup`"),
+            (
+                "train: {loss: {cross_entropy: {label_smoothing: 1}}}",
+                "`train.loss.cross_entropy.label_smoothing`",
+            ),
+            (
+                "train: {loss: {cross_entropy: {class_weights: [0, 0]}}}",
+                "`train.loss.cross_entropy.class_weights`",
+            ),
+            ("train: {loss: {huber: {delta: 0}}}", "`train.loss.huber.delta`"),
+            ("train: {accumulate: 0}", "`train.accumulate`"),
+            ("train: {clip_norm: 0}", "`train.clip_norm`"),
+            ("train: {ema: {decay: 1}}", "`train.ema.decay`"),
+            ("train: {warm_up: {epochs: 0}}", "`train.warm_up`"),
+            ("train: {optimizer: {rmsprop: {alpha: 1}}}", "`train.optimizer.rmsprop.alpha`"),
+            ("train: {schedule: {plateau: {factor: 2}}}", "`train.schedule.plateau.factor`"),
+            ("train: {schedule: {plateau: {metric: val.los}}}", "did you mean `val.loss`?"),
             ("input: {normalize: {mean: 0, std: 0}}", "`input.normalize.std`"),
             ("evaluate: {metrics: [acuracy]}", "did you mean `accuracy`?"),
             ("train: {early_stop: {metric: val.los, patience: 2}}", "did you mean `val.loss`?"),

@@ -12,7 +12,6 @@ use crate::base::{Digest, Exit, ExpectationOutcome, Failure, Name};
 use crate::infrastructure::store::worktree::identify;
 use crate::platform::data::{DataError, Dataset, Parts, Pointer, TargetKind, Targets, expectations, leakage};
 use crate::platform::project::Project;
-use crate::platform::train::Loss;
 
 /// Shows what a dataset holds: version, size, classes, parts, and whether it is as expected.
 #[derive(clap::Args, Debug)]
@@ -67,10 +66,10 @@ fn dataset(name: &str, project: &Project) -> Result<Dataset, Failure> {
         .models
         .values()
         .find(|model| model.data == dataset.name)
-        .map(|model| model.train.loss);
+        .map(|model| &model.train.loss);
     Ok(match loss {
-        Some(Loss::Mse) => dataset.predicting(TargetKind::Value),
-        Some(Loss::CrossEntropy) => dataset.predicting(TargetKind::Class),
+        Some(loss) if loss.of_classes() => dataset.predicting(TargetKind::Class),
+        Some(_) => dataset.predicting(TargetKind::Value),
         None => dataset,
     })
 }

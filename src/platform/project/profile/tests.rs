@@ -161,7 +161,7 @@ fn what_asks_for_more_is_not_loosening() {
 #[test]
 fn a_regression_is_judged_by_r2_and_not_by_mcnemar() {
     let mut own = manifest("product", "");
-    own.models["m"].train.loss = Loss::Mse;
+    own.models["m"].train.loss = crate::platform::train::Loss::Mse;
     assert!(gates(&own).contains("staging: floor card\n"), "{}", gates(&own));
     let GateSpec::Metric(floor) = &merged(&own)["staging"].gates["floor"] else { panic!("not a metric") };
     assert_eq!(floor.name, "r2");

@@ -2,6 +2,7 @@ use candle_core::{Device, Tensor, Var};
 
 use super::super::network::Network;
 use super::super::random::Purpose;
+use super::super::spec::Layer;
 use super::*;
 
 const EVERYTHING: &str = "
@@ -13,6 +14,12 @@ const EVERYTHING: &str = "
 - max_pool2d: 2
 - dropout: 0.25
 - residual: [{conv2d: {out: 8, kernel: 3, padding: 1}}, batch_norm, gelu]
+- parallel:
+  - [{conv2d: {out: 4, kernel: 3, padding: 2, dilation: 2, groups: 4}}, silu]
+  - [{conv2d: {out: 2, kernel: 1}}, {leaky_relu: 0.1}]
+- residual: {layers: [{conv2d: {out: 8, kernel: 3, padding: 1}}, {group_norm: 4}], shortcut: [{conv2d: {out: 8, kernel: 1}}]}
+- conv_transpose2d: {out: 8, kernel: 3, padding: 1}
+- avg_pool2d: {kernel: 3, stride: 1, padding: 1}
 - avg_pool2d: 2
 - max_pool2d: 2
 - flatten
@@ -27,52 +34,207 @@ const EVERYTHING: &str = "
 - linear: 4
 ";
 
+const SEQUENCE: &str = "
+- embedding: {tokens: 11, size: 6}
+- positional_embedding
+- residual: [layer_norm, {attention: {heads: 2}}, {dropout: 0.1}]
+- residual: [layer_norm, {linear: 8}, relu, {dropout: 0.1}, {linear: 6}]
+- batch_norm
+- conv1d: {out: 6, kernel: 3, stride: 2, padding: 2, dilation: 2}
+- parallel: [[{lstm: {size: 4}}], [{gru: {size: 3}}], [{attention: {heads: 3, causal: true}}]]
+- parallel:
+  - [global_avg_pool]
+  - [global_max_pool, sigmoid]
+  - [{lstm: {size: 3, output: last}}]
+  - [{reshape: [13, 12]}, {gru: {size: 2, output: last}}]
+- linear: 4
+";
+
+fn layers(yaml: &str) -> Vec<Layer> {
+    serde_yaml::from_str(yaml).expect("layers")
+}
+
+/// A network with random weights; its inputs are tokens if it begins with an embedding.
+struct Example {
+    network: Network,
+    variables: Vec<Var>,
+    x: Tensor,
+}
+
+impl Example {
+    fn new(layers: &[Layer], input: &[usize], outputs: usize, batch: usize) -> Self {
+        let network = Network::resolve(layers, input, outputs).expect("fits");
+        let mut random = Stream::new(5, Purpose::Weights, &[0]);
+        let mut values = |shape: &[usize]| {
+            let values: Vec<f32> =
+                (0..shape.iter().product()).map(|_| random.symmetric() * 0.4 + 0.1).collect();
+            Tensor::from_vec(values, shape, &Device::Cpu).expect("a tensor")
+        };
+        let variables: Vec<Var> = network
+            .tensors
+            .iter()
+            .map(|tensor| {
+                let values = values(&tensor.shape);
+                // Variances are over 0.
+                let values = if tensor.trained { values } else { values.abs().expect("runs") };
+                Var::from_tensor(&values).expect("a variable")
+            })
+            .collect();
+        let shape: Vec<usize> = [batch].iter().chain(input).copied().collect();
+        let x = match network.tokens() {
+            Some(tokens) => {
+                let count = shape.iter().product();
+                let values: Vec<f32> = (0..count).map(|_| random.below(tokens) as f32).collect();
+                Tensor::from_vec(values, shape, &Device::Cpu).expect("a tensor")
+            }
+            None => values(&shape),
+        };
+        Self { network, variables, x }
+    }
+
+    fn weights(&self) -> Vec<Tensor> {
+        self.variables.iter().map(|variable| variable.as_tensor().clone()).collect()
+    }
+}
+
 #[test]
 fn a_network_of_every_layer_gives_the_same_by_kernels_and_by_candle() {
-    let layers: Vec<_> = serde_yaml::from_str(EVERYTHING).expect("layers");
-    let network = Network::resolve(&layers, &[1, 18, 22], 4).expect("fits");
-    let mut random = Stream::new(5, Purpose::Weights, &[0]);
-    let mut values = |shape: &[usize]| {
-        let values: Vec<f32> = (0..shape.iter().product()).map(|_| random.symmetric() * 0.4 + 0.1).collect();
-        Tensor::from_vec(values, shape, &Device::Cpu).expect("a tensor")
-    };
-    let variables: Vec<Var> = network
-        .tensors
-        .iter()
-        .map(|tensor| {
-            let values = values(&tensor.shape);
-            // Variances are over 0.
-            let values = if tensor.trained { values } else { values.abs().expect("runs") };
-            Var::from_tensor(&values).expect("a variable")
-        })
-        .collect();
+    for (yaml, input) in [(EVERYTHING, &[1, 18, 22][..]), (SEQUENCE, &[23][..])] {
+        let example = Example::new(&layers(yaml), input, 4, 10);
+        for training in [false, true] {
+            same_by_both(&example, training);
+        }
+    }
+}
+
+fn same_by_both(Example { network, variables, x }: &Example, training: bool) {
     let weights: Vec<Tensor> = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
-    let x = values(&[10, 1, 18, 22]);
-    for training in [false, true] {
-        let pass = || Pass {
-            training: training.then(|| Stream::new(9, Purpose::Dropout, &[1])),
-            ..Pass::inference(&weights)
-        };
-        let y = pass().run(&network.layers, &x).expect("runs");
-        let mut reference = pass();
-        let wanted =
-            network.layers.iter().try_fold(x.clone(), |x, layer| reference.stock(layer, &x)).expect("runs");
+    let pass = || Pass {
+        training: training.then(|| Stream::new(9, Purpose::Dropout, &[1])),
+        ..Pass::inference(&weights)
+    };
+    let y = pass().run(&network.layers, x).expect("runs");
+    let wanted = pass().run_by(Path::Stock, &network.layers, x).expect("runs");
+    let difference = (&y - &wanted).and_then(|d| d.abs()?.max_all()?.to_scalar::<f32>()).expect("a number");
+    assert!(difference < 1e-5, "{training}: {difference}");
+    if !training {
+        return;
+    }
+    let store = y.sqr().and_then(|y| y.sum_all()?.backward()).expect("gradients");
+    let wanted = wanted.sqr().and_then(|y| y.sum_all()?.backward()).expect("gradients");
+    for (variable, tensor) in variables.iter().zip(&network.tensors).filter(|(_, tensor)| tensor.trained) {
+        let (found, wanted) = (store.get(variable).expect("one"), wanted.get(variable).expect("one"));
+        let largest = wanted.abs().and_then(|w| w.max_all()?.to_scalar::<f32>()).expect("a number");
         let difference =
-            (&y - &wanted).and_then(|d| d.abs()?.max_all()?.to_scalar::<f32>()).expect("a number");
-        assert!(difference < 1e-5, "{training}: {difference}");
-        if !training {
-            continue;
+            (found - wanted).and_then(|d| d.abs()?.max_all()?.to_scalar::<f32>()).expect("a number");
+        // Biases before batch normalisation have no gradient but rounding.
+        assert!(difference <= 2e-4 * largest + 1e-4, "{}: {difference} of {largest}", tensor.name);
+    }
+}
+
+/// Networks of one new layer each, with what makes its input depend on weights, so that its input gradient is seen too.
+const ALONE: [(&str, &[usize]); 23] = [
+    ("[{conv2d: {out: 2, kernel: 1}}, {avg_pool2d: {kernel: 3, stride: 2, padding: 1}}]", &[1, 6, 5]),
+    ("[{conv2d: {out: 2, kernel: 1}}, {max_pool2d: {kernel: 3, stride: 2, padding: 1}}]", &[1, 6, 5]),
+    ("[{linear: 5}, tanh]", &[3, 4]),
+    (
+        "[{conv2d: {out: 2, kernel: 1}}, {conv2d: {out: 4, kernel: 3, stride: 2, padding: 1, groups: 2}}]",
+        &[2, 5, 6],
+    ),
+    ("[{conv2d: {out: 2, kernel: 1}}, {conv2d: {out: 3, kernel: 2, padding: 2, dilation: 3}}]", &[1, 5, 4]),
+    ("[{conv2d: {out: 4, kernel: 1}}, {conv2d: {out: 4, kernel: 3, groups: 4, dilation: 2}}]", &[1, 6, 5]),
+    (
+        "[{conv2d: {out: 2, kernel: 1}}, {conv_transpose2d: {out: 3, kernel: 3, stride: 2, padding: 1, output_padding: 1}}]",
+        &[1, 3, 4],
+    ),
+    (
+        "[{conv2d: {out: 2, kernel: 1}}, {conv_transpose2d: {out: 2, kernel: 2, stride: 3, output_padding: 2}}]",
+        &[2, 2, 3],
+    ),
+    ("[{conv2d: {out: 3, kernel: 2}}, global_avg_pool]", &[1, 4, 5]),
+    ("[{conv2d: {out: 3, kernel: 2}}, global_max_pool]", &[1, 4, 5]),
+    ("[{linear: 4}, global_max_pool]", &[5, 3]),
+    ("[{linear: 6}, layer_norm]", &[4]),
+    ("[{linear: 6}, layer_norm]", &[3, 4]),
+    ("[{conv2d: {out: 6, kernel: 1}}, {group_norm: 3}]", &[2, 3, 4]),
+    ("[{linear: 6}, sigmoid, {linear: 6}, silu, {linear: 6}, {leaky_relu: 0.2}]", &[4]),
+    ("[{linear: 4}, {conv1d: {out: 3, kernel: 3, stride: 2, padding: 2, dilation: 2}}]", &[9, 2]),
+    ("[{embedding: {tokens: 5, size: 3}}, positional_embedding]", &[6]),
+    ("[{linear: 6}, {attention: {heads: 3}}]", &[4, 5]),
+    ("[{linear: 4}, {attention: {heads: 2, causal: true}}]", &[5, 4]),
+    ("[{linear: 3}, {lstm: {size: 4}}]", &[5, 2]),
+    ("[{linear: 3}, {gru: {size: 4}}]", &[5, 2]),
+    ("[{linear: 3}, {lstm: {size: 2}}, {gru: {size: 4, output: last}}]", &[4, 2]),
+    (
+        "[{linear: 4}, {residual: {layers: [{linear: 3}, tanh], shortcut: [{linear: 3}]}}, {parallel: [[gelu], [{linear: 2}, tanh]]}]",
+        &[3, 4],
+    ),
+];
+
+#[test]
+fn the_gradients_of_every_layer_are_those_of_central_differences() {
+    for (yaml, input) in ALONE {
+        // What comes out has any shape: `flatten` and the number that it has are added.
+        let mut all = layers(yaml);
+        all.push(Layer::Flatten);
+        let refusal = Network::resolve(&all, input, 0).expect_err("no outputs").to_string();
+        let outputs =
+            refusal.split("ends with ").nth(1).and_then(|text| text.split(' ').next()?.parse().ok());
+        // 17 examples: more than one task of each kernel.
+        let example = Example::new(&all, input, outputs.expect("a number"), 17);
+        check_gradients(yaml, &example);
+    }
+}
+
+fn check_gradients(yaml: &str, example: &Example) {
+    /// Half the step of a central difference.
+    const STEP: f32 = 1e-3;
+    let total = || {
+        let weights = example.weights();
+        let y = Pass::inference(&weights).run(&example.network.layers, &example.x).expect("runs");
+        let mut random = Stream::new(7, Purpose::Weights, &[1]);
+        let factors: Vec<f32> = (0..y.elem_count()).map(|_| random.symmetric()).collect();
+        (y.clone(), Tensor::from_vec(factors, y.shape(), &Device::Cpu).expect("factors"))
+    };
+    let (y, factors) = total();
+    let store = (y * factors).and_then(|y| y.sum_all()?.backward()).expect("gradients");
+    let value = || {
+        let (y, factors) = total();
+        let values = |tensor: Tensor| tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).expect("values");
+        let both = values(y).into_iter().zip(values(factors));
+        both.map(|(y, factor)| f64::from(y) * f64::from(factor)).sum::<f64>()
+    };
+    for (variable, tensor) in example.variables.iter().zip(&example.network.tensors) {
+        let found = store.get(variable).expect("a gradient").flatten_all().and_then(|g| g.to_vec1::<f32>());
+        let found = found.expect("values");
+        let largest = found.iter().fold(0_f32, |a, b| a.max(b.abs()));
+        let before = variable.as_detached_tensor().copy().expect("a copy");
+        let values = before.flatten_all().and_then(|values| values.to_vec1::<f32>()).expect("values");
+        // Every third or so: enough to see what is wrong.
+        for index in (0..values.len()).step_by(1 + values.len() / 12) {
+            let at = |step: f32| {
+                let mut moved = values.clone();
+                moved[index] += step;
+                variable
+                    .set(&Tensor::from_vec(moved, before.shape(), &Device::Cpu).expect("a tensor"))
+                    .expect("set");
+                value()
+            };
+            let (right, left) =
+                ((at(STEP) - at(0.0)) / f64::from(STEP), (at(0.0) - at(-STEP)) / f64::from(STEP));
+            // Where a maximum goes over to another value there is no derivative.
+            if yaml.contains("max") && (right - left).abs() > 5e-3 {
+                continue;
+            }
+            let wanted = f64::midpoint(right, left);
+            let difference = (f64::from(found[index]) - wanted).abs();
+            let name = &tensor.name;
+            assert!(
+                difference < 5e-3 * f64::from(largest) + 1e-3,
+                "{yaml} {name}[{index}]: {} {wanted}",
+                found[index]
+            );
         }
-        let store = y.sqr().and_then(|y| y.sum_all()?.backward()).expect("gradients");
-        let wanted = wanted.sqr().and_then(|y| y.sum_all()?.backward()).expect("gradients");
-        for (variable, tensor) in variables.iter().zip(&network.tensors).filter(|(_, tensor)| tensor.trained)
-        {
-            let (found, wanted) = (store.get(variable).expect("one"), wanted.get(variable).expect("one"));
-            let largest = wanted.abs().and_then(|w| w.max_all()?.to_scalar::<f32>()).expect("a number");
-            let difference =
-                (found - wanted).and_then(|d| d.abs()?.max_all()?.to_scalar::<f32>()).expect("a number");
-            // Biases before batch normalisation have no gradient but rounding.
-            assert!(difference <= 2e-4 * largest + 1e-4, "{}: {difference} of {largest}", tensor.name);
-        }
+        variable.set(&before).expect("set");
     }
 }

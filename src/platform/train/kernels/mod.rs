@@ -8,28 +8,39 @@
 //! alone; each task calls `gemm` on one thread; sums over tasks are added in the order of the tasks. Nothing here
 //! may ask how many threads there are.
 
+mod attention;
 mod batch_norm;
 mod conv2d;
+mod conv_transpose2d;
 mod direct;
 mod gemm;
 mod geometry;
+mod grouped_conv2d;
 mod linear;
 mod loss;
 mod optimizer;
 mod pool;
+mod pool_windows;
+mod recurrent;
 mod relu;
 mod tile;
 mod unfolded;
+mod windows;
 
 use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, StorageRef, Tensor};
 use rayon::prelude::*;
 
+pub(super) use attention::{MatrixProducts, Softmax};
 pub(super) use batch_norm::{BatchNorm, EPSILON, Moments};
+pub(super) use conv_transpose2d::ConvTranspose2d;
 pub(super) use conv2d::Conv2d;
+pub(super) use grouped_conv2d::GroupedConv2d;
 pub(super) use linear::Linear;
-pub(super) use loss::{CrossEntropy, MeanSquaredError};
-pub(super) use optimizer::{AdamStep, MomentumStep};
-pub(super) use pool::{AvgPool2d, MaxPool2d};
+pub(super) use loss::{CrossEntropy, Distance, MeanDistance};
+pub(super) use optimizer::{AdamStep, MomentumStep, RmsPropStep};
+pub(super) use pool::{AvgPool2d, MaxOfRow, MaxPool2d};
+pub(super) use pool_windows::{AvgPoolWindows, MaxPoolWindows};
+pub(super) use recurrent::{Cell, Recurrent};
 pub(super) use relu::{Dropout, Relu};
 
 use super::random::Stream;

@@ -32,6 +32,17 @@ pub(in crate::platform::train) struct MomentumStep<'a> {
     pub(in crate::platform::train) velocity: Mutex<&'a mut [f32]>,
 }
 
+/// RMSprop (Hinton, 2012) with momentum and L2 weight decay, as in PyTorch.
+pub(in crate::platform::train) struct RmsPropStep<'a> {
+    pub(in crate::platform::train) lr: f32,
+    pub(in crate::platform::train) alpha: f32,
+    pub(in crate::platform::train) eps: f32,
+    pub(in crate::platform::train) momentum: f32,
+    pub(in crate::platform::train) weight_decay: f32,
+    /// Velocity and mean square.
+    pub(in crate::platform::train) moments: Mutex<(&'a mut [f32], &'a mut [f32])>,
+}
+
 /// The weights to be changed; they fill their storage.
 fn weights(storage: &mut CpuStorage) -> Result<&mut [f32]> {
     match storage {
@@ -99,6 +110,38 @@ impl InplaceOp2 for MomentumStep<'_> {
             .for_each(|((weight, gradient), velocity)| {
                 for ((weight, gradient), velocity) in weight.iter_mut().zip(gradient).zip(velocity) {
                     *velocity = self.momentum * *velocity + gradient + self.weight_decay * *weight;
+                    *weight -= self.lr * *velocity;
+                }
+            });
+        Ok(())
+    }
+}
+
+impl InplaceOp2 for RmsPropStep<'_> {
+    fn name(&self) -> &'static str {
+        "rmsprop-step"
+    }
+
+    fn cpu_fwd(
+        &self,
+        weight: &mut CpuStorage,
+        _: &Layout,
+        gradient: &CpuStorage,
+        gradient_layout: &Layout,
+    ) -> Result<()> {
+        let (weight, gradient) = (weights(weight)?, values(gradient, gradient_layout)?);
+        let Ok(mut moments) = self.moments.lock() else { candle_core::bail!("another step failed") };
+        let (velocity, square) = &mut *moments;
+        weight
+            .par_chunks_mut(CHUNK)
+            .zip(gradient.par_chunks(CHUNK))
+            .zip(velocity.par_chunks_mut(CHUNK).zip(square.par_chunks_mut(CHUNK)))
+            .for_each(|((weight, gradient), (velocity, square))| {
+                let moments = velocity.iter_mut().zip(square);
+                for ((weight, gradient), (velocity, square)) in weight.iter_mut().zip(gradient).zip(moments) {
+                    let gradient = gradient + self.weight_decay * *weight;
+                    *square = self.alpha * *square + (1.0 - self.alpha) * gradient * gradient;
+                    *velocity = self.momentum * *velocity + gradient / (square.sqrt() + self.eps);
                     *weight -= self.lr * *velocity;
                 }
             });

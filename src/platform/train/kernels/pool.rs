@@ -206,3 +206,49 @@ impl CustomOp1 for AvgPool2d {
         Ok(Some(tensor(dx, x.shape())?))
     }
 }
+
+/// The largest value of each row of `[..., values]`; of equal ones the first.
+pub(in crate::platform::train) struct MaxOfRow {
+    /// Index in its row of each largest value.
+    places: Mutex<Vec<u32>>,
+}
+
+impl MaxOfRow {
+    pub(in crate::platform::train) fn new() -> Self {
+        Self { places: Mutex::default() }
+    }
+}
+
+impl CustomOp1 for MaxOfRow {
+    fn name(&self) -> &'static str {
+        "max-of-row"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (x, dims) = (values(x, layout)?, layout.dims());
+        let (last, shape) = dims.split_last().map_or((1, &[][..]), |(last, shape)| (*last, shape));
+        let best = |row: &[f32]| {
+            // What is not a number wins, so that it is seen.
+            let better = |best: usize, index: usize| row[index] > row[best] || row[index].is_nan();
+            (1..row.len()).fold(0, |best, index| if better(best, index) { index } else { best })
+        };
+        let places: Vec<u32> = x.chunks(last).map(|row| best(row) as u32).collect();
+        let y = x.chunks(last).zip(&places).map(|(row, &place)| row[place as usize]).collect();
+        if let Ok(mut kept) = self.places.lock() {
+            *kept = places;
+        }
+        Ok((CpuStorage::F32(y), Shape::from(shape)))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let places = self.places.lock().map(|mut places| std::mem::take(&mut *places)).unwrap_or_default();
+        let dy = dy.contiguous()?;
+        let dy = Lent::of(&dy)?;
+        let mut dx = vec![0_f32; x.elem_count()];
+        let last = x.dims().last().copied().unwrap_or(1);
+        for ((row, dy), place) in dx.chunks_mut(last).zip(dy.iter()).zip(&places) {
+            row[*place as usize] = *dy;
+        }
+        Ok(Some(tensor(dx, x.shape())?))
+    }
+}

@@ -60,7 +60,7 @@ fn compare(
 }
 
 fn window(out: usize, kernel: usize, stride: usize, padding: usize) -> spec::Conv2d {
-    spec::Conv2d { out, kernel, stride, padding }
+    spec::Conv2d { out, kernel, stride, padding, dilation: 1, groups: 1 }
 }
 
 #[test]
@@ -131,6 +131,21 @@ fn pooling_is_that_of_the_reference_also_where_windows_do_not_fill_the_image() {
         compare("avg pool", &shapes, &|t| t[0].apply_op1(AvgPool2d(side)).expect("runs"), &|t| {
             stock::avg_pool2d(&t[0], side).expect("runs")
         });
+    }
+}
+
+#[test]
+fn windows_that_overlap_are_pooled_as_by_the_reference() {
+    for (height, width, kernel, stride, padding) in [(7, 6, 3, 2, 1), (5, 8, 2, 1, 0), (4, 4, 4, 3, 2)] {
+        let pool = spec::Pool { kernel, stride, padding };
+        let shapes: [&[usize]; 1] = [&[3, 2, height, width]];
+        compare("avg pool", &shapes, &|t| t[0].apply_op1(AvgPoolWindows(pool)).expect("runs"), &|t| {
+            stock::avg_pool_windows(&t[0], pool).expect("runs")
+        });
+        // The reference gives a pixel at the edge its gradient for each pixel beyond it: only the output is the same.
+        let x = random(shapes[0], 1);
+        let y = x.apply_op1(MaxPoolWindows::new(pool)).expect("runs");
+        assert_eq!(difference(&y, &stock::max_pool_windows(&x, pool).expect("runs")), 0.0);
     }
 }
 
@@ -206,29 +221,52 @@ fn batch_normalisation_is_that_of_the_reference_and_leaves_its_moments() {
 #[test]
 fn losses_are_those_of_candle() {
     let targets: Vec<u32> = (0..12).map(|index| index % 5).collect();
+    let shares: Vec<f32> =
+        targets.iter().flat_map(|&t| (0..5).map(move |c| f32::from(u8::from(c == t)))).collect();
     compare(
         "cross entropy",
         &[&[12, 5]],
-        &|t| t[0].apply_op1(CrossEntropy::new(targets.clone())).expect("runs"),
-        &|t| stock::cross_entropy(&t[0], &targets).expect("runs"),
+        &|t| t[0].apply_op1(CrossEntropy::new(shares.clone())).expect("runs"),
+        &|t| {
+            candle_nn::loss::cross_entropy(&t[0], &Tensor::new(&targets[..], &Device::Cpu).expect("t"))
+                .expect("runs")
+        },
+    );
+    let shares: Vec<f32> = (0..60).map(|index| (index % 7) as f32 / 10.0).collect();
+    compare(
+        "cross entropy of shares",
+        &[&[12, 5]],
+        &|t| t[0].apply_op1(CrossEntropy::new(shares.clone())).expect("runs"),
+        &|t| stock::cross_entropy(&t[0], shares.clone()).expect("runs"),
     );
     let numbers: Vec<f32> = (0..12).map(|index| index as f32 / 7.0).collect();
-    compare(
-        "mean squared error",
-        &[&[12, 1]],
-        &|t| t[0].apply_op1(MeanSquaredError::new(numbers.clone())).expect("runs"),
-        &|t| stock::mean_squared_error(&t[0], &numbers).expect("runs"),
-    );
+    let distances = [Distance::Squared, Distance::Absolute, Distance::Huber(0.6), Distance::Logistic];
+    for distance in distances {
+        compare(
+            &format!("{distance:?}"),
+            &[&[12, 1]],
+            &|t| t[0].apply_op1(MeanDistance::new(distance, numbers.clone())).expect("runs"),
+            &|t| stock::mean_distance(&t[0], distance, &numbers).expect("runs"),
+        );
+    }
 }
 
 #[test]
-fn cross_entropy_of_huge_logits_stays_finite_and_of_nan_is_nan() {
-    let loss = |values: [f32; 2]| {
+fn losses_of_huge_outputs_stay_finite_and_of_nan_are_nan() {
+    let entropy = |values: [f32; 2]| {
         let logits = Tensor::new(&[values], &Device::Cpu).expect("logits");
-        logits.apply_op1(CrossEntropy::new(vec![0])).and_then(|loss| loss.to_scalar::<f32>()).expect("runs")
+        let loss = logits.apply_op1(CrossEntropy::new(vec![1.0, 0.0]));
+        loss.and_then(|loss| loss.to_scalar::<f32>()).expect("runs")
     };
-    assert_eq!(loss([1e30, -1e30]), 0.0);
-    assert!(loss([f32::NAN, 0.0]).is_nan());
+    assert_eq!(entropy([1e30, -1e30]), 0.0);
+    assert!(entropy([f32::NAN, 0.0]).is_nan());
+    let logistic = |y: f32| {
+        let y = Tensor::new(&[[y]], &Device::Cpu).expect("a logit");
+        let loss = y.apply_op1(MeanDistance::new(Distance::Logistic, vec![1.0]));
+        loss.and_then(|loss| loss.to_scalar::<f32>()).expect("runs")
+    };
+    assert_eq!((logistic(1e30), logistic(-1e30)), (0.0, 1e30));
+    assert!(logistic(f32::NAN).is_nan());
 }
 
 #[test]
@@ -252,4 +290,43 @@ fn no_input_gradient_is_computed_for_an_input_that_needs_none() {
         .bwd(&x, weight.as_tensor(), bias.as_tensor(), &random(&[2, 2, 3, 3], 3), &random(&[2, 2, 3, 3], 4))
         .expect("runs");
     assert!(y.0.is_none() && y.1.is_some());
+}
+
+#[test]
+fn recurrent_layers_are_those_of_candle() {
+    use candle_nn::rnn::{GRUConfig, LSTMConfig, RNN, gru, lstm};
+    let (batch, length, features, size) = (18, 6, 3, 4);
+    let x = random(&[batch, length, features], 0);
+    for (cell, gates) in [(Cell::Lstm, 4), (Cell::Gru, 3)] {
+        let shapes = [
+            ("weight_ih_l0", vec![gates * size, features]),
+            ("weight_hh_l0", vec![gates * size, size]),
+            ("bias_ih_l0", vec![gates * size]),
+            ("bias_hh_l0", vec![gates * size]),
+        ];
+        let tensors: std::collections::HashMap<String, Tensor> = shapes
+            .iter()
+            .zip(1..)
+            .map(|((name, shape), key)| ((*name).to_owned(), random(shape, key)))
+            .collect();
+        let of = |name: &str| tensors[name].clone();
+        let rows = x.flatten(0, 1).expect("rows");
+        let input = stock::linear(&rows, &of("weight_ih_l0"), &of("bias_ih_l0"));
+        let input = input.and_then(|y| y.reshape((batch, length, gates * size))).expect("runs");
+        let found =
+            input.apply_op3(&of("weight_hh_l0"), &of("bias_hh_l0"), Recurrent::new(cell)).expect("runs");
+        let given = candle_nn::VarBuilder::from_tensors(tensors, candle_core::DType::F32, &Device::Cpu);
+        let wanted: Vec<Tensor> = match cell {
+            Cell::Lstm => {
+                let layer = lstm(features, size, LSTMConfig::default(), given).expect("a layer");
+                layer.seq(&x).expect("runs").iter().map(|state| state.h().clone()).collect()
+            }
+            Cell::Gru => {
+                let layer = gru(features, size, GRUConfig::default(), given).expect("a layer");
+                layer.seq(&x).expect("runs").iter().map(|state| state.h.clone()).collect()
+            }
+        };
+        let wanted = Tensor::stack(&wanted, 1).expect("stacks");
+        assert!(difference(&found, &wanted) < 1e-5, "{cell:?}");
+    }
 }

@@ -16,6 +16,7 @@ fn tensors() -> Tensors {
 
 fn description(weights: &[u8]) -> Description {
     Description {
+        binary: false,
         schema: schema(),
         task: Task::Classification,
         input: InputDescription {
@@ -28,7 +29,7 @@ fn description(weights: &[u8]) -> Description {
         classes: ["a", "b", "c"].map(str::to_owned).to_vec(),
         target: None,
         network: vec![
-            Layer::Conv2d(Conv2d { out: 2, kernel: 2, stride: 1, padding: 0 }),
+            Layer::Conv2d(Conv2d { out: 2, kernel: 2, stride: 1, padding: 0, dilation: 1, groups: 1 }),
             Layer::Relu,
             Layer::Flatten,
             Layer::Linear(3),

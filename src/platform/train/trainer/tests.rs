@@ -2,8 +2,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::base::Null;
-use crate::platform::data::Inputs;
+use crate::base::{Digest, Event, Null, Unit, What};
+use crate::platform::data::{Examples, Inputs};
 use crate::platform::train::{Model, evaluate};
 
 /// Two kinds of 8x8 images: a bright square in the upper left or in the lower right, with noise.
@@ -71,7 +71,12 @@ network:
   - max_pool2d: 2
   - dropout: 0.2
   - residual: [batch_norm, {{conv2d: {{out: 4, kernel: 3, padding: 1}}}}, gelu]
-  - flatten
+  - residual:
+      layers: [{{conv2d: {{out: 6, kernel: 3, padding: 2, dilation: 2, groups: 2}}}}, {{group_norm: 2}}, silu]
+      shortcut: [{{conv2d: {{out: 6, kernel: 1}}}}]
+  - parallel: [[{{max_pool2d: {{kernel: 3, stride: 1, padding: 1}}}}], [{{avg_pool2d: {{kernel: 3, stride: 1, padding: 1}}}}]]
+  - parallel: [[sigmoid], [{{conv_transpose2d: {{out: 2, kernel: 3, padding: 1}}}}, {{leaky_relu: 0.1}}]]
+  - parallel: [[flatten], [global_avg_pool], [global_max_pool]]
   - linear: 16
   - relu
   - dropout: 0.3
@@ -141,6 +146,199 @@ fn the_weights_are_the_same_with_one_two_and_four_threads() {
     let mut other = spec.clone();
     other.train.seed += 1;
     assert_ne!(one, unbroken(&other, &data), "the seed decides nothing");
+}
+
+/// Rows of eight tokens; the class is whether more are below 5 than not.
+fn tokens(count: usize) -> Parts {
+    let examples = |first: u64, count: usize| {
+        let mut random = Stream::new(first, Purpose::Weights, &[9]);
+        let values: Vec<f32> = (0..8 * count).map(|_| random.below(10) as f32).collect();
+        let low = |row: &[f32]| row.iter().filter(|token| **token < 5.0).count();
+        let classes = values.chunks(8).map(|row| u32::from(low(row) > 4)).collect();
+        Examples {
+            shape: vec![8],
+            inputs: Inputs::F32(Arc::new(values)),
+            targets: Targets::Class(Arc::new(classes)),
+            keys: Arc::new((first..first + count as u64).collect()),
+            ..Examples::default()
+        }
+    };
+    let classes = vec!["high".to_owned(), "low".to_owned()];
+    let (train, val) = (examples(0, count), examples(1_000_000, count / 4));
+    Parts { classes, train, val, test: examples(2_000_000, count / 4), ..Parts::default() }
+}
+
+fn sequences() -> ModelSpec {
+    let yaml = "
+data: tokens
+network:
+  - embedding: {tokens: 10, size: 12}
+  - positional_embedding
+  - residual: [layer_norm, {attention: {heads: 3}}, {dropout: 0.1}]
+  - residual: [layer_norm, {linear: 24}, gelu, {linear: 12}]
+  - conv1d: {out: 8, kernel: 3, padding: 2, dilation: 2}
+  - batch_norm
+  - parallel: [[{lstm: {size: 6}}], [{gru: {size: 6}}], [{attention: {heads: 4, causal: true}}]]
+  - parallel: [[global_avg_pool], [global_max_pool], [{gru: {size: 5, output: last}}], [{lstm: {size: 5, output: last}}]]
+  - output
+train: {epochs: 4, batch_size: 50, seed: 3, optimizer: {adamw: {lr: 0.01}}}
+";
+    serde_yaml::from_str(yaml).expect("a model")
+}
+
+#[test]
+fn layers_along_sequences_learn_and_repeat_with_every_number_of_threads_and_over_an_interruption() {
+    let (spec, data) = (sequences(), tokens(400));
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(|| unbroken(&spec, &data))
+    };
+    let one = with(1);
+    assert_eq!(one, with(2));
+    assert_eq!(one, with(4));
+    let run = Run::new();
+    run.train(&spec, &data, 11).expect("trains");
+    let outcome = run.train(&spec, &data, usize::MAX).expect("trains");
+    assert_eq!(run.model().digest, one);
+    assert!(outcome.metrics["val.accuracy"] > 0.9, "{:?}", outcome.metrics);
+    let evaluated = evaluate(&run.model(), &spec, &data.val, &Null).expect("evaluates");
+    assert!((evaluated.metrics["accuracy"].value - outcome.metrics["val.accuracy"]).abs() < 1e-12);
+    let error = run.model().predict(&Inputs::F32(Arc::new(vec![10.0; 8]))).expect_err("no token").to_string();
+    assert!(error.contains("from 0 to 9"), "{error}");
+    let mut wrong = data.clone();
+    wrong.val.inputs = Inputs::F32(Arc::new(vec![0.5; 8 * wrong.val.len()]));
+    let error = run.train(&spec, &wrong, usize::MAX).expect_err("no token").to_string();
+    assert!(error.contains("an input in `val` is no token"), "{error}");
+}
+
+/// Every setting at once; what excludes each other comes one after the other.
+const EVERY_SETTING: [&str; 3] = [
+    "{epochs: 3, batch_size: 10, accumulate: 3, clip_norm: 0.5, ema: {decay: 0.9}, warm_up: {epochs: 1}, seed: 7, \
+     loss: {cross_entropy: {label_smoothing: 0.1, class_weights: balanced}}, sampler: balanced, schedule: cosine, \
+     optimizer: {rmsprop: {lr: 0.002, momentum: 0.5, weight_decay: 0.001}}, freeze: [layers.1, layers.5.1], \
+     augment: [{shift: 1}, {flip: horizontal}, {crop: {padding: 1, scale: 0.8}}, {erase: 0.5}, {mixup: {alpha: 0.4}}]}",
+    "{epochs: 4, batch_size: 30, accumulate: 2, warm_up: {steps: 3}, seed: 7, ema: {decay: 0.5}, \
+     loss: {cross_entropy: {class_weights: [1, 2]}}, augment: [{flip: vertical}, {crop: {padding: 2}}], \
+     schedule: {plateau: {metric: train.loss, patience: 0, factor: 0.5}}, optimizer: {sgd: {lr: 0.3, momentum: 0.9}}, \
+     early_stop: {metric: val.loss, patience: 3}}",
+    "{epochs: 2, batch_size: 24, loss: cross_entropy, clip_norm: 1, optimizer: {adamw: {lr: 0.01}}, seed: 7}",
+];
+
+#[test]
+fn every_setting_repeats_with_every_number_of_threads_and_over_interruptions() {
+    let data = images(200);
+    for train in EVERY_SETTING {
+        let spec = spec(train);
+        let with = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            pool.install(|| unbroken(&spec, &data))
+        };
+        let one = with(1);
+        assert_eq!(one, with(2), "{train}");
+        assert_eq!(one, with(4), "{train}");
+        let run = Run::new();
+        for piece in [2, 4, 1, 0, 3] {
+            assert_eq!(run.train(&spec, &data, piece).expect("trains").stopped, Stopped::Interrupted);
+        }
+        run.train(&spec, &data, usize::MAX).expect("trains");
+        assert_eq!(run.model().digest, one, "{train}");
+    }
+}
+
+#[test]
+fn accumulated_batches_make_the_step_of_one_large_batch() {
+    let data = images(100);
+    let yaml = |train: &str| {
+        format!("{{data: d, network: [flatten, {{linear: 8}}, tanh, {{linear: 2}}], train: {train}}}")
+    };
+    let weights = |train: &str| {
+        let spec: ModelSpec = serde_yaml::from_str(&yaml(train)).expect("a model");
+        let run = Run::new();
+        run.train(&spec, &data, usize::MAX).expect("trains");
+        let bytes = std::fs::read(run.folder.path().join("out/model/model.safetensors")).expect("reads");
+        let tensors = crate::platform::train::checkpoint::deserialize(&bytes).expect("tensors");
+        tensors.into_values().flat_map(|(_, values)| values).collect::<Vec<f32>>()
+    };
+    let large = weights("{epochs: 2, batch_size: 40, optimizer: {sgd: {lr: 0.1}}}");
+    let small = weights("{epochs: 2, batch_size: 8, accumulate: 5, optimizer: {sgd: {lr: 0.1}}}");
+    for (large, small) in large.iter().zip(&small) {
+        assert!((large - small).abs() < 1e-5, "{large} {small}");
+    }
+}
+
+#[test]
+fn frozen_tensors_and_their_running_statistics_stay_as_they_were() {
+    let data = images(100);
+    let yaml = "{data: d, network: [{conv2d: {out: 4, kernel: 3}}, batch_norm, relu, flatten, {linear: 2}], \
+                train: {epochs: 2, freeze: [layers.1, layers.2]}}";
+    let mut spec: ModelSpec = serde_yaml::from_str(yaml).expect("a model");
+    let (run, before) = (Run::new(), Run::new());
+    run.train(&spec, &data, usize::MAX).expect("trains");
+    spec.train.epochs = 1;
+    before.train(&spec, &data, usize::MAX).expect("trains");
+    let read = |run: &Run| {
+        let bytes = std::fs::read(run.folder.path().join("out/model/model.safetensors")).expect("reads");
+        crate::platform::train::checkpoint::deserialize(&bytes).expect("tensors")
+    };
+    let (run, before) = (read(&run), read(&before));
+    for (name, values) in &run {
+        let same = &before[name] == values;
+        assert_eq!(same, name.starts_with("layers.1.") || name.starts_with("layers.2."), "{name}");
+    }
+    assert_eq!(run["layers.2.running_mean"].1, [0.0; 4]);
+    for (freeze, wanted) in [("layer.1", "there is `layers.1"), ("layers", "leaves nothing to train")] {
+        spec.train.freeze = vec![freeze.to_owned()];
+        let error = Run::new().train(&spec, &data, usize::MAX).expect_err("cannot be").to_string();
+        assert!(error.contains("`train.freeze`") && error.contains(wanted), "{error}");
+    }
+}
+
+#[test]
+fn two_classes_are_told_by_one_output_with_binary_cross_entropy() {
+    let data = images(400);
+    let yaml = "{data: d, network: [flatten, {linear: 8}, tanh, output], \
+                train: {loss: bce, epochs: 10, optimizer: {adamw: {lr: 0.01}}, augment: [{mixup: {alpha: 0.2}}]}}";
+    let spec: ModelSpec = serde_yaml::from_str(yaml).expect("a model");
+    let run = Run::new();
+    let outcome = run.train(&spec, &data, usize::MAX).expect("trains");
+    assert!(outcome.metrics["val.accuracy"] > 0.9, "{:?}", outcome.metrics);
+    let evaluated = evaluate(&run.model(), &spec, &data.val, &Null).expect("evaluates");
+    assert!((evaluated.metrics["accuracy"].value - outcome.metrics["val.accuracy"]).abs() < 1e-12);
+    assert!((evaluated.metrics["log_loss"].value - outcome.metrics["val.loss"]).abs() < 1e-5);
+    let probabilities = &evaluated.predictions[0].probabilities;
+    assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6 && probabilities.len() == 2);
+}
+
+#[test]
+fn averaged_weights_are_those_that_are_validated_and_saved() {
+    let data = images(200);
+    let averaged =
+        spec("{epochs: 4, batch_size: 20, ema: {decay: 0.9}, optimizer: {sgd: {lr: 0.1}}, seed: 7}");
+    let run = Run::new();
+    let outcome = run.train(&averaged, &data, usize::MAX).expect("trains");
+    let evaluated = evaluate(&run.model(), &averaged, &data.val, &Null).expect("evaluates");
+    assert!((evaluated.metrics["log_loss"].value - outcome.metrics["val.loss"]).abs() < 1e-5);
+    let mut plain = averaged;
+    plain.train.ema = None;
+    assert_ne!(run.model().digest, unbroken(&plain, &data));
+}
+
+#[test]
+fn numbers_are_learnt_by_every_loss_for_numbers() {
+    let data = table();
+    for loss in ["mse", "mae", "huber", "{huber: {delta: 0.3}}"] {
+        let yaml = format!(
+            "{{data: t, network: [{{linear: 16}}, tanh, {{linear: 1}}], evaluate: {{metrics: [rmse]}}, \
+             train: {{loss: {loss}, epochs: 40, batch_size: 20, optimizer: {{rmsprop: {{lr: 0.003}}}}, schedule: cosine}}}}"
+        );
+        let spec: ModelSpec = serde_yaml::from_str(&yaml).expect("a model");
+        let run = Run::new();
+        let outcome = run.train(&spec, &data, usize::MAX).expect("trains");
+        let evaluated = evaluate(&run.model(), &spec, &data.test, &Null).expect("evaluates");
+        assert!(evaluated.metrics["r2"].value > 0.98, "{loss}: {:?}", evaluated.metrics);
+        let rmse = evaluated.metrics["rmse"].value;
+        assert!((rmse - outcome.metrics["val.rmse"]).abs() < 1e-3 * rmse, "{loss}");
+    }
 }
 
 #[test]
@@ -324,6 +522,7 @@ fn settings_and_examples_that_do_not_go_together_are_refused() {
     };
     assert!(refusal(&spec("{loss: mse}"), &data).contains("use `cross_entropy`"));
     assert!(refusal(&spec("{loss: cross_entropy}"), &table()).contains("use `mse`"));
+    assert!(refusal(&spec("{sampler: balanced, loss: mse}"), &table()).contains("`train.sampler`"));
     let mut empty = data.clone();
     empty.train = Examples { shape: data.train.shape.clone(), ..Examples::default() };
     assert!(refusal(&spec("{}"), &empty).contains("training part is empty"));
