@@ -41,6 +41,7 @@ impl Plan {
         let outputs = spec.train.loss.outputs(data.classes.len());
         let mut network = Network::resolve(&spec.network, &data.train.shape, outputs)?;
         network.freeze(&spec.train.freeze)?;
+        check_text(data, network.tokens())?;
         if let Some(tokens) = network.tokens() {
             check_tokens(spec, data, tokens)?;
         }
@@ -60,6 +61,25 @@ fn check_watched(data: &Parts, key: &'static str, metric: &str) -> Result<(), Tr
         return Err(TrainError::setting(key, detail));
     }
     Ok(())
+}
+
+/// Texts are numbers of tokens: only an embedding that has all of them makes something of these.
+fn check_text(data: &Parts, tokens: Option<usize>) -> Result<(), TrainError> {
+    let Some(text) = &data.text else { return Ok(()) };
+    let vocabulary = text.vocabulary;
+    match tokens {
+        Some(tokens) if tokens >= vocabulary => Ok(()),
+        Some(tokens) => {
+            let detail = format!("has an `embedding` of {tokens} tokens, but the tokenizer has {vocabulary}");
+            Err(TrainError::setting("network", detail))
+        }
+        None => {
+            let detail = format!(
+                "gets the numbers of tokens: begin it with `embedding: {{tokens: {vocabulary}, size: 64}}`"
+            );
+            Err(TrainError::setting("network", detail))
+        }
+    }
 }
 
 /// Inputs that are tokens must be numbers that the embedding has, and are not to be changed.

@@ -96,11 +96,10 @@ impl Conv2d {
                 products.convolve(x, weight, scratch, planes);
                 self.finish((height, width), products.pitch(), planes, bias, y, routes);
             });
-            if let Some(mask) = &self.mask {
-                super::relu::drop_sample(mask, sample, y);
-                if self.pool {
-                    mask.for_dropped(sample, y.len(), |index| routes[index] = super::pool::NOWHERE);
-                }
+            match &self.mask {
+                Some(mask) if self.pool => super::relu::drop_routed(mask, sample, y, routes),
+                Some(mask) => super::relu::drop_sample(mask, sample, y),
+                None => {}
             }
         });
         (y, routes)
@@ -127,11 +126,10 @@ impl Conv2d {
         }
         for ((plane, &bias), y) in planes.zip(y.chunks_mut(height * width)) {
             for (row, y) in plane.chunks(pitch).zip(y.chunks_mut(width)) {
-                for (y, value) in y.iter_mut().zip(row) {
-                    *y = value + bias;
-                }
-                if self.relu {
-                    super::relu::clamp(y);
+                let outputs = y.iter_mut().zip(row);
+                match self.relu {
+                    true => outputs.for_each(|(y, value)| *y = super::relu::relu(value + bias)),
+                    false => outputs.for_each(|(y, value)| *y = value + bias),
                 }
             }
         }

@@ -133,9 +133,10 @@ impl Direct {
         if self.is_turned() {
             // [position, output], zero between the rows.
             let width = g.output().1;
-            turned.fill(0.0);
             for (at, row) in turned.chunks_mut(self.padded.1 * pitch).enumerate() {
-                for (column, values) in row.chunks_mut(pitch).take(width).enumerate() {
+                let (row, gap) = row.split_at_mut(width * pitch);
+                gap.fill(0.0);
+                for (column, values) in row.chunks_mut(pitch).enumerate() {
                     let from = dout[at * width + column..].iter().step_by(pixels);
                     values.iter_mut().zip(from).for_each(|(value, dout)| *value = *dout);
                 }
@@ -170,10 +171,16 @@ impl InputGradient {
     fn write(&self, g: &Geometry, vectors: Vectors, dout: &[f32], scratch: &mut [f32], dx: &mut [f32]) {
         let (planes, full) = scratch.split_at_mut(self.sizes(g).0);
         let ((height, width), pitch, margin) = (g.output(), self.plane.1, g.window.kernel - 1);
-        planes.fill(0.0);
         for (plane, dout) in planes.chunks_mut(self.plane.0 * pitch).zip(dout.chunks(height * width)) {
-            let rows = plane.chunks_mut(pitch).skip(margin).zip(dout.chunks(width));
-            rows.for_each(|(plane, row)| plane[margin..margin + width].copy_from_slice(row));
+            let (above, rest) = plane.split_at_mut(margin * pitch);
+            let (inside, below) = rest.split_at_mut(height * pitch);
+            above.fill(0.0);
+            below.fill(0.0);
+            for (plane, row) in inside.chunks_mut(pitch).zip(dout.chunks(width)) {
+                plane[..margin].fill(0.0);
+                plane[margin..margin + width].copy_from_slice(row);
+                plane[margin + width..].fill(0.0);
+            }
         }
         let left = Left { values: &self.weight, rows: &self.channels, stride: 1 };
         let right = Right { values: planes, steps: &self.shifts };

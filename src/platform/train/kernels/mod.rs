@@ -70,16 +70,15 @@ impl Mask {
         Tensor::from_vec(factors, shape, device)
     }
 
-    /// Calls `drop(index)` for each of `length` values of sample `sample` that is set to zero. Shares are exact to 2^-16.
-    fn for_dropped(&self, sample: usize, length: usize, mut drop: impl FnMut(usize)) {
+    /// Calls `visit(index, dropped)` for each of `length` values of sample `sample`, `dropped` if it is set to zero. Shares are exact to
+    /// 2^-16. A branch on what is dropped would be guessed wrong half of the time: select by it.
+    fn for_each(&self, sample: usize, length: usize, mut visit: impl FnMut(usize, bool)) {
         let threshold = (f64::from(self.share) * 65536.0) as u64;
         let mut stream = self.stream.nested(sample as u64);
         for first in (0..length).step_by(4) {
             let bits = stream.bits();
             for lane in 0..4.min(length - first) {
-                if (bits >> (16 * lane)) & 0xffff < threshold {
-                    drop(first + lane);
-                }
+                visit(first + lane, (bits >> (16 * lane)) & 0xffff < threshold);
             }
         }
     }

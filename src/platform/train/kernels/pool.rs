@@ -59,19 +59,23 @@ pub(super) fn route_back(
     scale: f32,
     out: &mut [f32],
 ) {
-    out.fill(0.0);
     let (rows, columns) = (height / 2, width / 2);
     let planes = dy.chunks(rows * columns).zip(routes.chunks(rows * columns));
     for (out, (dy, routes)) in out.chunks_mut(height * width).zip(planes) {
-        for row in 0..rows {
-            for column in 0..columns {
-                let route = routes[row * columns + column];
-                if route != NOWHERE {
-                    let (down, right) = (usize::from(route / 2), usize::from(route % 2));
-                    out[(2 * row + down) * width + 2 * column + right] = scale * dy[row * columns + column];
-                }
+        let pairs = out.chunks_mut(2 * width).zip(dy.chunks(columns).zip(routes.chunks(columns)));
+        for (pair, (dy, routes)) in pairs {
+            let (upper, lower) = pair.split_at_mut(width);
+            let windows = upper.chunks_exact_mut(2).zip(lower.chunks_exact_mut(2));
+            for ((upper, lower), (dy, route)) in windows.zip(dy.iter().zip(routes)) {
+                let value = |place: u8| if *route == place { scale * dy } else { 0.0 };
+                (upper[0], upper[1]) = (value(0), value(1));
+                (lower[0], lower[1]) = (value(2), value(3));
             }
+            // What fills no window.
+            upper[2 * columns..].fill(0.0);
+            lower[2 * columns..].fill(0.0);
         }
+        out[2 * rows * width..].fill(0.0);
     }
 }
 

@@ -3,25 +3,39 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::pool::NOWHERE;
 use super::{Lent, Mask, tensor, values};
 
 /// Values of one task.
 const CHUNK: usize = 1 << 14;
 
-/// `max(x, 0)` in place. What is not a number stays so: a training that diverges must not be hidden.
+/// `max(x, 0)`. What is not a number stays so: a training that diverges must not be hidden.
+pub(super) fn relu(value: f32) -> f32 {
+    if value < 0.0 { 0.0 } else { value }
+}
+
+/// `max(x, 0)` in place.
 pub(super) fn clamp(values: &mut [f32]) {
-    for value in values {
-        *value = if *value < 0.0 { 0.0 } else { *value };
-    }
+    values.iter_mut().for_each(|value| *value = relu(*value));
 }
 
 /// Dropout of one sample in place.
 pub(super) fn drop_sample(mask: &Mask, sample: usize, values: &mut [f32]) {
     let scale = mask.scale();
-    for value in values.iter_mut() {
-        *value *= scale;
-    }
-    mask.for_dropped(sample, values.len(), |index| values[index] = 0.0);
+    mask.for_each(sample, values.len(), |index, dropped| {
+        let value = &mut values[index];
+        *value = if dropped { 0.0 } else { *value * scale };
+    });
+}
+
+/// Dropout of one sample in place, and of the routes by which gradients go back.
+pub(super) fn drop_routed(mask: &Mask, sample: usize, values: &mut [f32], routes: &mut [u8]) {
+    let scale = mask.scale();
+    mask.for_each(sample, values.len(), |index, dropped| {
+        let (value, route) = (&mut values[index], &mut routes[index]);
+        *value = if dropped { 0.0 } else { *value * scale };
+        *route = if dropped { NOWHERE } else { *route };
+    });
 }
 
 /// `max(x, 0)`.
