@@ -195,3 +195,17 @@ fn a_wrong_command_line_exits_with_2_and_help_with_0() {
     assert!(ok(dir.path(), &["--help"]).contains("Commands:"));
     assert!(ok(dir.path(), &["--version"]).starts_with("mlp "));
 }
+
+#[test]
+fn the_project_of_the_guide_is_right() {
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guides/training.md"));
+    let guide = guide.expect("reads");
+    let blocks = guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let dir = tempfile::tempdir().expect("makes a folder");
+    let head = "mlp: 1\nproject: {name: guide, id: 01jd3q0000000000000000000c}\n";
+    let text = blocks.fold(head.to_owned(), |text, block| text + block);
+    assert!(text.contains("tiny-transformer"), "{text}");
+    std::fs::write(dir.path().join("mlp.yaml"), text).expect("writes");
+    std::fs::create_dir(dir.path().join(".git")).expect("makes");
+    assert!(ok(dir.path(), &["check"]).contains("`guide` is right: 4 datasets, 3 models"));
+}
