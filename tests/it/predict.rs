@@ -135,14 +135,23 @@ fn texts_are_tokenised_when_predicting_as_when_training() {
     let parts = Dataset::new(&name, &spec, folder.path()).load(None, &Null).expect("loads");
     let model: ModelSpec = serde_json::from_value(serde_json::json!({
         "data": "texts",
-        "network": [{"linear": 8}, "relu", {"linear": 2}],
+        "network": [{"embedding": {"tokens": 257, "size": 8}}, "global_avg_pool", {"linear": 2}],
         "train": {"epochs": 10, "batch_size": 16, "optimizer": {"adamw": {"lr": 0.01}}},
     }))
     .expect("is a model");
     let control = Control { stop: &|| false, fence: &|| true };
     let [checkpoints, out] = ["checkpoints", "out"].map(|name| folder.path().join(name));
     std::fs::create_dir(&checkpoints).and_then(|()| std::fs::create_dir(&out)).expect("folders");
-    let outcome = train::train(&model, &parts, &checkpoints, &out, &control, &Null).expect("trains");
+    let begin = |model: &ModelSpec| train::train(model, &parts, &checkpoints, &out, &control, &Null);
+    for (network, why) in [
+        (serde_json::json!([{"linear": 2}]), "begin it with `embedding"),
+        (serde_json::json!([{"embedding": {"tokens": 9, "size": 8}}, "flatten", {"linear": 2}]), "has 257"),
+    ] {
+        let network = serde_json::from_value(network).expect("layers");
+        let error = begin(&ModelSpec { network, ..model.clone() }).expect_err("refused").to_string();
+        assert!(error.contains(why), "{error}");
+    }
+    let outcome = begin(&model).expect("trains");
 
     let model = Model::load(&outcome.model.expect("finished")).expect("loads");
     assert_eq!(model.text, parts.text);
