@@ -102,7 +102,10 @@ impl Case {
         for number in 1..=points {
             self.restore();
             let output = self.run(&format!("any:{number}:kill"));
-            assert_eq!(output.status.signal(), Some(9), "{:?} at {number}: {output:?}", self.args);
+            // Folders are made where a random name needs one: a run may pass a point or two less than another.
+            let came_to_its_end = output.status.success() && number + 2 >= points;
+            let killed = output.status.signal() == Some(9);
+            assert!(killed || came_to_its_end, "{:?} at {number} of {points}: {output:?}", self.args);
             check(&format!("{:?}, killed at point {number} of {points}", self.args));
         }
         points
