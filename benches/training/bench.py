@@ -11,7 +11,7 @@ target  the whole command, from its start to a model that was tested: wall secon
 --mlp     the mlp program; default: target/release/mlp, built if it is not there
 --python  a Python with torch and numpy for the peer; default: the one that runs this
 
-PyTorch trains on 60,000 images; mlp keeps a tenth of them for validation, and only what is trained on counts. PyTorch runs in its default
+PyTorch trains on 60,000 images; mlp keeps a tenth of them for validation: samples/s count what is trained on, `target` has that much less to do. PyTorch runs in its default
 layout and with channels last; the better of the two is the peer. Both use all processors. Prints Markdown; medians of the rounds.
 """
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The same trainings in plain PyTorch, for `bench.py`: prints one JSON object.
 
-    peer.py train --network cnn|mlp --data DIR --epochs N --batch N [--memory-format channels_last] [--bf16]
-    peer.py target --data DIR --accuracy 0.99
+    peer.py train --network cnn|mlp|small --data DIR --epochs N --batch N [--memory-format channels_last] [--bf16]
+    peer.py target --network small --data DIR --epochs N --batch N
     peer.py infer --network cnn|mlp --batch N [--memory-format channels_last]
 """
 
@@ -76,7 +76,6 @@ def main():
     parser.add_argument("--examples", type=int, default=60000)
     parser.add_argument("--memory-format", default="contiguous")
     parser.add_argument("--bf16", action="store_true")
-    parser.add_argument("--accuracy", type=float, default=0.99)
     args = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("THREADS", os.cpu_count())))
     torch.manual_seed(1)
