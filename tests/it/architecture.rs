@@ -100,10 +100,6 @@ const LAYERS: [(&str, u8, &[&str]); 15] = [
 const UNSAFE: &[(&str, &str)] = &[
     ("src/infrastructure/store/mapped.rs", "files mapped into memory: hashing without a copy"),
     (
-        "src/platform/train/kernels/gemm.rs",
-        "the matrix product of the `gemm` crate takes pointers and strides",
-    ),
-    (
         "src/platform/train/kernels/tile.rs",
         "vector instructions, chosen at run time, on a tile that is held in registers",
     ),

@@ -1,6 +1,6 @@
 //! The loss of a training, with what it takes from the training part.
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 
 use super::kernels::{self, Distance};
 use super::preprocess::BatchTargets;
@@ -50,6 +50,23 @@ impl Criterion {
             true => y.apply_op1(kernels::MeanDistance::new(distance, numbers))?,
             false => stock::mean_distance(y, distance, &numbers)?,
         })
+    }
+
+    /// The mean loss of a batch, and its gradient by the outputs times `share`.
+    pub(super) fn gradient(
+        &self,
+        y: &Tensor,
+        targets: &BatchTargets,
+        share: f64,
+    ) -> Result<(f32, Tensor), TrainError> {
+        let y = Var::from_tensor(&y.detach())?;
+        let loss = self.of(&y, targets)?;
+        let scaled = if share == 1.0 { loss.clone() } else { (&loss * share)? };
+        let gradient = match scaled.backward()?.remove(&y) {
+            Some(gradient) => gradient,
+            None => y.zeros_like()?,
+        };
+        Ok((loss.to_scalar()?, gradient))
     }
 
     /// What share each class has in the truth, times its weight. Smoothing as in PyTorch: `epsilon / classes` for every

@@ -2,12 +2,14 @@
 
 mod path;
 mod sequence;
+mod tape;
 
 use std::sync::{Arc, Mutex};
 
 use candle_core::{D, Result, Tensor};
 
 use path::Path;
+use tape::Tape;
 
 use super::kernels::{self, Cell, Mask, Moments};
 use super::network::{Operation, Resolved, channel_axis};
@@ -22,17 +24,19 @@ pub(super) struct Pass<'a> {
     pub(super) training: Option<Stream>,
     /// While training: what each batch normalisation found, with the index of its weight.
     pub(super) statistics: Vec<(usize, Arc<Mutex<Moments>>)>,
+    /// While training: the way back. Not there within a layer that is made of layers.
+    tape: Option<Tape>,
 }
 
 impl<'a> Pass<'a> {
     /// A run that predicts: no dropout, running statistics.
     pub(super) fn inference(weights: &'a [Tensor]) -> Self {
-        Self { weights, training: None, statistics: Vec::new() }
+        Self { weights, training: None, statistics: Vec::new(), tape: None }
     }
 
     /// A run that trains; `random` is the stream of the step.
     pub(super) fn training(weights: &'a [Tensor], random: Stream) -> Self {
-        Self { weights, training: Some(random), statistics: Vec::new() }
+        Self { training: Some(random), tape: Some(Tape::default()), ..Self::inference(weights) }
     }
 
     /// The outputs `[batch, outputs]` for inputs `[batch, ...]`.
@@ -41,30 +45,53 @@ impl<'a> Pass<'a> {
         self.run_by(path, layers, x)
     }
 
+    /// The gradient of each tensor that wants one, for the gradient `dy` of what `run` gave.
+    pub(super) fn backward(self, dy: Tensor) -> Result<Vec<Option<Tensor>>> {
+        self.tape.unwrap_or_default().backward(self.weights, dy)
+    }
+
     fn run_by(&mut self, path: Path, layers: &[Resolved], x: &Tensor) -> Result<Tensor> {
         let mut x = x.clone();
         let mut rest = layers;
         while !rest.is_empty() {
-            let used;
-            (x, used) = match path {
+            let by_kernel = match path {
                 Path::Kernels => self.kernel(rest, &x)?,
-                Path::Stock => (self.stock(&rest[0], &x)?, 1),
+                Path::Stock => None,
+            };
+            let used;
+            (x, used) = match by_kernel {
+                Some(done) => done,
+                None => (self.graph(path, &rest[0], &x)?, 1),
             };
             rest = &rest[used..];
         }
         Ok(x)
     }
 
-    /// Runs the first layer, and those after it that the same kernel does; says how many.
-    fn kernel(&mut self, layers: &[Resolved], x: &Tensor) -> Result<(Tensor, usize)> {
+    /// Runs one layer with operations whose way back is candle's.
+    fn graph(&mut self, path: Path, layer: &Resolved, x: &Tensor) -> Result<Tensor> {
+        match self.tape.take() {
+            Some(mut tape) => {
+                let y = tape.graph(x, |x| self.layer(path, layer, x));
+                self.tape = Some(tape);
+                y
+            }
+            None => self.layer(path, layer, x),
+        }
+    }
+
+    /// Runs the first layer by a kernel, and those after it that the same kernel does, and says how many; none if there is no kernel
+    /// that does all of a layer.
+    fn kernel(&mut self, layers: &[Resolved], x: &Tensor) -> Result<Option<(Tensor, usize)>> {
         let operation = |index: usize| layers.get(index).map(|layer| &layer.operation);
-        match &layers[0].operation {
+        let weights = self.weights;
+        Ok(Some(match &layers[0].operation {
             &Operation::Linear { weight } if x.rank() == 2 => {
                 let relu = matches!(operation(1), Some(Operation::Relu));
                 let dropout = operation(2).filter(|_| relu).and_then(Self::dropout);
                 let kernel = kernels::Linear::new(relu, dropout.and_then(|dropout| self.mask(dropout)));
-                let y = x.apply_op3(&self.weights[weight], &self.weights[weight + 1], kernel)?;
-                Ok((y, 1 + usize::from(relu) + usize::from(dropout.is_some())))
+                let y = Tape::three(&mut self.tape, kernel, x, weights, weight)?;
+                (y, 1 + usize::from(relu) + usize::from(dropout.is_some()))
             }
             &Operation::Conv2d { weight, window } if window.is_plain() => {
                 let relu = matches!(operation(1), Some(Operation::Relu));
@@ -73,35 +100,48 @@ impl<'a> Pass<'a> {
                 let dropout = operation(before).filter(|_| relu).and_then(Self::dropout);
                 let mask = dropout.and_then(|dropout| self.mask(dropout));
                 let kernel = kernels::Conv2d::new(window, relu, pool, mask);
-                let y = x.apply_op3(&self.weights[weight], &self.weights[weight + 1], kernel)?;
-                Ok((y, before + usize::from(dropout.is_some())))
+                let y = Tape::three(&mut self.tape, kernel, x, weights, weight)?;
+                (y, before + usize::from(dropout.is_some()))
             }
-            &Operation::MaxPool2d(side) => Ok((x.apply_op1(kernels::MaxPool2d::new(side))?, 1)),
-            &Operation::AvgPool2d(side) => Ok((x.apply_op1(kernels::AvgPool2d(side))?, 1)),
-            &Operation::BatchNorm { weight, frozen } => {
-                if frozen && self.training.is_some() {
-                    // The kernel has no gradient for given statistics.
-                    return Ok((self.stock(&layers[0], x)?, 1));
-                }
+            &Operation::MaxPool2d(side) => (Tape::one(&mut self.tape, kernels::MaxPool2d::new(side), x)?, 1),
+            &Operation::AvgPool2d(side) => (Tape::one(&mut self.tape, kernels::AvgPool2d(side), x)?, 1),
+            // The kernel has no gradient for given statistics.
+            &Operation::BatchNorm { frozen: true, .. } if self.training.is_some() => return Ok(None),
+            &Operation::BatchNorm { weight, .. } => {
                 let kernel = if self.training.is_some() {
                     let found = Arc::<Mutex<Moments>>::default();
                     self.statistics.push((weight, Arc::clone(&found)));
                     kernels::BatchNorm::training(found)
                 } else {
                     kernels::BatchNorm::inference(Moments {
-                        mean: self.weights[weight + 2].to_vec1()?,
-                        variance: self.weights[weight + 3].to_vec1()?,
+                        mean: weights[weight + 2].to_vec1()?,
+                        variance: weights[weight + 3].to_vec1()?,
                     })
                 };
-                let y = rows(x)?.apply_op3(&self.weights[weight], &self.weights[weight + 1], kernel)?;
-                Ok((y.reshape(x.shape())?, 1))
+                let y = Tape::three(&mut self.tape, kernel, &rows(x)?, weights, weight)?;
+                (y.reshape(x.shape())?, 1)
             }
             dropout @ &Operation::Dropout { .. } => {
                 let mask = Self::dropout(dropout).and_then(|dropout| self.mask(dropout));
-                Ok((mask.map_or_else(|| Ok(x.clone()), |mask| x.apply_op1(kernels::Dropout(mask)))?, 1))
+                match mask {
+                    Some(mask) => (Tape::one(&mut self.tape, kernels::Dropout(mask), x)?, 1),
+                    None => (x.clone(), 1),
+                }
             }
-            Operation::Relu => Ok((x.apply_op1(kernels::Relu)?, 1)),
-            _ => Ok((self.either(Path::Kernels, &layers[0], x)?, 1)),
+            Operation::Relu => (Tape::one(&mut self.tape, kernels::Relu, x)?, 1),
+            // The way back gives every gradient the shape that it needs.
+            Operation::Flatten | Operation::Reshape(_) => (self.either(Path::Kernels, &layers[0], x)?, 1),
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Runs one layer with candle's own operations, but for those of [`Path`].
+    fn layer(&mut self, path: Path, layer: &Resolved, x: &Tensor) -> Result<Tensor> {
+        match path {
+            Path::Kernels if !matches!(layer.operation, Operation::BatchNorm { .. }) => {
+                self.either(path, layer, x)
+            }
+            _ => self.stock(layer, x),
         }
     }
 

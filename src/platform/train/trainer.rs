@@ -79,6 +79,18 @@ pub fn train(
     control: &Control<'_>,
     sink: &dyn Sink,
 ) -> Result<Outcome, TrainError> {
+    // On a thread of the pool: from any other, each kernel would wake one of its threads and sleep until that has done.
+    rayon::scope(|_| begin(spec, data, checkpoints, out, control, sink))
+}
+
+fn begin(
+    spec: &ModelSpec,
+    data: &Parts,
+    checkpoints: &Path,
+    out: &Path,
+    control: &Control<'_>,
+    sink: &dyn Sink,
+) -> Result<Outcome, TrainError> {
     let threads = hardware::threads();
     let plan = plan::Plan::of(spec, data)?;
     let (checkpoints, saved) = Checkpoints::open(checkpoints, plan.digest, sink)?;
@@ -283,15 +295,14 @@ impl<'a> Trainer<'a> {
         let mut pass = Pass::training(&weights, random);
         let y = pass.run(&self.network.layers, &x)?;
         let statistics = std::mem::take(&mut pass.statistics);
-        let loss = self.criterion.of(&y, &targets)?;
-        let value = loss.to_scalar::<f32>()?;
-        if !value.is_finite() {
+        let (loss, dy) = self.criterion.gradient(&y, &targets, share)?;
+        if !loss.is_finite() {
             let (epoch, step) = (self.position.epoch + 1, self.position.batch + 1);
-            return Err(TrainError::Diverged { epoch, step, loss: value });
+            return Err(TrainError::Diverged { epoch, step, loss });
         }
-        let scaled = if share == 1.0 { loss } else { (loss * share)? };
-        gradients.add(&trained(&self.network, &self.variables), scaled.backward()?)?;
-        drop((weights, scaled));
+        let found = self.network.tensors.iter().zip(pass.backward(dy)?);
+        gradients.add(found.filter(|(tensor, _)| tensor.trained).map(|(_, gradient)| gradient))?;
+        drop(weights);
         for (weight, found) in statistics {
             let Ok(found) = found.lock() else { continue };
             let count = (draws.len() * positions(&self.network, weight)) as f64;
@@ -299,7 +310,7 @@ impl<'a> Trainer<'a> {
             self.follow(weight + 2, &found.mean, 1.0)?;
             self.follow(weight + 3, &found.variance, unbiased)?;
         }
-        count(&mut self.position.sums, &y, &targets, value)
+        count(&mut self.position.sums, &y, &targets, loss)
     }
 
     /// Moves the average of the weights towards them.

@@ -109,21 +109,24 @@ fn a_network_of_every_layer_gives_the_same_by_kernels_and_by_candle() {
 
 fn same_by_both(Example { network, variables, x }: &Example, training: bool) {
     let weights: Vec<Tensor> = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
-    let pass = || Pass {
-        training: training.then(|| Stream::new(9, Purpose::Dropout, &[1])),
-        ..Pass::inference(&weights)
+    let pass = || match training {
+        true => Pass::training(&weights, Stream::new(9, Purpose::Dropout, &[1])),
+        false => Pass::inference(&weights),
     };
-    let y = pass().run(&network.layers, x).expect("runs");
-    let wanted = pass().run_by(Path::Stock, &network.layers, x).expect("runs");
+    let mut kernels = pass();
+    let y = kernels.run(&network.layers, x).expect("runs");
+    let mut stock = Pass { tape: None, ..pass() };
+    let wanted = stock.run_by(Path::Stock, &network.layers, x).expect("runs");
     let difference = (&y - &wanted).and_then(|d| d.abs()?.max_all()?.to_scalar::<f32>()).expect("a number");
     assert!(difference < 1e-5, "{training}: {difference}");
     if !training {
         return;
     }
-    let store = y.sqr().and_then(|y| y.sum_all()?.backward()).expect("gradients");
+    let found = kernels.backward((y.detach() * 2.0).expect("runs")).expect("gradients");
     let wanted = wanted.sqr().and_then(|y| y.sum_all()?.backward()).expect("gradients");
-    for (variable, tensor) in variables.iter().zip(&network.tensors).filter(|(_, tensor)| tensor.trained) {
-        let (found, wanted) = (store.get(variable).expect("one"), wanted.get(variable).expect("one"));
+    let both = variables.iter().zip(&network.tensors).zip(found);
+    for ((variable, tensor), found) in both.filter(|((_, tensor), _)| tensor.trained) {
+        let (found, wanted) = (found.expect("one"), wanted.get(variable).expect("one"));
         let largest = wanted.abs().and_then(|w| w.max_all()?.to_scalar::<f32>()).expect("a number");
         let difference =
             (found - wanted).and_then(|d| d.abs()?.max_all()?.to_scalar::<f32>()).expect("a number");
@@ -189,23 +192,25 @@ fn the_gradients_of_every_layer_are_those_of_central_differences() {
 fn check_gradients(yaml: &str, example: &Example) {
     /// Half the step of a central difference.
     const STEP: f32 = 1e-3;
+    let weights = example.weights();
     let total = || {
-        let weights = example.weights();
         let y = Pass::inference(&weights).run(&example.network.layers, &example.x).expect("runs");
         let mut random = Stream::new(7, Purpose::Weights, &[1]);
         let factors: Vec<f32> = (0..y.elem_count()).map(|_| random.symmetric()).collect();
         (y.clone(), Tensor::from_vec(factors, y.shape(), &Device::Cpu).expect("factors"))
     };
-    let (y, factors) = total();
-    let store = (y * factors).and_then(|y| y.sum_all()?.backward()).expect("gradients");
+    let mut pass = Pass { tape: Some(Tape::default()), ..Pass::inference(&weights) };
+    pass.run(&example.network.layers, &example.x).expect("runs");
+    let gradients = pass.backward(total().1).expect("gradients");
     let value = || {
         let (y, factors) = total();
         let values = |tensor: Tensor| tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()).expect("values");
         let both = values(y).into_iter().zip(values(factors));
         both.map(|(y, factor)| f64::from(y) * f64::from(factor)).sum::<f64>()
     };
-    for (variable, tensor) in example.variables.iter().zip(&example.network.tensors) {
-        let found = store.get(variable).expect("a gradient").flatten_all().and_then(|g| g.to_vec1::<f32>());
+    let tensors = example.variables.iter().zip(&example.network.tensors);
+    for ((variable, tensor), found) in tensors.zip(gradients) {
+        let found = found.expect("a gradient").flatten_all().and_then(|g| g.to_vec1::<f32>());
         let found = found.expect("values");
         let largest = found.iter().fold(0_f32, |a, b| a.max(b.abs()));
         let before = variable.as_detached_tensor().copy().expect("a copy");

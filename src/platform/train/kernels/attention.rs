@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, multiply};
+use super::matrix::{Matrix, multiply};
 use super::{Lent, tensor, values};
 
 /// `a b` for each pair of matrices of `a` `[count, m, k]` and `b` `[count, k, n]`; with `transposed`, `a b^T` for `b`

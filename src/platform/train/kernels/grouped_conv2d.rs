@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, multiply};
+use super::matrix::{Matrix, multiply};
 use super::windows::{Gradients, Windows};
 use super::{Lent, sum, tensor, values, with_scratch};
 use crate::platform::train::spec;

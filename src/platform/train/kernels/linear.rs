@@ -3,15 +3,8 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, multiply};
-use super::{Lent, Mask, add, map_tasks, tensor, values};
-
-/// Examples of one task of the forward pass.
-const FORWARD_ROWS: usize = 64;
-/// Inputs of one task of the forward pass: the sums over such slices are added in their order.
-const FORWARD_INPUTS: usize = 1024;
-/// Rows of one task of the backward pass: outputs for the weight gradient, examples for the input gradient.
-const BACKWARD_ROWS: usize = 32;
+use super::matrix::{Matrix, Panels};
+use super::{Lent, Mask, add, rows_per_task, tensor, values};
 
 /// `x w^T + b` for `x` `[batch, inputs]` and `w` `[outputs, inputs]`, then, where wanted, relu and dropout.
 pub(in crate::platform::train) struct Linear {
@@ -28,29 +21,22 @@ impl Linear {
 
     fn forward(&self, size: Size, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
         let Size { batch, inputs, outputs } = size;
-        let slices = inputs.div_ceil(FORWARD_INPUTS);
-        let tasks = batch.div_ceil(FORWARD_ROWS) * slices;
-        let parts = map_tasks(tasks, batch * inputs * outputs, |task| {
-            let (row, input) = (task / slices * FORWARD_ROWS, task % slices * FORWARD_INPUTS);
-            let (rows, width) = (FORWARD_ROWS.min(batch - row), FORWARD_INPUTS.min(inputs - input));
-            let mut part = vec![0_f32; rows * outputs];
-            let x = Matrix::new(&x[row * inputs + input..], inputs);
-            let weight = Matrix::new(&weight[input..], inputs).transposed();
-            multiply((rows, outputs, width), x, weight, &mut part, false);
-            part
-        });
+        let weight = Panels::of(Matrix::new(weight, inputs).transposed(), inputs, outputs);
         let mut y = bias.repeat(batch);
-        for (rows, parts) in y.chunks_mut(FORWARD_ROWS * outputs).zip(parts.chunks(slices)) {
-            parts.iter().for_each(|part| add(rows, part));
-        }
-        if self.relu {
-            super::relu::clamp(&mut y);
-        }
-        if let Some(mask) = &self.mask {
-            for (sample, y) in y.chunks_mut(outputs).enumerate() {
-                super::relu::drop_sample(mask, sample, y);
-            }
-        }
+        let rows = rows_per_task(batch, inputs * outputs);
+        y.par_chunks_mut(rows * outputs).zip(x.par_chunks(rows * inputs)).enumerate().for_each(
+            |(task, (y, x))| {
+                weight.multiply(y.len() / outputs, Matrix::new(x, inputs), y, true);
+                if self.relu {
+                    super::relu::clamp(y);
+                }
+                if let Some(mask) = &self.mask {
+                    for (row, y) in y.chunks_mut(outputs).enumerate() {
+                        super::relu::drop_sample(mask, task * rows + row, y);
+                    }
+                }
+            },
+        );
         y
     }
 
@@ -80,21 +66,23 @@ impl Size {
 
 fn weight_gradient(size: Size, x: &[f32], dout: &[f32]) -> Vec<f32> {
     let Size { batch, inputs, outputs } = size;
+    let x = Panels::of(Matrix::new(x, inputs), batch, inputs);
     let mut dw = vec![0_f32; outputs * inputs];
-    dw.par_chunks_mut(BACKWARD_ROWS * inputs).enumerate().for_each(|(chunk, dw)| {
-        let first = chunk * BACKWARD_ROWS;
-        let dout = Matrix::new(&dout[first..], outputs).transposed();
-        multiply((dw.len() / inputs, inputs, batch), dout, Matrix::new(x, inputs), dw, false);
+    let rows = rows_per_task(outputs, batch * inputs);
+    dw.par_chunks_mut(rows * inputs).enumerate().for_each(|(task, dw)| {
+        let dout = Matrix::new(&dout[task * rows..], outputs).transposed();
+        x.multiply(dw.len() / inputs, dout, dw, false);
     });
     dw
 }
 
 fn input_gradient(size: Size, weight: &[f32], dout: &[f32]) -> Vec<f32> {
     let Size { batch, inputs, outputs } = size;
+    let weight = Panels::of(Matrix::new(weight, inputs), outputs, inputs);
     let mut dx = vec![0_f32; batch * inputs];
-    dx.par_chunks_mut(BACKWARD_ROWS * inputs).enumerate().for_each(|(chunk, dx)| {
-        let dout = Matrix::new(&dout[chunk * BACKWARD_ROWS * outputs..], outputs);
-        multiply((dx.len() / inputs, inputs, outputs), dout, Matrix::new(weight, inputs), dx, false);
+    let rows = rows_per_task(batch, inputs * outputs);
+    dx.par_chunks_mut(rows * inputs).zip(dout.par_chunks(rows * outputs)).for_each(|(dx, dout)| {
+        weight.multiply(dx.len() / inputs, Matrix::new(dout, outputs), dx, false);
     });
     dx
 }

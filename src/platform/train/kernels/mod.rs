@@ -4,20 +4,20 @@
 //! or not repeatable (its matrix products divide the work by the number of threads). On other devices candle's own
 //! operations are used: see `forward.rs`.
 //!
-//! **Repeatable bit for bit, whatever the number of threads.** Work is divided into tasks by the shape of the problem
-//! alone; each task calls `gemm` on one thread; sums over tasks are added in the order of the tasks. Nothing here
-//! may ask how many threads there are.
+//! **Repeatable bit for bit, whatever the number of threads.** Every value of a matrix product is one chain of operations
+//! (`tile.rs`), whoever computes it. Where sums of several tasks are added, the work is divided by the shape of the problem alone
+//! and they are added in the order of the tasks: such code may not ask how many threads there are.
 
 mod attention;
 mod batch_norm;
 mod conv2d;
 mod conv_transpose2d;
 mod direct;
-mod gemm;
 mod geometry;
 mod grouped_conv2d;
 mod linear;
 mod loss;
+mod matrix;
 mod optimizer;
 mod pool;
 mod pool_windows;
@@ -28,7 +28,6 @@ mod unfolded;
 mod windows;
 
 use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, StorageRef, Tensor};
-use rayon::prelude::*;
 
 pub(super) use attention::{MatrixProducts, Softmax};
 pub(super) use batch_norm::{BatchNorm, EPSILON, Moments};
@@ -149,16 +148,14 @@ fn add(total: &mut [f32], part: &[f32]) {
     }
 }
 
-/// The results of `count` tasks in order, computed in parallel if they are worth it: `operations` is a rough count of all
-/// their arithmetic.
-fn map_tasks<R: Send>(count: usize, operations: usize, task: impl Fn(usize) -> R + Sync) -> Vec<R> {
-    /// About 20 us of work: below it, waking other threads costs more than it gives.
-    const WORTH_IT: usize = 1 << 20;
-    if count > 1 && operations >= WORTH_IT {
-        (0..count).into_par_iter().map(&task).collect()
-    } else {
-        (0..count).map(task).collect()
-    }
+/// Rows of a matrix product's result that one task computes, each value of which takes `operations` for the whole row. How many
+/// tasks there are changes no value, as each is a chain of its own: it may go by the number of threads.
+fn rows_per_task(rows: usize, operations: usize) -> usize {
+    /// About 10 us of work: below it, waking another thread costs more than it gives.
+    const LEAST: usize = 1 << 19;
+    let worth_it = LEAST.div_ceil(operations.max(1));
+    let even = rows.div_ceil(rayon::current_num_threads()).clamp(8, 64);
+    even.max(worth_it).next_multiple_of(8)
 }
 
 /// Lends this thread's scratch memory, `length` values with whatever was in it.

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, multiply};
+use super::matrix::{Matrix, Panels, multiply};
 use super::{Lent, add, tensor, values};
 
 /// Examples of one task.
@@ -165,10 +165,10 @@ impl Size {
         let mut state = vec![0_f32; count * size];
         let mut next = state.clone();
         let nothing = vec![0_f32; count * width];
+        let weight = Panels::of(Matrix::new(weight, size).transposed(), size, gates);
         for position in 0..length {
             let mut inner = bias.repeat(count);
-            let weight = Matrix::new(weight, size).transposed();
-            multiply((count, gates, size), Matrix::new(&state, size), weight, &mut inner, true);
+            weight.multiply(count, Matrix::new(&state, size), &mut inner, true);
             let (done, rest) = kept.split_at_mut(position * count * width);
             let before = if position == 0 { &nothing } else { &done[(position - 1) * count * width..] };
             for example in 0..count {

@@ -2,8 +2,8 @@
 
 use super::add;
 use super::conv2d::Products;
-use super::gemm::{Matrix, multiply};
 use super::geometry::Geometry;
+use super::matrix::{Matrix, multiply};
 use crate::platform::train::spec;
 
 /// Any stride.
