@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """mlp's training beside plain PyTorch: the same networks on MNIST, in turn in one run, on the same machine.
 
-    benches/training/bench.py [--rounds N] [--only cnn,mlp,target] [--mnist DIR] [--mlp PATH] [--python PATH]
+    benches/training/bench.py [--rounds N] [--only cnn,mlp,target,inference] [--mnist DIR] [--mlp PATH] [--inference PATH]
+                                  [--python PATH]
 
 cnn     conv 32, conv 64, max pool, dropout, linear 128, dropout, linear 10; AdamW, batch 64, one epoch: samples/s
 mlp     784-256-128-10; AdamW, batch 256, four epochs, the best of them: samples/s
 target  the whole command, from its start to a model that was tested: wall seconds, CPU seconds, peak memory, accuracy
+inference  batches of 64: samples/s; one image: microseconds (median); for cnn and mlp
 
 --mnist   folder of the four IDX files (plain or .gz); default $MNIST_DIR, else ../shared/data/mnist
 --mlp     the mlp program; default: target/release/mlp, built if it is not there
+--inference  the program that `cargo bench --bench inference --no-run` builds; built and run by cargo if not given
 --python  a Python with torch and numpy for the peer; default: the one that runs this
 
 PyTorch trains on 60,000 images; mlp keeps a tenth of them for validation: samples/s count what is trained on, `target` has that much less to do. PyTorch runs in its default
@@ -96,9 +99,10 @@ def lines(output):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="cnn,mlp,target")
+    parser.add_argument("--only", default="cnn,mlp,target,inference")
     parser.add_argument("--mnist", default=os.environ.get("MNIST_DIR", REPOSITORY.parent / "shared/data/mnist"))
     parser.add_argument("--mlp")
+    parser.add_argument("--inference")
     parser.add_argument("--python", default=sys.executable)
     args = parser.parse_args()
     mlp = args.mlp or str(REPOSITORY / "target/release/mlp")
@@ -136,6 +140,23 @@ def main():
             print(f"\n### {network}\n\n| | samples/s | rounds | mlp is |\n|---|---|---|---|")
             for name, value in medians.items():
                 print(f"| {name} | {value:,.0f} | {', '.join(f'{each:,.0f}' for each in figures[name])} | {medians['mlp'] / value:.2f} times |")
+        if "inference" in args.only.split(","):
+            program = [args.inference] if args.inference else ["cargo", "bench", "-q", "--bench", "inference", "--"]
+            print("\n### inference\n\n| | cnn, 64: samples/s | cnn, 1: us | mlp, 64: samples/s | mlp, 1: us |\n|---|---|---|---|---|")
+            rows = {"mlp": [], "PyTorch": [], "PyTorch, channels last": []}
+            for _ in range(args.rounds):
+                for name, figures in rows.items():
+                    row = []
+                    for network, batch in [("cnn", 64), ("cnn", 1), ("mlp", 64), ("mlp", 1)]:
+                        if name == "mlp":
+                            told = json.loads(run([*program, network, str(batch)], REPOSITORY)[0].splitlines()[-1])
+                        else:
+                            layout = "channels_last" if "last" in name else "contiguous"
+                            told = theirs("infer", "--network", network, "--batch", str(batch), "--memory-format", layout)
+                        row.append(told["samples_per_second" if batch > 1 else "p50_us"])
+                    figures.append(row)
+            for name, figures in rows.items():
+                print(f"| {name} | " + " | ".join(f"{statistics.median(column):,.1f}" for column in zip(*figures)) + " |")
         if "target" in args.only.split(","):
             print("\n### from the start of the command to a tested model\n\n| | wall s | CPU s | peak MB | test accuracy |\n|---|---|---|---|---|")
             rows = {"mlp": [], "PyTorch": []}

@@ -11,7 +11,7 @@ use candle_core::{D, Result, Tensor};
 use path::Path;
 use tape::Tape;
 
-use super::kernels::{self, Cell, Mask, Moments};
+use super::kernels::{self, Cell, Mask, Moments, Panels};
 use super::network::{Operation, Resolved, channel_axis};
 use super::random::Stream;
 use super::stock;
@@ -20,6 +20,8 @@ use super::stock;
 pub(super) struct Pass<'a> {
     /// The tensors of the model, in the order of the network.
     pub(super) weights: &'a [Tensor],
+    /// Those that were laid out beforehand, at the same places; may be shorter.
+    turned: &'a [Option<Arc<Panels>>],
     /// Random numbers of this step; present while training.
     pub(super) training: Option<Stream>,
     /// While training: what each batch normalisation found, with the index of its weight.
@@ -31,7 +33,24 @@ pub(super) struct Pass<'a> {
 impl<'a> Pass<'a> {
     /// A run that predicts: no dropout, running statistics.
     pub(super) fn inference(weights: &'a [Tensor]) -> Self {
-        Self { weights, training: None, statistics: Vec::new(), tape: None }
+        Self { weights, turned: &[], training: None, statistics: Vec::new(), tape: None }
+    }
+
+    /// The weights of linear layers of whole examples as a run reads them, at their places among the `weights`: for networks that
+    /// predict one example at a time, where laying them out anew would take as long as multiplying by them.
+    pub(super) fn turned(layers: &[Resolved], weights: &[Tensor]) -> Result<Vec<Option<Arc<Panels>>>> {
+        let mut turned = vec![None; weights.len()];
+        for layer in layers {
+            if let &Operation::Linear { weight } = &layer.operation {
+                turned[weight] = Some(Arc::new(kernels::turned(&weights[weight])?));
+            }
+        }
+        Ok(turned)
+    }
+
+    /// The same with what [`Pass::turned`] gave for its weights.
+    pub(super) fn with(self, turned: &'a [Option<Arc<Panels>>]) -> Self {
+        Self { turned, ..self }
     }
 
     /// A run that trains; `random` is the stream of the step.
@@ -89,7 +108,8 @@ impl<'a> Pass<'a> {
             &Operation::Linear { weight } if x.rank() == 2 => {
                 let relu = matches!(operation(1), Some(Operation::Relu));
                 let dropout = operation(2).filter(|_| relu).and_then(Self::dropout);
-                let kernel = kernels::Linear::new(relu, dropout.and_then(|dropout| self.mask(dropout)));
+                let kernel = kernels::Linear::new(relu, dropout.and_then(|dropout| self.mask(dropout)))
+                    .with(self.turned.get(weight).cloned().flatten());
                 let y = Tape::three(&mut self.tape, kernel, x, weights, weight)?;
                 (y, 1 + usize::from(relu) + usize::from(dropout.is_some()))
             }

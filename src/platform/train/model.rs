@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use super::checkpoint::{Tensors, deserialize};
 use super::forward::Pass;
+use super::kernels::Panels;
 use super::network::Network;
 use super::preprocess::{self, Normalization, TargetScale};
 use super::spec::Layer;
@@ -45,6 +47,8 @@ pub struct Model {
     normalization: Normalization,
     target: TargetScale,
     weights: Vec<Tensor>,
+    /// [`Pass::turned`] of the weights.
+    turned: Vec<Option<Arc<Panels>>>,
 }
 
 /// `model.json`.
@@ -181,6 +185,7 @@ impl Model {
         let tensors = deserialize(safetensors)
             .map_err(|reason| TrainError::Model(format!("`model.safetensors` cannot be read: {reason}")))?;
         let weights = assemble(&network, tensors)?;
+        let turned = Pass::turned(&network.layers, &weights)?;
         let Description { input, classes, target, .. } = description;
         Ok(Self {
             classes,
@@ -195,6 +200,7 @@ impl Model {
             normalization: input.normalization,
             target: target.unwrap_or(TargetScale { mean: 0.0, std: 1.0 }),
             weights,
+            turned,
         })
     }
 
@@ -204,8 +210,8 @@ impl Model {
     }
 
     /// Predicts `n` examples; `inputs` holds `n * shape.product()` values before normalisation, pixels from 0 to 255 even
-    /// if given as numbers. The same inputs in one call always give the same answers, whatever the number of
-    /// threads; the same example in a batch of another size may differ by rounding.
+    /// if given as numbers. The same example always gets the same answer, bit for bit, whatever stands beside it in a call and
+    /// whatever the number of threads.
     ///
     /// # Errors
     /// [`TrainError::Input`] if the values do not fill whole examples or are not finite.
@@ -239,7 +245,8 @@ impl Model {
     /// What comes out of the network for the examples at `order`, one row after the other.
     fn outputs(&self, inputs: &Inputs, order: &[u32]) -> Result<Vec<f32>, TrainError> {
         let x = preprocess::inputs(&self.normalization, &self.shape, inputs, order, &Device::Cpu)?;
-        let y = Pass::inference(&self.weights).run(&self.network.layers, &x)?;
+        let mut pass = Pass::inference(&self.weights).with(&self.turned);
+        let y = pass.run(&self.network.layers, &x)?;
         Ok(y.flatten_all()?.to_vec1()?)
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::augment::{ImageShape, augment};
+use super::kernels::vectorized;
 use super::random::Purpose;
 use super::sampling::{Draw, Mix};
 use super::spec::{Augment, InputSpec};
@@ -61,7 +62,10 @@ impl Normalization {
         let at = index * out.len()..(index + 1) * out.len();
         let scale = if self.pixels { 1.0 / 255.0 } else { 1.0 };
         match inputs {
-            Inputs::U8(values) => self.values(values[at].iter().map(|&value| f32::from(value) * scale), out),
+            Inputs::U8(values) => match (&self.mean[..], &self.std[..]) {
+                ([mean], [std]) => bytes(&values[at], scale, *mean, 1.0 / std, out),
+                _ => self.values(values[at].iter().map(|&value| f32::from(value) * scale), out),
+            },
             Inputs::F32(values) => self.values(values[at].iter().map(|&value| value * scale), out),
         }
     }
@@ -81,6 +85,14 @@ impl Normalization {
     /// What a black pixel becomes.
     fn background(&self) -> f32 {
         -self.mean[0] / self.std[0]
+    }
+}
+
+vectorized! {
+    fn bytes(values: &[u8], scale: f32, mean: f32, factor: f32, out: &mut [f32]) {
+        for (out, value) in out.iter_mut().zip(values) {
+            *out = (f32::from(*value) * scale - mean) * factor;
+        }
     }
 }
 
@@ -202,8 +214,8 @@ pub(super) fn augmented(
         }
     };
     let mut values = vec![0_f32; draws.len() * length];
-    // Copying is not worth waking threads for; augmentation is.
-    if changes.is_empty() {
+    // Copying little is not worth waking threads for; augmentation is.
+    if changes.is_empty() && values.len() < 1 << 16 {
         values.chunks_mut(length).zip(draws).enumerate().for_each(fill);
     } else {
         values.par_chunks_mut(length).zip(draws).enumerate().for_each(fill);

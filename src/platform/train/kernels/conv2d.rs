@@ -14,7 +14,7 @@ use super::direct::Direct;
 use super::geometry::Geometry;
 use super::pool::{pool_pair_rows, route_back};
 use super::unfolded::Unfolded;
-use super::{Lent, Mask, add, sum, tensor, values, with_scratch};
+use super::{Lent, Mask, add, sum, tensor, values, vectorized, with_scratch};
 use crate::platform::train::spec;
 
 /// Samples whose weight gradients are added up in one task.
@@ -125,13 +125,7 @@ impl Conv2d {
             return;
         }
         for ((plane, &bias), y) in planes.zip(y.chunks_mut(height * width)) {
-            for (row, y) in plane.chunks(pitch).zip(y.chunks_mut(width)) {
-                let outputs = y.iter_mut().zip(row);
-                match self.relu {
-                    true => outputs.for_each(|(y, value)| *y = super::relu::relu(value + bias)),
-                    false => outputs.for_each(|(y, value)| *y = value + bias),
-                }
-            }
+            rows_with_bias(plane, pitch, bias, self.relu, y, width);
         }
     }
 
@@ -141,9 +135,8 @@ impl Conv2d {
         if self.pool {
             route_back(g.output(), dy, routes, scale, out);
         } else if self.relu {
-            for ((out, dy), y) in out.iter_mut().zip(dy).zip(y) {
-                *out = if *y > 0.0 { *dy * scale } else { 0.0 };
-            }
+            out.copy_from_slice(dy);
+            super::relu::gate(out, y, scale);
         } else {
             out.copy_from_slice(dy);
         }
@@ -189,6 +182,19 @@ impl Conv2d {
             add(&mut db, db_part);
         }
         Gradients { dx: input_gradient.then_some(dx), dw: products.in_order(dw), db }
+    }
+}
+
+vectorized! {
+    /// The rows of a plane, which are `pitch` apart, side by side, with bias and perhaps relu.
+    fn rows_with_bias(plane: &[f32], pitch: usize, bias: f32, relu: bool, y: &mut [f32], width: usize) {
+        for (row, y) in plane.chunks(pitch).zip(y.chunks_mut(width)) {
+            let outputs = y.iter_mut().zip(row);
+            match relu {
+                true => outputs.for_each(|(y, value)| *y = super::relu::relu(value + bias)),
+                false => outputs.for_each(|(y, value)| *y = value + bias),
+            }
+        }
     }
 }
 

@@ -1,27 +1,51 @@
 //! Fully connected layer with bias, relu and dropout in one pass.
 
+use std::sync::Arc;
+
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::matrix::{Matrix, Panels};
 use super::{Lent, Mask, add, rows_per_task, tensor, values};
 
+/// Values of one task where each is on its own.
+const CHUNK: usize = 1 << 14;
+
 /// `x w^T + b` for `x` `[batch, inputs]` and `w` `[outputs, inputs]`, then, where wanted, relu and dropout.
 pub(in crate::platform::train) struct Linear {
     relu: bool,
     mask: Option<Mask>,
+    turned: Option<Arc<Panels>>,
+}
+
+/// The weight `[outputs, inputs]` as the forward pass reads it: made once where one weight predicts many times.
+pub(in crate::platform::train) fn turned(weight: &Tensor) -> Result<Panels> {
+    let (outputs, inputs) = weight.dims2()?;
+    Ok(Panels::of(Matrix::new(&Lent::of(weight)?, inputs).transposed(), inputs, outputs))
 }
 
 impl Linear {
     /// `mask` needs `relu`: its gradient is told from zeros.
     pub(in crate::platform::train) fn new(relu: bool, mask: Option<Mask>) -> Self {
         debug_assert!(relu || mask.is_none());
-        Self { relu, mask }
+        Self { relu, mask, turned: None }
+    }
+
+    /// With what [`turned`] gave for the weight.
+    pub(in crate::platform::train) fn with(self, turned: Option<Arc<Panels>>) -> Self {
+        Self { turned, ..self }
     }
 
     fn forward(&self, size: Size, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
         let Size { batch, inputs, outputs } = size;
-        let weight = Panels::of(Matrix::new(weight, inputs).transposed(), inputs, outputs);
+        let made;
+        let weight = match &self.turned {
+            Some(turned) => turned.as_ref(),
+            None => {
+                made = Panels::of(Matrix::new(weight, inputs).transposed(), inputs, outputs);
+                &made
+            }
+        };
         let mut y = bias.repeat(batch);
         let rows = rows_per_task(batch, inputs * outputs);
         y.par_chunks_mut(rows * outputs).zip(x.par_chunks(rows * inputs)).enumerate().for_each(
@@ -46,7 +70,10 @@ impl Linear {
             return dy.to_vec();
         }
         let scale = self.mask.as_ref().map_or(1.0, Mask::scale);
-        dy.iter().zip(y).map(|(dy, y)| if *y > 0.0 { dy * scale } else { 0.0 }).collect()
+        let mut dout = dy.to_vec();
+        let chunks = dout.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK));
+        chunks.for_each(|(dout, y)| super::relu::gate(dout, y, scale));
+        dout
     }
 }
 

@@ -25,6 +25,7 @@ mod recurrent;
 mod relu;
 mod tile;
 mod unfolded;
+mod vectorized;
 mod windows;
 
 use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, StorageRef, Tensor};
@@ -34,13 +35,16 @@ pub(super) use batch_norm::{BatchNorm, EPSILON, Moments};
 pub(super) use conv_transpose2d::ConvTranspose2d;
 pub(super) use conv2d::Conv2d;
 pub(super) use grouped_conv2d::GroupedConv2d;
-pub(super) use linear::Linear;
+pub(super) use linear::{Linear, turned};
 pub(super) use loss::{CrossEntropy, Distance, MeanDistance};
+pub(super) use matrix::Panels;
 pub(super) use optimizer::{AdamStep, MomentumStep, RmsPropStep};
 pub(super) use pool::{AvgPool2d, MaxOfRow, MaxPool2d};
 pub(super) use pool_windows::{AvgPoolWindows, MaxPoolWindows};
 pub(super) use recurrent::{Cell, Recurrent};
 pub(super) use relu::{Dropout, Relu};
+pub(super) use tile::Vectors;
+pub(super) use vectorized::vectorized;
 
 use super::random::Stream;
 
@@ -141,10 +145,12 @@ fn sum(values: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
-/// `total += part`, element by element.
-fn add(total: &mut [f32], part: &[f32]) {
-    for (total, part) in total.iter_mut().zip(part) {
-        *total += part;
+vectorized! {
+    /// `total += part`, element by element.
+    fn add(total: &mut [f32], part: &[f32]) {
+        for (total, part) in total.iter_mut().zip(part) {
+            *total += part;
+        }
     }
 }
 

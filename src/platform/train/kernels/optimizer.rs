@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result};
 use rayon::prelude::*;
 
-use super::values;
+use super::{values, vectorized};
 
 /// Values of one task.
 const CHUNK: usize = 1 << 14;
@@ -51,6 +51,60 @@ fn weights(storage: &mut CpuStorage) -> Result<&mut [f32]> {
     }
 }
 
+vectorized! {
+    fn adam(
+        weight: &mut [f32],
+        gradient: &[f32],
+        first: &mut [f32],
+        second: &mut [f32],
+        betas: [f32; 2],
+        rule: [f32; 4],
+    ) {
+        let ([beta1, beta2], [rate, root, eps, keep]) = (betas, rule);
+        let moments = first.iter_mut().zip(second);
+        for ((weight, gradient), (first, second)) in weight.iter_mut().zip(gradient).zip(moments) {
+            *first = beta1 * *first + (1.0 - beta1) * gradient;
+            *second = beta2 * *second + (1.0 - beta2) * gradient * gradient;
+            *weight = *weight * keep - rate * *first / (second.sqrt() / root + eps);
+        }
+    }
+}
+
+vectorized! {
+    fn momentum(
+        weight: &mut [f32],
+        gradient: &[f32],
+        velocity: &mut [f32],
+        lr: f32,
+        momentum: f32,
+        weight_decay: f32,
+    ) {
+        for ((weight, gradient), velocity) in weight.iter_mut().zip(gradient).zip(velocity) {
+            *velocity = momentum * *velocity + gradient + weight_decay * *weight;
+            *weight -= lr * *velocity;
+        }
+    }
+}
+
+vectorized! {
+    fn root_mean_square(
+        weight: &mut [f32],
+        gradient: &[f32],
+        velocity: &mut [f32],
+        square: &mut [f32],
+        rule: [f32; 5],
+    ) {
+        let [lr, alpha, eps, momentum, weight_decay] = rule;
+        let moments = velocity.iter_mut().zip(square);
+        for ((weight, gradient), (velocity, square)) in weight.iter_mut().zip(gradient).zip(moments) {
+            let gradient = gradient + weight_decay * *weight;
+            *square = alpha * *square + (1.0 - alpha) * gradient * gradient;
+            *velocity = momentum * *velocity + gradient / (square.sqrt() + eps);
+            *weight -= lr * *velocity;
+        }
+    }
+}
+
 impl InplaceOp2 for AdamStep<'_> {
     fn name(&self) -> &'static str {
         "adam-step"
@@ -78,12 +132,7 @@ impl InplaceOp2 for AdamStep<'_> {
             .zip(gradient.par_chunks(CHUNK))
             .zip(first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK)))
             .for_each(|((weight, gradient), (first, second))| {
-                let moments = first.iter_mut().zip(second);
-                for ((weight, gradient), (first, second)) in weight.iter_mut().zip(gradient).zip(moments) {
-                    *first = beta1 * *first + (1.0 - beta1) * gradient;
-                    *second = beta2 * *second + (1.0 - beta2) * gradient * gradient;
-                    *weight = *weight * keep - rate * *first / (second.sqrt() / root + eps);
-                }
+                adam(weight, gradient, first, second, [beta1, beta2], [rate, root, eps, keep]);
             });
         Ok(())
     }
@@ -108,10 +157,7 @@ impl InplaceOp2 for MomentumStep<'_> {
             .zip(gradient.par_chunks(CHUNK))
             .zip(velocity.par_chunks_mut(CHUNK))
             .for_each(|((weight, gradient), velocity)| {
-                for ((weight, gradient), velocity) in weight.iter_mut().zip(gradient).zip(velocity) {
-                    *velocity = self.momentum * *velocity + gradient + self.weight_decay * *weight;
-                    *weight -= self.lr * *velocity;
-                }
+                momentum(weight, gradient, velocity, self.lr, self.momentum, self.weight_decay);
             });
         Ok(())
     }
@@ -137,13 +183,8 @@ impl InplaceOp2 for RmsPropStep<'_> {
             .zip(gradient.par_chunks(CHUNK))
             .zip(velocity.par_chunks_mut(CHUNK).zip(square.par_chunks_mut(CHUNK)))
             .for_each(|((weight, gradient), (velocity, square))| {
-                let moments = velocity.iter_mut().zip(square);
-                for ((weight, gradient), (velocity, square)) in weight.iter_mut().zip(gradient).zip(moments) {
-                    let gradient = gradient + self.weight_decay * *weight;
-                    *square = self.alpha * *square + (1.0 - self.alpha) * gradient * gradient;
-                    *velocity = self.momentum * *velocity + gradient / (square.sqrt() + self.eps);
-                    *weight -= self.lr * *velocity;
-                }
+                let rule = [self.lr, self.alpha, self.eps, self.momentum, self.weight_decay];
+                root_mean_square(weight, gradient, velocity, square, rule);
             });
         Ok(())
     }

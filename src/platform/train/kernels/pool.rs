@@ -8,18 +8,19 @@ use std::sync::Mutex;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::{Lent, tensor, values};
+use super::{Lent, tensor, values, vectorized};
 
 /// In routes: no gradient goes back (relu was at zero, or dropout).
 pub(super) const NOWHERE: u8 = 255;
 
+vectorized! {
 /// relu of the largest value of each 2x2 window of one plane (whose rows are `pitch` apart) plus `bias`, and where in the window it was
 /// (0 to 3 by rows, or [`NOWHERE`] where relu gives zero).
 ///
 /// Largest of each column pair first, which vectorises, then of each row pair by selection: no branch to mispredict.
 pub(super) fn pool_pair_rows(
     full: &[f32],
-    (height, width): (usize, usize),
+    size: (usize, usize),
     pitch: usize,
     bias: f32,
     pooled: &mut [f32],
@@ -27,6 +28,7 @@ pub(super) fn pool_pair_rows(
 ) {
     /// Output columns done at a time.
     const BLOCK: usize = 32;
+    let (height, width) = size;
     let columns = width / 2;
     for row in 0..height / 2 {
         let upper = &full[2 * row * pitch..][..2 * columns];
@@ -51,14 +53,18 @@ pub(super) fn pool_pair_rows(
     }
 }
 
+}
+
+vectorized! {
 /// The reverse of [`pool_pair_rows`] for all planes of a sample: `scale * dy` where it came from, zero elsewhere.
 pub(super) fn route_back(
-    (height, width): (usize, usize),
+    size: (usize, usize),
     dy: &[f32],
     routes: &[u8],
     scale: f32,
     out: &mut [f32],
 ) {
+    let (height, width) = size;
     let (rows, columns) = (height / 2, width / 2);
     let planes = dy.chunks(rows * columns).zip(routes.chunks(rows * columns));
     for (out, (dy, routes)) in out.chunks_mut(height * width).zip(planes) {
@@ -77,6 +83,8 @@ pub(super) fn route_back(
         }
         out[2 * rows * width..].fill(0.0);
     }
+}
+
 }
 
 /// Planes of an image batch and the windows that divide them.

@@ -4,19 +4,32 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::pool::NOWHERE;
-use super::{Lent, Mask, tensor, values};
+use super::{Lent, Mask, tensor, values, vectorized};
 
 /// Values of one task.
 const CHUNK: usize = 1 << 14;
 
 /// `max(x, 0)`. What is not a number stays so: a training that diverges must not be hidden.
+#[inline(always)]
 pub(super) fn relu(value: f32) -> f32 {
     if value < 0.0 { 0.0 } else { value }
 }
 
-/// `max(x, 0)` in place.
-pub(super) fn clamp(values: &mut [f32]) {
-    values.iter_mut().for_each(|value| *value = relu(*value));
+vectorized! {
+    /// `max(x, 0)` in place.
+    pub(super) fn clamp(values: &mut [f32]) {
+        values.iter_mut().for_each(|value| *value = relu(*value));
+    }
+}
+
+vectorized! {
+    /// The way back through relu and dropout: `gradient` times `scale` where what came out, `y`, is over 0, else 0.
+    pub(super) fn gate(gradient: &mut [f32], y: &[f32], scale: f32) {
+        for (gradient, y) in gradient.iter_mut().zip(y) {
+            let through = *gradient * scale;
+            *gradient = if *y > 0.0 { through } else { 0.0 };
+        }
+    }
 }
 
 /// Dropout of one sample in place.
@@ -56,11 +69,7 @@ impl CustomOp1 for Relu {
         let dy = dy.contiguous()?;
         let mut dx = Lent::of(&dy)?.to_vec();
         let y = Lent::of(y)?;
-        dx.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dx, y)| {
-            for (dx, y) in dx.iter_mut().zip(y) {
-                *dx = if *y > 0.0 { *dx } else { 0.0 };
-            }
-        });
+        dx.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dx, y)| gate(dx, y, 1.0));
         Ok(Some(tensor(dx, x.shape())?))
     }
 }

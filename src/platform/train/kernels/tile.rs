@@ -25,7 +25,7 @@ pub(super) struct Right<'a> {
 
 /// The vectors of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Vectors {
+pub(in crate::platform::train) enum Vectors {
     #[cfg(target_arch = "x86_64")]
     Avx512,
     #[cfg(target_arch = "x86_64")]
@@ -35,7 +35,7 @@ pub(super) enum Vectors {
 
 impl Vectors {
     /// The widest that this machine has.
-    pub(super) fn here() -> Self {
+    pub(in crate::platform::train) fn here() -> Self {
         static HERE: OnceLock<Vectors> = OnceLock::new();
         *HERE.get_or_init(|| Self::all().next().unwrap_or(Self::Portable))
     }
@@ -44,7 +44,11 @@ impl Vectors {
     pub(super) fn all() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let known = [
-            is_x86_feature_detected!("avx512f").then_some(Self::Avx512),
+            (is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl"))
+            .then_some(Self::Avx512),
             (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self::Avx2),
             Some(Self::Portable),
         ];
@@ -143,9 +147,13 @@ unsafe fn all_tiles<T: Vector, const R: usize, const V: usize>(job: &Job<'_>) {
                 let place = Place { row: first, column: done * T::LANES, steps: steps.clone() };
                 // SAFETY: as `product` says.
                 unsafe {
-                    match width {
-                        1 => tile::<T, R, 1>(job, place),
-                        2 => tile::<T, R, 2>(job, place),
+                    match (job.left.rows.len() - first, width) {
+                        // One example at a time, as predictions are asked for: other rows would be computed for nothing.
+                        (1, 1) => tile::<T, 1, 1>(job, place),
+                        (1, 2) => tile::<T, 1, 2>(job, place),
+                        (1, _) => tile::<T, 1, V>(job, place),
+                        (_, 1) => tile::<T, R, 1>(job, place),
+                        (_, 2) => tile::<T, R, 2>(job, place),
                         _ => tile::<T, R, V>(job, place),
                     }
                 }
