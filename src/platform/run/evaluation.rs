@@ -60,6 +60,8 @@ pub fn evaluate(
         metrics: evaluated.metrics,
         slices: evaluated.slices,
         confusion: evaluated.confusion,
+        per_class: evaluated.per_class,
+        calibration: evaluated.calibration,
         predictions,
     };
     let record = Record::new(author, vec![model_tree, tree], body);

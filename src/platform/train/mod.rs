@@ -26,6 +26,7 @@ mod trainer;
 
 pub use error::{EXPLAIN as TRAIN_EXPLAIN, TrainError};
 pub use evaluate::{Evaluated, evaluate};
+pub use metrics::{METRICS, is_metric, is_share, less_is_better};
 pub use model::{Model, Prediction};
 pub use network::{check, last_outputs};
 pub use spec::{

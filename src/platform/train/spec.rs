@@ -70,7 +70,10 @@ pub struct Normalize {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluateSpec {
-    /// Names of metrics; the first is the one shown first.
+    /// Names of metrics; the first is the one shown first. Of classes: `accuracy`, `balanced_accuracy`, `top_3_accuracy` (any
+    /// number; 3 and 5 are always given), `macro_precision`, `macro_recall`, `macro_f1` and the same with `weighted_` and
+    /// `micro_`, `mcc`, `auc`, `average_precision`, `log_loss`, `brier`, `ece`; of two classes besides `precision`, `recall`
+    /// and `f1` of the second. Of numbers: `mae`, `rmse`, `r2`, `median_ae`, `mape`.
     pub metrics: Vec<String>,
     /// Slices, if any.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -175,6 +175,8 @@ impl World {
             metrics,
             slices: vec![slice("1", 0.99), slice("7", 0.91)],
             confusion: None,
+            per_class: vec![],
+            calibration: vec![],
             predictions: self.store.put(lines.join("\n").as_bytes()).expect("stores"),
         };
         let mut record = Record::new("Ada <ada@example.org>", vec![], body);
