@@ -15,7 +15,7 @@ pub struct Run {
     pub run: Id,
     /// The model or step that was run.
     pub name: Name,
-    /// `model` or `step`.
+    /// `model`, `fold` (a model on all folds of its data but one) or `step`.
     pub task: String,
     /// Digest of the plan: the cache key.
     pub plan: Digest,
