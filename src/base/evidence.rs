@@ -103,14 +103,19 @@ pub struct Estimate {
 /// Metrics of one group of examples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Slice {
-    /// The column or property the slices are made by: `label`.
+    /// The column or property the slices are made by: `label`; `corruption` of all examples with their inputs corrupted.
     pub by: String,
-    /// The group's value.
+    /// The group's value; of a corruption its name and severity, `gaussian_noise 3`.
     pub value: String,
     /// How many examples it holds.
     pub examples: u64,
     /// Metrics by name.
     pub metrics: BTreeMap<String, Estimate>,
+}
+
+impl Slice {
+    /// `by` of slices that are all examples with corrupted inputs; their values are `gaussian_noise 3`.
+    pub const CORRUPTION: &str = "corruption";
 }
 
 /// Counts of predictions: `counts[truth][predicted]`.

@@ -150,6 +150,54 @@ fn a_run_is_evaluated_once_and_every_prediction_is_kept() {
 }
 
 #[test]
+fn corrupted_inputs_are_judged_when_asked_for_and_the_same_each_time() {
+    let folder = project();
+    let folder = folder.path();
+    ok(folder, &["train", "stripes"]);
+    let plain = eval(folder, &["stripes"]);
+    assert!(plain["metrics"]["mean_corruption_error"].is_null());
+    let first = eval(folder, &["stripes", "--corruptions"]);
+    assert_eq!(first["reused"], false, "the first evaluation has no corruptions");
+    let slices = |report: &Value| -> Vec<Value> {
+        let all = report["slices"].as_array().expect("slices").iter();
+        all.filter(|slice| slice["by"] == "corruption").cloned().collect()
+    };
+    let corrupted = slices(&first);
+    assert_eq!(corrupted.len(), 9 * 5);
+    assert_eq!((&corrupted[2]["value"], &corrupted[2]["examples"]), (&"gaussian_noise 3".into(), &60.into()));
+    let accuracy = |slice: &Value| slice["metrics"]["accuracy"]["value"].as_f64().expect("a number");
+    let error = &first["metrics"]["mean_corruption_error"];
+    let mean = corrupted.iter().map(|slice| 1.0 - accuracy(slice)).sum::<f64>() / 45.0;
+    assert!((error["value"].as_f64().expect("a number") - mean).abs() < 1e-9, "{error}");
+    assert!(error["lower"].as_f64() <= Some(mean) && error["upper"].as_f64() >= Some(mean), "{error}");
+    let worst = corrupted.iter().map(accuracy).fold(1.0, f64::min);
+    assert!(worst < accuracy(&plain), "some corruption must hurt, but the worst is {worst}");
+    // What is found without them stays as it was.
+    assert_eq!(first["metrics"]["accuracy"], plain["metrics"]["accuracy"]);
+    assert_eq!(first["predictions"], plain["predictions"]);
+    assert_eq!(eval(folder, &["stripes", "--corruptions"])["reused"], true);
+    let forced = eval(folder, &["stripes", "--corruptions", "--force"]);
+    assert_eq!(slices(&forced), corrupted);
+    let text = ok(folder, &["eval", "stripes", "--corruptions"]);
+    assert!(
+        text.contains("Robustness") && text.contains("pixelate") && text.contains("SEVERITY 1"),
+        "{text}"
+    );
+    // The model's own choice.
+    let chosen = MANIFEST.replace("slices: {by: label}", "slices: {by: label}, corruptions: [rotate]");
+    std::fs::write(folder.join("mlp.yaml"), chosen).expect("writes the project file");
+    let chosen = eval(folder, &["stripes", "--force"]);
+    assert_eq!(slices(&chosen), corrupted[40..]);
+    let wrong = MANIFEST.replace("slices: {by: label}", "corruptions: [missing]");
+    std::fs::write(folder.join("mlp.yaml"), wrong).expect("writes the project file");
+    let error = refused(folder, &["eval", "stripes"], 2);
+    assert!(
+        error.contains("`evaluate.corruptions` cannot be `missing`") && error.contains("rotate"),
+        "{error}"
+    );
+}
+
+#[test]
 fn what_cannot_be_evaluated_is_named() {
     let folder = project();
     let folder = folder.path();

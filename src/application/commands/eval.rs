@@ -11,7 +11,7 @@ use crate::base::{Digest, Evaluation, Exit, Failure, JobState, Level, Name, Run,
 use crate::infrastructure::durable;
 use crate::platform::project::Project;
 use crate::platform::run::{self, RunError};
-use crate::platform::train::TrainError;
+use crate::platform::train::{Corruption, TrainError};
 
 /// Evaluates a model: metrics with 95 % bounds, per class and per slice, confusion matrix, calibration.
 ///
@@ -28,6 +28,10 @@ pub(crate) struct Args {
     /// The part of the data.
     #[arg(long, default_value = "test", value_parser = ["train", "val", "test"])]
     on: String,
+    /// Also judges it on corrupted inputs: with the corruptions that `evaluate` of the model names, or all that its data can
+    /// have.
+    #[arg(long)]
+    corruptions: bool,
     /// Draws the confusion matrix and the reliability curve into this file (SVG).
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     plot: Option<PathBuf>,
@@ -47,8 +51,15 @@ struct Target {
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let target = target(&project, &args)?;
-    let spec = project.model(target.model.as_str())?;
+    let mut spec = project.model(target.model.as_str())?.clone();
     let dataset = project.dataset(spec.data.as_str())?;
+    if args.corruptions && spec.evaluate.corruptions.is_empty() {
+        spec.evaluate.corruptions = match dataset.spec.format.is_table() {
+            true => Corruption::OF_TABLES.to_vec(),
+            false => Corruption::OF_IMAGES.to_vec(),
+        };
+    }
+    let spec = &spec;
     let tree = dataset.version(&project.cache(), &project.store, &context.ui)?.id;
     let found = match args.force {
         true => None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::metrics::{self, Answer};
-use super::{Model, ModelSpec, Prediction, TrainError};
+use super::{Corruption, Model, ModelSpec, Prediction, TrainError, corrupt};
 use crate::base::{CalibrationBin, Confusion, Estimate, PerClass, Sink, Slice, Unit};
 use crate::platform::data::{Examples, Inputs, Targets};
 
@@ -53,11 +53,14 @@ pub fn evaluate(
         let detail = format!("their shape is {:?}, the model's is {:?}", examples.shape, model.shape);
         return Err(TrainError::Data(detail));
     }
-    let mut predictions = predict(model, examples, sink)?;
+    for corruption in &spec.evaluate.corruptions {
+        corrupt::check(model, *corruption)?;
+    }
+    let mut predictions = predict(model, examples, "evaluate", |inputs, _| inputs, sink)?;
     let judged = judge(model, examples, &mut predictions)?;
     let top: Vec<u32> = spec.evaluate.metrics.iter().filter_map(|name| metrics::top(name)).collect();
     let measure = |indices: &[u32]| judged.metrics(&predictions, &model.classes, indices, &top);
-    let slices = match &spec.evaluate.slices {
+    let mut slices = match &spec.evaluate.slices {
         Some(slices) => groups(model, examples, &slices.by)?
             .into_iter()
             .map(|(value, indices)| Slice {
@@ -70,7 +73,12 @@ pub fn evaluate(
         None => Vec::new(),
     };
     let all: Vec<u32> = (0..examples.len() as u32).collect();
-    let (metrics, per_class) = measure(&all);
+    let (mut metrics, per_class) = measure(&all);
+    if !spec.evaluate.corruptions.is_empty() {
+        let (error, corrupted) = corrupted(model, examples, &spec.evaluate.corruptions, sink)?;
+        metrics.extend(error.map(|error| ("mean_corruption_error".to_owned(), error)));
+        slices.extend(corrupted);
+    }
     let (confusion, calibration) = match &judged {
         Judged::Classes(answers) => (Some(confusion(model, answers)), metrics::calibration(answers)),
         Judged::Numbers(_) => (None, Vec::new()),
@@ -78,20 +86,73 @@ pub fn evaluate(
     Ok(Evaluated { metrics, slices, confusion, per_class, calibration, predictions })
 }
 
-fn predict(model: &Model, examples: &Examples, sink: &dyn Sink) -> Result<Vec<Prediction>, TrainError> {
+/// Predicts all examples, some at a time; `change` gets the inputs of these and their keys.
+fn predict(
+    model: &Model,
+    examples: &Examples,
+    task: &str,
+    change: impl Fn(Inputs, &[u64]) -> Inputs,
+    sink: &dyn Sink,
+) -> Result<Vec<Prediction>, TrainError> {
     let length: usize = model.shape.iter().product();
     let total = examples.len();
     let mut predictions = Vec::with_capacity(total);
     for first in (0..total).step_by(REPORT) {
-        let range = first * length..(first + REPORT).min(total) * length;
+        let last = (first + REPORT).min(total);
+        let range = first * length..last * length;
         let part = match &examples.inputs {
             Inputs::U8(values) => Inputs::U8(values[range].to_vec().into()),
             Inputs::F32(values) => Inputs::F32(values[range].to_vec().into()),
         };
-        predictions.append(&mut model.predict(&part)?);
-        sink.progress("evaluate", predictions.len() as u64, Some(total as u64), Unit::Samples);
+        predictions.append(&mut model.predict(&change(part, &examples.keys[first..last]))?);
+        sink.progress(task, predictions.len() as u64, Some(total as u64), Unit::Samples);
     }
     Ok(predictions)
+}
+
+/// A slice for each corruption and severity: `accuracy` of classes, all metrics of numbers. Of classes besides the mean
+/// corruption error: the share of wrong answers over all corruptions and severities, which is not put in relation to
+/// another network's.
+fn corrupted(
+    model: &Model,
+    examples: &Examples,
+    corruptions: &[Corruption],
+    sink: &dyn Sink,
+) -> Result<(Option<Estimate>, Vec<Slice>), TrainError> {
+    let mut slices = Vec::new();
+    // Wrong answers by example.
+    let mut wrong = vec![0_u32; examples.len()];
+    for &corruption in corruptions {
+        for severity in corrupt::SEVERITIES {
+            let value = format!("{} {severity}", corruption.name());
+            let change =
+                |inputs: Inputs, keys: &[u64]| corrupt::corrupt(model, &inputs, keys, corruption, severity);
+            let mut predictions = predict(model, examples, &value, change, sink)?;
+            let metrics = match judge(model, examples, &mut predictions)? {
+                Judged::Classes(answers) => {
+                    let mut right = 0;
+                    for (wrong, answer) in wrong.iter_mut().zip(&answers) {
+                        let (truth, predicted) = answer.confusion();
+                        *wrong += u32::from(truth != predicted);
+                        right += u64::from(truth == predicted);
+                    }
+                    let accuracy = metrics::proportion(right, answers.len() as u64);
+                    BTreeMap::from([("accuracy".to_owned(), accuracy)])
+                }
+                Judged::Numbers(pairs) => metrics::of_numbers(&pairs),
+            };
+            let by = Slice::CORRUPTION.to_owned();
+            slices.push(Slice { by, value, examples: examples.len() as u64, metrics });
+        }
+    }
+    let answers = (wrong.len() * corruptions.len() * corrupt::SEVERITIES.count()) as f64;
+    let share = |times: &[u32]| {
+        let sum: f64 =
+            wrong.iter().zip(times).map(|(&wrong, &times)| f64::from(wrong) * f64::from(times)).sum();
+        vec![sum / answers]
+    };
+    let error = model.classifies().then(|| metrics::bootstrap(wrong.len(), share)[0]);
+    Ok((error, slices))
 }
 
 /// Puts key and truth beside each prediction.

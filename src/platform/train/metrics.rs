@@ -13,7 +13,7 @@ pub(super) use classes::{Answer, calibration, of_classes};
 pub(super) use numbers::of_numbers;
 
 /// Metrics that an evaluation gives, besides `top_K_accuracy` with any K: of classes, of two classes, of numbers.
-pub const METRICS: [&str; 27] = [
+pub const METRICS: [&str; 28] = [
     "accuracy",
     "balanced_accuracy",
     "macro_precision",
@@ -33,6 +33,7 @@ pub const METRICS: [&str; 27] = [
     "ece",
     "top_3_accuracy",
     "top_5_accuracy",
+    "mean_corruption_error",
     "precision",
     "recall",
     "f1",
@@ -50,7 +51,10 @@ pub fn is_metric(name: &str) -> bool {
 
 /// Whether less of a metric is better.
 pub fn less_is_better(metric: &str) -> bool {
-    matches!(metric, "log_loss" | "brier" | "ece" | "mae" | "rmse" | "median_ae" | "mape")
+    matches!(
+        metric,
+        "mean_corruption_error" | "log_loss" | "brier" | "ece" | "mae" | "rmse" | "median_ae" | "mape"
+    )
 }
 
 /// Whether a metric is a share of 1 that people read in percent.

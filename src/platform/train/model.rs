@@ -203,6 +203,12 @@ impl Model {
         !self.classes.is_empty()
     }
 
+    /// Deviation of input `index` in the training part, or what `input.normalize` says.
+    pub(super) fn deviation(&self, index: usize) -> f32 {
+        let std = &self.normalization.std;
+        std.get(index).or(std.first()).copied().unwrap_or(1.0)
+    }
+
     /// Predicts `n` examples; `inputs` holds `n * shape.product()` values before normalisation, pixels from 0 to 255 even
     /// if given as numbers. The same inputs in one call always give the same answers, whatever the number of
     /// threads; the same example in a batch of another size may differ by rounding.

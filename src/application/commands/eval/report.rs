@@ -33,14 +33,17 @@ impl Report for Evaluated {
         let Evaluation { data, part, examples, .. } = &self.body;
         let mut text = format!("{} on {part} of {data}, {} examples\n\n", self.label, count(*examples));
         text.push_str(&self.metric_table());
-        if let Some(first) = self.metrics.first().filter(|_| !self.body.slices.is_empty()) {
-            text.push_str(&slices(&self.body.slices, first));
+        let (corrupted, groups): (Vec<&Slice>, Vec<&Slice>) =
+            self.body.slices.iter().partition(|slice| slice.by == Slice::CORRUPTION);
+        if let Some(first) = self.metrics.first() {
+            text.push_str(&slices(&groups, first));
         }
         text.push_str(&classes(&self.body.per_class));
         if let Some(confusion) = &self.body.confusion {
             text.push_str(&matrix(confusion));
         }
         text.push_str(&reliability(&self.body.calibration));
+        text.push_str(&robustness(&corrupted));
         text.push_str(&format!("\nevaluation {}\n", self.evaluation));
         for path in &self.pictures {
             text.push_str(&format!("picture    {}\n", clean(&path.display().to_string())));
@@ -73,9 +76,9 @@ fn interval(metric: &str, estimate: &Estimate) -> String {
 }
 
 /// The five slices with the worst values of `metric`.
-fn slices(slices: &[Slice], metric: &str) -> String {
+fn slices(slices: &[&Slice], metric: &str) -> String {
     let mut worst: Vec<(&Slice, &Estimate)> =
-        slices.iter().filter_map(|slice| Some((slice, slice.metrics.get(metric)?))).collect();
+        slices.iter().filter_map(|slice| Some((*slice, slice.metrics.get(metric)?))).collect();
     worst.sort_by(|a, b| a.1.value.total_cmp(&b.1.value));
     // Of errors and losses, the largest are the worst.
     if less_is_better(metric) {
@@ -122,6 +125,27 @@ fn classes(classes: &[PerClass]) -> String {
         table.row([class.label.clone(), precision, recall, f1, bounds, count(class.support)]);
     }
     format!("\n{}", table.render())
+}
+
+/// Accuracy, or the error of numbers, by corruption and severity.
+fn robustness(corrupted: &[&Slice]) -> String {
+    let metric = match corrupted.first() {
+        Some(slice) if slice.metrics.contains_key("accuracy") => "accuracy",
+        Some(_) => "rmse",
+        None => return String::new(),
+    };
+    let mut table = Table::new(["CORRUPTION", "SEVERITY 1", "2", "3", "4", "5"]);
+    for column in 1..=5 {
+        table = table.align(column, Align::Right);
+    }
+    let name = |slice: &Slice| slice.value.split(' ').next().unwrap_or_default().to_owned();
+    for group in corrupted.chunk_by(|a, b| name(a) == name(b)) {
+        let cells = group.iter().map(|slice| {
+            slice.metrics.get(metric).map_or("-".to_owned(), |estimate| value(metric, estimate.value))
+        });
+        table.row(std::iter::once(name(group[0])).chain(cells));
+    }
+    format!("\nRobustness: {metric} with corrupted inputs\n{}", table.render())
 }
 
 /// How often answers of about the same confidence are right.
