@@ -211,6 +211,12 @@ fn what_cannot_be_evaluated_is_named() {
         assert!(error.contains(word), "{arguments:?}: {error}");
     }
     ok(folder, &["train", "stripes"]);
+    let other = MANIFEST.replace("metrics: [accuracy, ece,", "metrics: [rmse, accuracy,");
+    std::fs::write(folder.join("mlp.yaml"), other).expect("writes the project file");
+    let output = mlp(folder).args(["eval", "stripes"]).output().expect("starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("`rmse`, which `evaluate.metrics` asks for"), "{said}");
+    std::fs::write(folder.join("mlp.yaml"), MANIFEST).expect("writes the project file");
     part(&folder.join("data/stripes"), "t10k", 30, 9000);
     let error = refused(folder, &["eval", "stripes"], 2);
     assert!(error.contains("data::modified") && error.contains("mlp data add stripes"), "{error}");

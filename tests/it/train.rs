@@ -222,7 +222,11 @@ const LONG: u32 = 400;
 
 /// A training under way that has done some epochs and is far from its end.
 fn under_way(project: &Project) -> Child {
-    let child = project.start(&["train"]);
+    after_some_epochs(project, &["train"])
+}
+
+fn after_some_epochs(project: &Project, args: &[&str]) -> Child {
+    let child = project.start(args);
     let events = project.job().join("events.jsonl");
     wait_for("some epochs", || {
         let text = std::fs::read_to_string(&events).unwrap_or_default();
@@ -334,4 +338,23 @@ fn folds_are_trained_once_each_and_judged_by_the_model_that_did_not_see_them() {
     let other = project.json(&["train", "--folds", "2", "--dry-run"], 0);
     assert!(other["plans"].as_array().expect("plans").iter().all(|plan| plan["done"].is_null()), "{other}");
     assert!(refused(project.path(), &["train", "--folds", "1"], 2).contains("2..=100"));
+}
+
+#[test]
+fn a_fold_that_was_stopped_is_resumed_and_the_others_follow() {
+    let project = project(LONG);
+    let mut child = after_some_epochs(&project, &["train", "--folds", "2"]);
+    signal("INT", i64::from(child.id()));
+    assert_eq!(child.wait().expect("ends").code(), Some(130));
+    let stopped = project.json(&["runs", "show"], 0)["run"].clone();
+    assert_eq!((&stopped["state"], &stopped["task"]), (&"cancelled".into(), &"fold".into()));
+    let resumed = project.json(&["runs", "resume"], 0)["run"].clone();
+    assert_eq!((&resumed["state"], &resumed["run"]), (&"succeeded".into(), &stopped["run"]));
+    let all = project.json(&["train", "--folds", "2"], 0);
+    assert_eq!((&all["runs"][0]["run"], &all["runs"][0]["cached"]), (&stopped["run"], &true.into()));
+    assert_eq!(all["runs"][1]["cached"], false);
+    // The fold was not forgotten on the way: the same numbers as without a break.
+    let unbroken = project.json(&["train", "--folds", "2", "--force"], 0);
+    assert_eq!(unbroken["folds"][0]["metrics"], all["folds"][0]["metrics"]);
+    assert_eq!(unbroken["runs"][0]["metrics"]["val.loss"], resumed["metrics"]["val.loss"]);
 }

@@ -78,6 +78,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         }
     };
     let metrics = spec.evaluate.metrics.clone();
+    for name in metrics.iter().filter(|name| !record.body.metrics.contains_key(*name)) {
+        let text =
+            format!("`{name}`, which `evaluate.metrics` asks for, is not defined for these predictions");
+        context.ui.log(Level::Warn, &text);
+    }
     let pictures = draw(&project, &target, &record.body, args.plot, &context.ui)?;
     let label = target.label;
     context.ui.report(&Evaluated { label, evaluation, reused, body: record.body, pictures, metrics });

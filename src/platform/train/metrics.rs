@@ -59,7 +59,19 @@ pub fn less_is_better(metric: &str) -> bool {
 
 /// Whether a metric is a share of 1 that people read in percent.
 pub fn is_share(metric: &str) -> bool {
-    !matches!(metric, "log_loss" | "brier" | "ece" | "mcc" | "mae" | "rmse" | "r2" | "median_ae")
+    !matches!(
+        metric,
+        "auc"
+            | "average_precision"
+            | "log_loss"
+            | "brier"
+            | "ece"
+            | "mcc"
+            | "mae"
+            | "rmse"
+            | "r2"
+            | "median_ae"
+    )
 }
 
 /// K of `top_K_accuracy`.
@@ -157,7 +169,7 @@ mod tests {
         for name in ["top_0_accuracy", "top_+3_accuracy", "top_accuracy", "top_3", "top_03_accuracy", "acc"] {
             assert!(!is_metric(name), "{name}");
         }
-        assert!(is_share("top_5_accuracy") && is_share("auc") && !is_share("mcc") && !is_share("rmse"));
+        assert!(is_share("top_5_accuracy") && is_share("mape") && !is_share("auc") && !is_share("rmse"));
         assert!(less_is_better("brier") && !less_is_better("r2"));
     }
 }
