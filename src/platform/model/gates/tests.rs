@@ -331,6 +331,20 @@ fn the_newest_evaluation_counts() {
 }
 
 #[test]
+fn a_metric_that_must_be_asked_for_says_where() {
+    for (name, reason) in [
+        ("mean_corruption_error", "`evaluate: {corruptions: …}` of the model makes it"),
+        ("top_7_accuracy", "`evaluate: {metrics: [top_7_accuracy]}` of the model asks for it"),
+    ] {
+        let mut world = World::new(json!({"metric": {"name": name, "min": 0.1}}));
+        let version = world.clean_version();
+        world.evaluation(version, [0.95, 0.9, 1.0], &TEN, "data", NOW);
+        let found = world.judge();
+        assert_eq!((value(&found), found.verdict.reason.as_deref()), (Unknown, Some(reason)));
+    }
+}
+
+#[test]
 fn the_worst_slice_decides() {
     for (min, verdict) in [(0.9, Pass), (0.92, Fail)] {
         let mut world = World::new(json!({"slices": {"metric": "accuracy", "min": min}}));

@@ -87,15 +87,35 @@ impl Count {
     }
 }
 
-fn counts(answers: &[Answer], classes: usize, times: &[u32]) -> Vec<Count> {
-    let mut counts = vec![Count::default(); classes];
-    for (answer, &times) in answers.iter().zip(times) {
-        let times = u64::from(times);
-        counts[answer.truth as usize].occurs += times;
-        counts[answer.predicted as usize].predicted += times;
-        counts[answer.predicted as usize].right += if answer.right() { times } else { 0 };
+/// The classes that occur or are predicted at all: of many classes a slice has few.
+struct Present {
+    classes: Vec<usize>,
+    /// Truth and prediction of each answer as places in `classes`.
+    answers: Vec<(usize, usize)>,
+}
+
+impl Present {
+    fn of(answers: &[Answer], classes: usize) -> Self {
+        let mut there = vec![false; classes];
+        for (truth, predicted) in answers.iter().map(Answer::confusion) {
+            (there[truth], there[predicted]) = (true, true);
+        }
+        let classes: Vec<usize> = (0..classes).filter(|class| there[*class]).collect();
+        let place = |class: usize| classes.partition_point(|other| *other < class);
+        let pair = |(truth, predicted)| (place(truth), place(predicted));
+        Self { answers: answers.iter().map(Answer::confusion).map(pair).collect(), classes }
     }
-    counts
+
+    fn counts(&self, times: &[u32]) -> Vec<Count> {
+        let mut counts = vec![Count::default(); self.classes.len()];
+        for (&(truth, predicted), &times) in self.answers.iter().zip(times) {
+            let times = u64::from(times);
+            counts[truth].occurs += times;
+            counts[predicted].predicted += times;
+            counts[predicted].right += if truth == predicted { times } else { 0 };
+        }
+        counts
+    }
 }
 
 /// Metrics of answers with their `probabilities`, and those of each class: shares by Wilson's score interval, all others
@@ -112,9 +132,10 @@ pub(crate) fn of_classes(
 ) -> (BTreeMap<String, Estimate>, Vec<PerClass>) {
     let (n, classes) = (answers.len() as u64, labels.len());
     let rankings = rankings(answers, probabilities, classes);
-    // The statistics by name, in a fixed order, then F1 of each class.
+    let present = Present::of(answers, classes);
+    // The statistics by name, in a fixed order, then F1 of each class that is there.
     let statistics = |times: &[u32]| {
-        let counts = counts(answers, classes, times);
+        let counts = present.counts(times);
         let areas: Vec<(f64, f64)> = rankings.iter().map(|ranking| ranking.areas(times)).collect();
         let mean = |value: &dyn Fn(&Answer) -> f64| {
             let sum: f64 = answers.iter().zip(times).map(|(answer, &n)| f64::from(n) * value(answer)).sum();
@@ -156,7 +177,8 @@ pub(crate) fn of_classes(
     ];
     let mut estimates = bootstrap(answers.len(), statistics);
     let f1 = estimates.split_off(names.len());
-    let per_class = per_class(&counts(answers, classes, &vec![1; answers.len()]), &f1, labels);
+    let counts = present.counts(&vec![1; answers.len()]);
+    let per_class = per_class(&present, &counts, &f1, labels);
     let within = |k: u32| proportion(answers.iter().filter(|answer| answer.rank <= k).count() as u64, n);
     let accuracy = within(1);
     let mut metrics: BTreeMap<String, Estimate> =
@@ -174,21 +196,20 @@ pub(crate) fn of_classes(
 }
 
 /// Precision, recall and F1 of each class, as far as they are defined.
-fn per_class(counts: &[Count], f1: &[Estimate], labels: &[String]) -> Vec<PerClass> {
-    let one = |((count, f1), label): ((&Count, &Estimate), &String)| {
+fn per_class(present: &Present, counts: &[Count], f1: &[Estimate], labels: &[String]) -> Vec<PerClass> {
+    let absent = |label: &String| PerClass { label: label.clone(), support: 0, metrics: BTreeMap::new() };
+    let mut all: Vec<PerClass> = labels.iter().map(absent).collect();
+    for ((&class, count), f1) in present.classes.iter().zip(counts).zip(f1) {
         let metrics = [
             ("precision", proportion(count.right, count.predicted)),
             ("recall", proportion(count.right, count.occurs)),
             ("f1", *f1),
         ];
         let defined = metrics.into_iter().filter(|(_, estimate)| estimate.value.is_finite());
-        PerClass {
-            label: label.clone(),
-            support: count.occurs,
-            metrics: defined.map(|(name, estimate)| (name.to_owned(), estimate)).collect(),
-        }
-    };
-    counts.iter().zip(f1).zip(labels).map(one).collect()
+        all[class].support = count.occurs;
+        all[class].metrics = defined.map(|(name, estimate)| (name.to_owned(), estimate)).collect();
+    }
+    all
 }
 
 /// The classes whose score puts examples in an order: the second of two, else every one that has examples of both kinds.
