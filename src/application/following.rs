@@ -244,7 +244,7 @@ pub(super) struct RunReport {
     pub(super) run: Id,
     /// The model or step.
     pub(super) name: String,
-    /// `model` or `step`.
+    /// `model`, `fold` or `step`.
     pub(super) task: String,
     /// How it stands.
     pub(super) state: JobState,

@@ -15,7 +15,7 @@ pub struct Run {
     pub run: Id,
     /// The model or step that was run.
     pub name: Name,
-    /// `model` or `step`.
+    /// `model`, `fold` (a model on all folds of its data but one) or `step`.
     pub task: String,
     /// Digest of the plan: the cache key.
     pub plan: Digest,
@@ -103,14 +103,19 @@ pub struct Estimate {
 /// Metrics of one group of examples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Slice {
-    /// The column or property the slices are made by: `label`.
+    /// The column or property the slices are made by: `label`; `corruption` of all examples with their inputs corrupted.
     pub by: String,
-    /// The group's value.
+    /// The group's value; of a corruption its name and severity, `gaussian_noise 3`.
     pub value: String,
     /// How many examples it holds.
     pub examples: u64,
     /// Metrics by name.
     pub metrics: BTreeMap<String, Estimate>,
+}
+
+impl Slice {
+    /// `by` of slices that are all examples with corrupted inputs; their values are `gaussian_noise 3`.
+    pub const CORRUPTION: &str = "corruption";
 }
 
 /// Counts of predictions: `counts[truth][predicted]`.
@@ -120,6 +125,33 @@ pub struct Confusion {
     pub labels: Vec<String>,
     /// Square matrix, rows are truth.
     pub counts: Vec<Vec<u64>>,
+}
+
+/// Metrics of one class against all others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PerClass {
+    /// The class.
+    pub label: String,
+    /// How many examples are of it.
+    pub support: u64,
+    /// `precision`, `recall` and `f1`, as far as they are defined.
+    pub metrics: BTreeMap<String, Estimate>,
+}
+
+/// One bin of a reliability curve: the answers whose confidence, the probability of the predicted class, is over `lower`
+/// and up to `upper`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CalibrationBin {
+    /// Lower end, not in the bin.
+    pub lower: f64,
+    /// Upper end, in the bin.
+    pub upper: f64,
+    /// How many answers are in it.
+    pub examples: u64,
+    /// Their mean confidence.
+    pub confidence: f64,
+    /// The share of them that is right.
+    pub accuracy: Estimate,
 }
 
 /// Metrics of a model on one part of a dataset.
@@ -137,7 +169,7 @@ pub struct Evaluation {
     pub part: String,
     /// How many examples.
     pub examples: u64,
-    /// Metrics by name: `accuracy`, `macro_f1`, `ece`, `log_loss`, `mae`, `rmse`, `r2`.
+    /// Metrics by name, as far as they are defined: `accuracy`, `macro_f1`, `auc`, …; `mae`, `rmse`, `r2`, ….
     pub metrics: BTreeMap<String, Estimate>,
     /// Metrics per slice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -145,6 +177,12 @@ pub struct Evaluation {
     /// For classifiers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confusion: Option<Confusion>,
+    /// For classifiers, each class in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub per_class: Vec<PerClass>,
+    /// For classifiers, the reliability curve: the bins that hold answers, by rising confidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calibration: Vec<CalibrationBin>,
     /// Blob with one line per example, in dataset order: see `platform::train::Prediction`.
     pub predictions: Digest,
 }

@@ -22,8 +22,8 @@ pub use event::{
     What,
 };
 pub use evidence::{
-    Approval, CommandOutput, Confusion, Estimate, Evaluation, ExpectationOutcome, Expectations, GitState,
-    Leakage, Run, RunEnd, Slice, Verdict, VerdictValue,
+    Approval, CalibrationBin, CommandOutput, Confusion, Estimate, Evaluation, ExpectationOutcome,
+    Expectations, GitState, Leakage, PerClass, Run, RunEnd, Slice, Verdict, VerdictValue,
 };
 pub use id::Id;
 pub use ledger::{Entry, EntryKind, Subject};

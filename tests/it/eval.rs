@@ -19,7 +19,7 @@ models:
     input: {shape: [1, 8, 8]}
     network: [flatten, {linear: 16}, relu, {linear: 3}]
     train: {epochs: 10, batch_size: 16, optimizer: {adamw: {lr: 0.01}}}
-    evaluate: {metrics: [accuracy, ece], slices: {by: label}}
+    evaluate: {metrics: [accuracy, ece, top_2_accuracy], slices: {by: label}}
 stages:
   production: {}
 ";
@@ -87,6 +87,26 @@ fn a_run_is_evaluated_once_and_every_prediction_is_kept() {
     let sum = |row: &Value| row.as_array().expect("a row").iter().filter_map(Value::as_u64).sum::<u64>();
     assert_eq!(counts.iter().map(sum).collect::<Vec<_>>(), [20, 20, 20]);
 
+    // What is told of each class and of each confidence adds up to the same answers.
+    for name in
+        ["balanced_accuracy", "macro_recall", "weighted_f1", "micro_f1", "mcc", "auc", "brier", "log_loss"]
+    {
+        let estimate = &first["metrics"][name];
+        let [lower, value, upper] =
+            ["lower", "value", "upper"].map(|key| estimate[key].as_f64().expect(name));
+        assert!(lower <= value && value <= upper, "{name}: {estimate}");
+    }
+    assert_eq!(first["metrics"]["top_2_accuracy"]["value"], 1.0, "the truth is always among the first two");
+    let classes = first["per_class"].as_array().expect("classes");
+    assert!(classes.iter().all(|class| class["support"] == 20 && class["metrics"]["recall"].is_object()));
+    let bins = first["calibration"].as_array().expect("bins");
+    assert_eq!(bins.iter().filter_map(|bin| bin["examples"].as_u64()).sum::<u64>(), 60);
+    let right: f64 = bins
+        .iter()
+        .filter_map(|bin| Some(bin["examples"].as_f64()? * bin["accuracy"]["value"].as_f64()?))
+        .sum();
+    assert!((right / 60.0 - number("value")).abs() < 1e-9, "{bins:?}");
+
     let store = mlp::infrastructure::store::Local::open(&folder.join(".git/mlp/store")).expect("opens");
     let digest = first["predictions"].as_str().and_then(|text| text.parse().ok()).expect("a digest");
     let lines = String::from_utf8(store.read(&digest).expect("the predictions are kept")).expect("is text");
@@ -109,16 +129,72 @@ fn a_run_is_evaluated_once_and_every_prediction_is_kept() {
     // Every run of these files has the picture beside it; the same numbers give the same bytes.
     let beside = first["pictures"][0].as_str().expect("a picture");
     let (jobs, own) = (folder.join(".git/mlp/jobs"), folder.join("confusion.svg"));
-    assert!(Path::new(beside).starts_with(&jobs) && beside.ends_with("/confusion-test.svg"), "{beside}");
+    assert!(Path::new(beside).starts_with(&jobs) && beside.ends_with("/evaluation-test.svg"), "{beside}");
     let drawn = std::fs::read(beside).expect("is there");
     ok(folder, &["eval", "stripes", "--plot", "confusion.svg"]);
     assert_eq!(std::fs::read(&own).expect("is there"), drawn);
     assert!(String::from_utf8(drawn).expect("is text").starts_with("<svg "));
 
     let text = ok(folder, &["eval", "stripes"]);
-    for word in ["accuracy", "95 % INTERVAL", "WORST BY LABEL", "Confusion matrix", "60 examples"] {
+    for word in [
+        "accuracy",
+        "95 % INTERVAL",
+        "WORST BY LABEL",
+        "Confusion matrix",
+        "Reliability",
+        "SUPPORT",
+        "60 examples",
+    ] {
         assert!(text.contains(word), "no `{word}` in:\n{text}");
     }
+}
+
+#[test]
+fn corrupted_inputs_are_judged_when_asked_for_and_the_same_each_time() {
+    let folder = project();
+    let folder = folder.path();
+    ok(folder, &["train", "stripes"]);
+    let plain = eval(folder, &["stripes"]);
+    assert!(plain["metrics"]["mean_corruption_error"].is_null());
+    let first = eval(folder, &["stripes", "--corruptions"]);
+    assert_eq!(first["reused"], false, "the first evaluation has no corruptions");
+    let slices = |report: &Value| -> Vec<Value> {
+        let all = report["slices"].as_array().expect("slices").iter();
+        all.filter(|slice| slice["by"] == "corruption").cloned().collect()
+    };
+    let corrupted = slices(&first);
+    assert_eq!(corrupted.len(), 9 * 5);
+    assert_eq!((&corrupted[2]["value"], &corrupted[2]["examples"]), (&"gaussian_noise 3".into(), &60.into()));
+    let accuracy = |slice: &Value| slice["metrics"]["accuracy"]["value"].as_f64().expect("a number");
+    let error = &first["metrics"]["mean_corruption_error"];
+    let mean = corrupted.iter().map(|slice| 1.0 - accuracy(slice)).sum::<f64>() / 45.0;
+    assert!((error["value"].as_f64().expect("a number") - mean).abs() < 1e-9, "{error}");
+    assert!(error["lower"].as_f64() <= Some(mean) && error["upper"].as_f64() >= Some(mean), "{error}");
+    let worst = corrupted.iter().map(accuracy).fold(1.0, f64::min);
+    assert!(worst < accuracy(&plain), "some corruption must hurt, but the worst is {worst}");
+    // What is found without them stays as it was.
+    assert_eq!(first["metrics"]["accuracy"], plain["metrics"]["accuracy"]);
+    assert_eq!(first["predictions"], plain["predictions"]);
+    assert_eq!(eval(folder, &["stripes", "--corruptions"])["reused"], true);
+    let forced = eval(folder, &["stripes", "--corruptions", "--force"]);
+    assert_eq!(slices(&forced), corrupted);
+    let text = ok(folder, &["eval", "stripes", "--corruptions"]);
+    assert!(
+        text.contains("Robustness") && text.contains("pixelate") && text.contains("SEVERITY 1"),
+        "{text}"
+    );
+    // The model's own choice.
+    let chosen = MANIFEST.replace("slices: {by: label}", "slices: {by: label}, corruptions: [rotate]");
+    std::fs::write(folder.join("mlp.yaml"), chosen).expect("writes the project file");
+    let chosen = eval(folder, &["stripes", "--force"]);
+    assert_eq!(slices(&chosen), corrupted[40..]);
+    let wrong = MANIFEST.replace("slices: {by: label}", "corruptions: [missing]");
+    std::fs::write(folder.join("mlp.yaml"), wrong).expect("writes the project file");
+    let error = refused(folder, &["eval", "stripes"], 2);
+    assert!(
+        error.contains("`evaluate.corruptions` cannot be `missing`") && error.contains("rotate"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -135,6 +211,12 @@ fn what_cannot_be_evaluated_is_named() {
         assert!(error.contains(word), "{arguments:?}: {error}");
     }
     ok(folder, &["train", "stripes"]);
+    let other = MANIFEST.replace("metrics: [accuracy, ece,", "metrics: [rmse, accuracy,");
+    std::fs::write(folder.join("mlp.yaml"), other).expect("writes the project file");
+    let output = mlp(folder).args(["eval", "stripes"]).output().expect("starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("`rmse`, which `evaluate.metrics` asks for"), "{said}");
+    std::fs::write(folder.join("mlp.yaml"), MANIFEST).expect("writes the project file");
     part(&folder.join("data/stripes"), "t10k", 30, 9000);
     let error = refused(folder, &["eval", "stripes"], 2);
     assert!(error.contains("data::modified") && error.contains("mlp data add stripes"), "{error}");

@@ -222,7 +222,11 @@ const LONG: u32 = 400;
 
 /// A training under way that has done some epochs and is far from its end.
 fn under_way(project: &Project) -> Child {
-    let child = project.start(&["train"]);
+    after_some_epochs(project, &["train"])
+}
+
+fn after_some_epochs(project: &Project, args: &[&str]) -> Child {
+    let child = project.start(args);
     let events = project.job().join("events.jsonl");
     wait_for("some epochs", || {
         let text = std::fs::read_to_string(&events).unwrap_or_default();
@@ -270,4 +274,87 @@ fn a_training_whose_supervisor_and_worker_are_killed_is_lost_and_goes_on() {
     assert_eq!(child.wait().expect("ends").code(), Some(3));
     let resumed = project.json(&["runs", "resume", "latest"], 0);
     assert_eq!(model(&resumed["run"]), unbroken(&project));
+}
+
+#[test]
+fn folds_are_trained_once_each_and_judged_by_the_model_that_did_not_see_them() {
+    let project = project(3);
+    let plans = project.json(&["train", "--folds", "3", "--dry-run"], 0)["plans"].clone();
+    let plans = plans.as_array().expect("plans");
+    assert_eq!((plans.len(), &plans[1]["fold"]), (3, &serde_json::json!({"number": 2, "of": 3})));
+    let first = project.json(&["train", "--folds", "3"], 0);
+    let runs = first["runs"].as_array().expect("runs");
+    assert!(runs.iter().all(|run| run["task"] == "fold" && run["state"] == "succeeded"), "{first}");
+    let plan = |report: &Value| report["plan"].as_str().expect("a plan").to_owned();
+    assert_eq!(runs.iter().map(plan).collect::<Vec<_>>(), plans.iter().map(plan).collect::<Vec<_>>());
+    let folds = &first["folds"][0];
+    assert_eq!((&folds["model"], &folds["folds"]), (&"small".into(), &3.into()));
+    let accuracy = &folds["metrics"]["accuracy"];
+    let values: Vec<f64> =
+        accuracy["values"].as_array().expect("values").iter().filter_map(Value::as_f64).collect();
+    let mean = values.iter().sum::<f64>() / 3.0;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    let number = |key: &str| accuracy[key].as_f64().expect("a number");
+    assert!((number("mean") - mean).abs() < 1e-12 && (number("std") - (squares / 2.0).sqrt()).abs() < 1e-12);
+    // What training measured on the fold it left out is what was evaluated.
+    for (run, value) in runs.iter().zip(&values) {
+        assert!((run["metrics"]["val.accuracy"].as_f64().expect("a number") - value).abs() < 1e-9, "{run}");
+    }
+    // What was trained on folds is nobody's model.
+    let error = refused(project.path(), &["eval", "small"], 2);
+    assert!(error.contains("mlp train small"), "{error}");
+    refused(project.path(), &["model", "register", "small"], 2);
+    // No example is in two folds, nor in the test; together they are all the rest.
+    let store = Local::open(&project.path().join(".git/mlp/store")).expect("opens the store");
+    let keys = |id: &Value| -> Vec<String> {
+        let id = id.as_str().expect("a digest").parse().expect("a digest");
+        let record = store.record::<mlp::base::Evaluation>(&id).expect("an evaluation");
+        let lines = store.read(&record.body.predictions).expect("predictions");
+        let key = |line: &str| {
+            let line: Value = serde_json::from_str(line).expect("is JSON");
+            line["key"].as_str().expect("a key").to_owned()
+        };
+        String::from_utf8(lines).expect("is text").lines().map(key).collect()
+    };
+    let mut parts: Vec<Vec<String>> =
+        folds["evaluations"].as_array().expect("evaluations").iter().map(keys).collect();
+    project.json(&["train"], 0);
+    parts.push(keys(&project.json(&["eval", "small"], 0)["evaluation"]));
+    assert_eq!(parts.iter().map(Vec::len).sum::<usize>(), 300);
+    let mut owners = std::collections::BTreeMap::new();
+    for (part, key) in
+        parts.iter().enumerate().flat_map(|(part, keys)| keys.iter().map(move |key| (part, key)))
+    {
+        assert_eq!(*owners.entry(key).or_insert(part), part, "{key} is in two parts");
+    }
+
+    let again = project.json(&["train", "--folds", "3"], 0);
+    assert!(again["runs"].as_array().expect("runs").iter().all(|run| run["cached"] == true), "{again}");
+    assert_eq!(again["folds"], first["folds"]);
+    let text = ok(project.path(), &["train", "--folds", "3"]);
+    assert!(text.contains("small over 3 folds") && text.contains("DEVIATION"), "{text}");
+    assert!(ok(project.path(), &["runs", "ls"]).contains("small 2/3"));
+    // Another number of folds is another question.
+    let other = project.json(&["train", "--folds", "2", "--dry-run"], 0);
+    assert!(other["plans"].as_array().expect("plans").iter().all(|plan| plan["done"].is_null()), "{other}");
+    assert!(refused(project.path(), &["train", "--folds", "1"], 2).contains("2..=100"));
+}
+
+#[test]
+fn a_fold_that_was_stopped_is_resumed_and_the_others_follow() {
+    let project = project(LONG);
+    let mut child = after_some_epochs(&project, &["train", "--folds", "2"]);
+    signal("INT", i64::from(child.id()));
+    assert_eq!(child.wait().expect("ends").code(), Some(130));
+    let stopped = project.json(&["runs", "show"], 0)["run"].clone();
+    assert_eq!((&stopped["state"], &stopped["task"]), (&"cancelled".into(), &"fold".into()));
+    let resumed = project.json(&["runs", "resume"], 0)["run"].clone();
+    assert_eq!((&resumed["state"], &resumed["run"]), (&"succeeded".into(), &stopped["run"]));
+    let all = project.json(&["train", "--folds", "2"], 0);
+    assert_eq!((&all["runs"][0]["run"], &all["runs"][0]["cached"]), (&stopped["run"], &true.into()));
+    assert_eq!(all["runs"][1]["cached"], false);
+    // The fold was not forgotten on the way: the same numbers as without a break.
+    let unbroken = project.json(&["train", "--folds", "2", "--force"], 0);
+    assert_eq!(unbroken["folds"][0]["metrics"], all["folds"][0]["metrics"]);
+    assert_eq!(unbroken["runs"][0]["metrics"]["val.loss"], resumed["metrics"]["val.loss"]);
 }

@@ -1,8 +1,11 @@
 //! `mlp train`.
 
+mod folds;
+
 use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
+use self::folds::Folds;
 use super::{Answer, Context};
 use crate::application::completion;
 use crate::application::following::{
@@ -11,7 +14,7 @@ use crate::application::following::{
 use crate::application::ui::{Align, Report, Table, count};
 use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
 use crate::infrastructure::compute::{Executor, Interrupts};
-use crate::platform::data::Dataset;
+use crate::platform::data::{Dataset, Fold};
 use crate::platform::project::Project;
 use crate::platform::run::{self, LayerLine, Listed, Planned, RunError, Workspace};
 use crate::platform::train::ModelSpec;
@@ -19,7 +22,8 @@ use crate::platform::train::ModelSpec;
 /// Trains models.
 ///
 /// A plan (model, data, seed, executable) that was already done is not done again; --force does it anyway. Ctrl-C stops
-/// with a checkpoint, from which `mlp runs resume` goes on.
+/// with a checkpoint, from which `mlp runs resume` goes on. With --folds nothing is trained that could be used: it tells how
+/// well such a model does, and how much that depends on the data it happens to get.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Models of mlp.yaml; all of them if none is named.
@@ -31,6 +35,10 @@ pub(crate) struct Args {
     /// The same as --set train.seed=N.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Cross-validation: trains once per fold of what is not the test, on all folds but that one, and tells mean and
+    /// deviation of the metrics on the folds left out.
+    #[arg(long, value_name = "K", conflicts_with = "detach", value_parser = clap::value_parser!(u32).range(2..=100))]
+    folds: Option<u32>,
     /// Says what would be done, and whether it was done before.
     #[arg(long)]
     dry_run: bool,
@@ -49,6 +57,8 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Trained {
     runs: Vec<RunReport>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    folds: Vec<Folds>,
 }
 
 impl Report for Trained {
@@ -57,7 +67,8 @@ impl Report for Trained {
     }
 
     fn human(&self) -> String {
-        self.runs.iter().map(RunReport::human).collect()
+        let runs = self.runs.iter().map(RunReport::human);
+        runs.chain(self.folds.iter().map(Folds::human)).collect()
     }
 
     fn quiet(&self) -> String {
@@ -74,6 +85,8 @@ struct DryRun {
 #[derive(Serialize)]
 struct PlanReport {
     model: Name,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fold: Option<Fold>,
     plan: Digest,
     data: String,
     version: Digest,
@@ -98,20 +111,24 @@ impl Report for DryRun {
 impl PlanReport {
     fn human(&self) -> String {
         let mut text = format!(
-            "{}  plan b3:{}\n  data {} b3:{}  seed {}  epochs {}\n",
+            "{}{}  plan b3:{}\n  data {} b3:{}  seed {}  epochs {}\n",
             self.model,
+            of_fold(self.fold),
             self.plan.short(),
             self.data,
             self.version.short(),
             self.seed,
             self.epochs
         );
-        let mut table = Table::new(["LAYER", "OUTPUT", "PARAMETERS"]).align(2, Align::Right).indent(2);
-        for line in &self.layers {
-            table.row([line.layer.clone(), format!("{:?}", line.shape), count(line.parameters as u64)]);
+        // All folds have the same layers.
+        if self.fold.is_none_or(|fold| fold.number == 1) {
+            let mut table = Table::new(["LAYER", "OUTPUT", "PARAMETERS"]).align(2, Align::Right).indent(2);
+            for line in &self.layers {
+                table.row([line.layer.clone(), format!("{:?}", line.shape), count(line.parameters as u64)]);
+            }
+            table.row(["total".to_owned(), String::new(), count(self.parameters as u64)]);
+            text += &table.render();
         }
-        table.row(["total".to_owned(), String::new(), count(self.parameters as u64)]);
-        text += &table.render();
         if let Some(done) = &self.done {
             text += &format!("  {}", done.human());
         }
@@ -127,13 +144,29 @@ struct Ready {
     planned: Planned,
 }
 
+impl Ready {
+    fn fold(&self) -> Option<Fold> {
+        self.dataset.spec.split.fold
+    }
+}
+
+/// ` (fold 2 of 5)`.
+fn of_fold(fold: Option<Fold>) -> String {
+    fold.map_or_else(String::new, |Fold { number, of }| format!(" (fold {number} of {of})"))
+}
+
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let workspace = workspace(&project);
     let names = names(&args, &project)?;
+    let folds = match args.folds {
+        Some(of) => (1..=of).map(|number| Some(Fold { number, of })).collect(),
+        None => vec![None],
+    };
     let ready = names
         .iter()
-        .map(|name| prepare(&args, name, &project, &workspace, &context.ui))
+        .flat_map(|name| folds.iter().map(move |fold| (name, *fold)))
+        .map(|(name, fold)| prepare(&args, name, fold, &project, &workspace, &context.ui))
         .collect::<Result<Vec<_>, _>>()?;
     let listed = run::list(&workspace)?;
     if args.dry_run {
@@ -156,7 +189,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             break;
         }
     }
-    context.ui.report(&Trained { runs });
+    let folds = match args.folds {
+        Some(_) => folds::judge(&project, &ready, &runs, &context.ui)?,
+        None => Vec::new(),
+    };
+    context.ui.report(&Trained { runs, folds });
     Ok(exit)
 }
 
@@ -178,6 +215,7 @@ fn names(args: &Args, project: &Project) -> Result<Vec<Name>, Failure> {
 fn prepare(
     args: &Args,
     name: &Name,
+    fold: Option<Fold>,
     project: &Project,
     workspace: &Workspace<'_>,
     sink: &dyn Sink,
@@ -189,7 +227,7 @@ fn prepare(
     if let Some(seed) = args.seed {
         model.train.seed = seed;
     }
-    let dataset = project.dataset(model.data.as_str())?;
+    let dataset = project.dataset(model.data.as_str())?.folded(fold);
     let planned = run::plan_training(workspace, name, &model, dataset.clone(), sink)?;
     Ok(Ready { name: name.clone(), model, dataset, planned })
 }
@@ -199,6 +237,7 @@ fn plan_report(ready: &Ready, listed: &[Listed], sink: &dyn Sink) -> Result<Plan
     let plan = &ready.planned.plan;
     Ok(PlanReport {
         model: ready.name.clone(),
+        fold: ready.fold(),
         plan: ready.planned.digest,
         data: ready.dataset.name.to_string(),
         version: plan.inputs.values().next().copied().unwrap_or(ready.planned.digest),
@@ -231,11 +270,14 @@ fn train(
     let job = ready.planned.job(args.threads.map(usize::from));
     let executor = workspace.executor();
     executor.submit(&job)?;
-    let active = RunReport::active(job.id, ready.name.as_str(), "model", digest);
+    let active = RunReport::active(job.id, ready.name.as_str(), &ready.planned.plan.task, digest);
     let Some(interrupts) = interrupts else { return Ok(active) };
-    context.ui.log(Level::Info, &format!("training {} as run {}", ready.name, run::short(job.id)));
+    let which = of_fold(ready.fold());
+    context.ui.log(Level::Info, &format!("training {}{which} as run {}", ready.name, run::short(job.id)));
     let ended = follow(&context.ui, workspace, job.id, None, interrupts, OnInterrupt::Cancel)?;
     Ok(match ended {
+        // Of folds the last word is what they came to together.
+        Some((id, record)) if ready.fold().is_some() => RunReport::of(id, &record, false),
         Some((id, record)) => {
             let events = std::fs::read(executor.folder(job.id).events()).unwrap_or_default();
             RunReport { curve: learning_curve(&events), ..RunReport::of(id, &record, false) }

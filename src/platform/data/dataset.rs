@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    DataError, DataSpec, Format, Parts, Pointer, TableEncoding, TextEncoding, array_files, idx_folder,
+    DataError, DataSpec, Fold, Format, Parts, Pointer, TableEncoding, TextEncoding, array_files, idx_folder,
     image_folder, table, text,
 };
 use crate::base::{Digest, Name, Sink};
@@ -71,12 +71,18 @@ impl Dataset {
         self
     }
 
+    /// The same dataset with one of several folds for its validation part.
+    pub fn folded(mut self, fold: Option<Fold>) -> Self {
+        self.spec.split.fold = fold;
+        self
+    }
+
     /// Digest of the settings that decide which examples stand in which part, and what they look like: format, target and
     /// split, and of texts the column, the tokenizer and the length.
     pub fn settings(&self) -> Digest {
         // The split's numbers and the words of the format; JSON of a fixed shape is a canonical form for both.
         let spec = &self.spec;
-        let settings = match spec.format {
+        let mut settings = match spec.format {
             Format::Text => serde_json::json!([
                 spec.format,
                 spec.target,
@@ -87,6 +93,9 @@ impl Dataset {
             ]),
             _ => serde_json::json!([spec.format, spec.target, spec.split]),
         };
+        if let (Some(fold), Some(settings)) = (spec.split.fold, settings.as_array_mut()) {
+            settings.push(serde_json::json!({ "fold": fold }));
+        }
         Digest::derive("mlp data settings 1", settings.to_string().as_bytes())
     }
 

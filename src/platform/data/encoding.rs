@@ -114,7 +114,8 @@ pub(super) fn number(cell: &str) -> Option<f32> {
 }
 
 impl Column {
-    fn width(&self) -> usize {
+    /// Number of inputs a cell becomes.
+    pub fn width(&self) -> usize {
         match &self.kind {
             ColumnKind::Number { .. } => 1,
             ColumnKind::Category { values } => values.len(),

@@ -48,7 +48,7 @@ pub use leakage::leakage;
 pub use merge::{Choice, Choose, Conflict, Merged, ReadTree, Sides, merge};
 pub use pointer::Pointer;
 pub use spec::{
-    ColumnExpectation, DataSpec, Digits, Expectation, Format, Guard, Range, Source, Split, SplitBy,
+    ColumnExpectation, DataSpec, Digits, Expectation, Fold, Format, Guard, Range, Source, Split, SplitBy,
 };
 pub use text::each_line;
 pub use text_encoding::TextEncoding;

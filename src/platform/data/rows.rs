@@ -114,7 +114,9 @@ impl Table {
     /// Divides the rows for training, unless the dataset brings the other parts itself.
     pub(super) fn divide(&mut self, dataset: &Dataset, brings: impl Fn(Part) -> bool) {
         let split = dataset.spec.split.without(brings(Part::Val), brings(Part::Test));
-        for row in self.rows.iter_mut().filter(|row| row.part == Part::Train) {
+        // Folds divide all that is not the test.
+        let divided = |part| part == Part::Train || (part == Part::Val && split.fold.is_some());
+        for row in self.rows.iter_mut().filter(|row| divided(row.part)) {
             row.part = split.part(row.key);
         }
     }

@@ -171,12 +171,24 @@ pub struct Split {
     pub by: SplitBy,
     /// Seed of the decision.
     pub seed: u64,
+    /// One of several folds instead of the validation part: what is not the test is divided anew. Never written.
+    #[serde(skip)]
+    pub fold: Option<Fold>,
 }
 
 impl Default for Split {
     fn default() -> Self {
-        Self { val: 0.1, test: 0.1, by: SplitBy::Hash, seed: 0 }
+        Self { val: 0.1, test: 0.1, by: SplitBy::Hash, seed: 0, fold: None }
     }
+}
+
+/// One of several folds: it is the validation part, all others are the training part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fold {
+    /// Which one, from 1.
+    pub number: u32,
+    /// Of so many.
+    pub of: u32,
 }
 
 /// What decides the part of an example.

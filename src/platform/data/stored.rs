@@ -61,6 +61,30 @@ impl Stored {
         std::array::from_fn(|_| stored.next().expect("each iterator has three items"))
     }
 
+    /// The examples of both, one behind the other.
+    fn with(mut self, other: Self) -> Self {
+        match (&mut self.values, other.values) {
+            (Values::U8(values), Values::U8(more)) => values.extend(more),
+            (Values::F32(values), Values::F32(more)) => values.extend(more),
+            (Values::F32(values), Values::U8(more)) => values.extend(more.into_iter().map(f32::from)),
+            (Values::U8(values), Values::F32(more)) => {
+                let values = values.iter().copied().map(f32::from);
+                self.values = Values::F32(values.chain(more).collect());
+            }
+        }
+        match (&mut self.answers, other.answers) {
+            (Answers::Class(answers), Answers::Class(more)) => answers.extend(more),
+            (Answers::Value(answers), Answers::Value(more)) => answers.extend(more),
+            // All parts of a dataset have the same kind of target.
+            (Answers::Class(_), Answers::Value(_)) | (Answers::Value(_), Answers::Class(_)) => {}
+        }
+        self.keys.extend(other.keys);
+        let before = self.files.len() as u32;
+        self.places.extend(other.places.into_iter().map(|(file, place)| (before + file, place)));
+        self.files = Arc::new(self.files.iter().chain(other.files.iter()).cloned().collect());
+        self
+    }
+
     pub(super) fn examples(self, shape: &[usize]) -> Examples {
         Examples {
             shape: shape.to_vec(),
@@ -97,6 +121,11 @@ pub(super) fn assemble(
         see_answers(&mut label, &stored.answers, &classes);
     }
     let split = split.without(val.is_some(), test.is_some());
+    // Folds divide all that is not the test.
+    let (train, val) = match val {
+        Some(val) if split.fold.is_some() => (train.with(val), None),
+        val => (train, val),
+    };
     let parts: Vec<Part> = train.keys.par_iter().with_min_len(1024).map(|key| split.part(*key)).collect();
     let [train, split_val, split_test] = train.divide(&parts);
     Parts {

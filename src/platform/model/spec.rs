@@ -133,6 +133,10 @@ pub struct SliceGate {
     /// The part of the data.
     #[serde(default = "test_part")]
     pub on: String,
+    /// Which slices, where there are others: `label`, a column, or `corruption` for those that `evaluate: {corruptions: …}`
+    /// makes; all but those if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// At least, on each slice.
     pub min: f64,
 }

@@ -98,7 +98,7 @@ fn defaults(manifest: &Manifest) -> IndexMap<Name, IndexMap<Name, GateSpec>> {
     if profile == Profile::Regulated
         && let Some(("accuracy", floor)) = metric
     {
-        let gate = SliceGate { metric: "accuracy".into(), on: "test".into(), min: floor };
+        let gate = SliceGate { metric: "accuracy".into(), on: "test".into(), by: None, min: floor };
         add("staging", "slices", GateSpec::Slices(gate));
     }
     if profile != Profile::Research {
@@ -166,6 +166,10 @@ fn weaker(profile: &GateSpec, own: &GateSpec) -> Option<String> {
         (GateSpec::Compare(want), GateSpec::Compare(have)) => weaker_comparison(want, have),
         (GateSpec::Slices(want), GateSpec::Slices(have)) => differs("metric", &want.metric, &have.metric)
             .or_else(|| differs("part", &want.on, &have.on))
+            .or_else(|| {
+                let other = have.by.as_ref().filter(|by| want.by.as_ref() != Some(by));
+                other.map(|by| format!("only the slices by `{by}` are looked at"))
+            })
             .or_else(|| below("min", Some(want.min), Some(have.min))),
         (GateSpec::Code(_), GateSpec::Code(_)) => None,
         (GateSpec::Expectations(want), GateSpec::Expectations(have))

@@ -4,7 +4,7 @@ use super::{Manifest, profile};
 use crate::base::{Name, nearest};
 use crate::platform::data::{DataSpec, Expectation, Format, Range, Source};
 use crate::platform::model::{Approvals, GateSpec, Waiver};
-use crate::platform::train::{Augment, Layer, ModelSpec};
+use crate::platform::train::{Augment, Layer, METRICS, ModelSpec, is_metric};
 
 /// A mistake whose place is still a path of keys.
 #[derive(Debug)]
@@ -46,9 +46,6 @@ fn dotted(path: &[&str]) -> String {
 }
 
 type Checked = Result<(), Wrong>;
-
-/// Metrics that an evaluation gives.
-pub(super) const METRICS: [&str; 7] = ["accuracy", "macro_f1", "ece", "log_loss", "mae", "rmse", "r2"];
 
 /// Parts of a dataset.
 const PARTS: [&str; 3] = ["train", "val", "test"];
@@ -291,7 +288,7 @@ fn model(manifest: &Manifest, path: &[&str], spec: &ModelSpec) -> Checked {
     }
     if let Some(stop) = &train.early_stop {
         let metrics: Vec<String> = std::iter::once("train.loss".to_owned())
-            .chain(["loss"].iter().chain(&METRICS).map(|metric| format!("val.{metric}")))
+            .chain(["loss", "accuracy", "rmse"].map(|metric| format!("val.{metric}")))
             .collect();
         if !metrics.contains(&stop.metric) {
             let known: Vec<&str> = metrics.iter().map(String::as_str).collect();
@@ -336,7 +333,7 @@ fn layers(path: &[&str], layers_of: &[Layer]) -> Checked {
 }
 
 fn metric(path: &[&str], name: &str) -> Checked {
-    if METRICS.contains(&name) { Ok(()) } else { Err(Wrong::reference(path, "metric", name, &METRICS)) }
+    if is_metric(name) { Ok(()) } else { Err(Wrong::reference(path, "metric", name, &METRICS)) }
 }
 
 fn part(path: &[&str], name: &str) -> Checked {

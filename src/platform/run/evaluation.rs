@@ -1,7 +1,7 @@
 //! Evaluations: a model on one part of a dataset, with every prediction kept as evidence.
 
 use super::{RunError, dataset_for, publish};
-use crate::base::{Digest, Evaluation, Record, RecordKind, Sink};
+use crate::base::{Digest, Evaluation, Record, RecordKind, Sink, Slice};
 use crate::infrastructure::store::{Local, NodeKind};
 use crate::platform::data::Dataset;
 use crate::platform::train::{self, Model, ModelSpec, TrainError};
@@ -60,6 +60,8 @@ pub fn evaluate(
         metrics: evaluated.metrics,
         slices: evaluated.slices,
         confusion: evaluated.confusion,
+        per_class: evaluated.per_class,
+        calibration: evaluated.calibration,
         predictions,
     };
     let record = Record::new(author, vec![model_tree, tree], body);
@@ -67,8 +69,8 @@ pub fn evaluate(
     Ok((id, record))
 }
 
-/// The newest evaluation that answers the same question: same model, data, settings and part, and every metric and
-/// slice that `model` asks for.
+/// The newest evaluation that answers the same question: same model, data, settings and part, and every metric,
+/// slice and corruption that `model` asks for.
 pub fn find_evaluation(
     store: &Local,
     model_tree: Digest,
@@ -84,8 +86,13 @@ pub fn find_evaluation(
         let body = &record.body;
         let same = (body.model, &body.data, body.tree, body.settings, body.part.as_str())
             == (model_tree, &dataset.name, tree, settings, part);
+        let corrupted = |name: &str| {
+            let corrupted = body.slices.iter().filter(|slice| slice.by == Slice::CORRUPTION);
+            corrupted.into_iter().any(|slice| slice.value.split(' ').next() == Some(name))
+        };
         let complete = model.evaluate.metrics.iter().all(|metric| body.metrics.contains_key(metric))
-            && by.is_none_or(|by| body.slices.iter().any(|slice| slice.by == by));
+            && by.is_none_or(|by| body.slices.iter().any(|slice| slice.by == by))
+            && model.evaluate.corruptions.iter().all(|corruption| corrupted(corruption.name()));
         if same && complete {
             return Ok(Some((id, record)));
         }

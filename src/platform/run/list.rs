@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::work::Work;
-use super::{RunError, Workspace, runs, settle};
+use super::{RunError, Workspace, folds, runs, settle};
 use crate::base::{Digest, Id, JobState, Name, Record, Run, Time};
 use crate::infrastructure::compute::{JobFolder, JobStatus};
+use crate::platform::data::Fold;
 
 /// A run under way or ended.
 #[derive(Clone, Debug)]
@@ -14,8 +15,10 @@ pub struct Listed {
     pub id: Id,
     /// The model or step.
     pub name: Name,
-    /// `model` or `step`.
+    /// `model`, `fold` or `step`.
     pub task: String,
+    /// Of a cross-validation: the fold that was not trained on.
+    pub fold: Option<Fold>,
     /// Digest of its plan.
     pub plan: Digest,
     /// Its state.
@@ -58,6 +61,7 @@ pub fn list(workspace: &Workspace<'_>) -> Result<Vec<Listed>, RunError> {
             id: body.run,
             name: body.name.clone(),
             task: body.task.clone(),
+            fold: folds::of_config(&body.config["config"]),
             plan: body.plan,
             state: body.end.state,
             folder: None,
@@ -73,6 +77,7 @@ pub fn list(workspace: &Workspace<'_>) -> Result<Vec<Listed>, RunError> {
             id,
             name: work.plan.name.clone(),
             task: work.plan.task.clone(),
+            fold: folds::of_config(&work.plan.config),
             plan: work.plan.digest(),
             state,
             folder: None,

@@ -1,13 +1,15 @@
-//! Pictures as SVG: learning curves and confusion matrices. The same numbers give the same bytes.
+//! Pictures as SVG: learning curves and evaluations. The same numbers give the same bytes.
+
+mod evaluation;
 
 use std::error::Error;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::Curves;
-use crate::base::Confusion;
+
+pub use evaluation::evaluation;
 
 /// The file of the curves below the output folder of a run.
 pub const CURVES: &str = "curves.svg";
@@ -16,8 +18,6 @@ pub const CURVES: &str = "curves.svg";
 const PANEL: (u32, u32) = (800, 300);
 /// More metrics than this are not drawn.
 const MOST_PANELS: usize = 6;
-/// More classes than this make no picture that can be read.
-const MOST_CLASSES: usize = 200;
 /// Values beyond it are left out: plotters looks for the places of its lines in steps that an f64 must be able to add.
 const LARGEST: f64 = 1e12;
 /// Blue and vermilion of Okabe and Ito (2008): told apart by nearly everybody; points are drawn for `val` besides.
@@ -110,61 +110,6 @@ fn panel(area: &Area<'_>, metric: &str, train: &Points, val: &Points) -> Result<
     Ok(())
 }
 
-/// A confusion matrix, each row coloured by the share of its truths; none with too many classes to be read.
-pub fn confusion(title: &str, matrix: &Confusion) -> Option<String> {
-    let classes = matrix.labels.len();
-    if classes == 0 || classes > MOST_CLASSES {
-        return None;
-    }
-    let labels: Vec<String> = matrix.labels.iter().map(|label| short(label)).collect();
-    let cell = (560 / classes).clamp(10, 64) as i32;
-    // About seven pixels a letter.
-    let longest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0) as i32;
-    let upright = 7 * longest <= cell - 4;
-    let (left, top) = (56 + 7 * longest, 76 + if upright { 7 } else { 7 * longest });
-    let side = cell * classes as i32;
-    let size = ((left + side + 24).max(360) as u32, (top + side + 24) as u32);
-    let text =
-        |size: i32, x: HPos, y: VPos| TextStyle::from(("sans-serif", size)).pos(Pos::new(x, y)).color(&BLACK);
-    draw(size, |root| {
-        root.draw(&Text::new(plain(title), (16, 14), ("sans-serif", 18)))?;
-        let centre = |index: usize| cell * index as i32 + cell / 2;
-        let font = (cell - 2).clamp(8, 13);
-        let middle = left + side / 2;
-        root.draw(&Text::new("predicted", (middle, 46), text(13, HPos::Center, VPos::Center)))?;
-        let turned = |style: TextStyle<'static>| style.transform(FontTransform::Rotate270);
-        let truth = turned(text(13, HPos::Center, VPos::Center));
-        root.draw(&Text::new("truth", (24, top + side / 2), truth))?;
-        for (index, label) in labels.iter().enumerate() {
-            let row = (left - 8, top + centre(index));
-            root.draw(&Text::new(label.as_str(), row, text(font, HPos::Right, VPos::Center)))?;
-            let column = (left + centre(index), top - 8);
-            let style = match upright {
-                true => text(font, HPos::Center, VPos::Bottom),
-                false => turned(text(font, HPos::Left, VPos::Center)),
-            };
-            root.draw(&Text::new(label.as_str(), column, style))?;
-        }
-        for (truth, counts) in matrix.counts.iter().enumerate() {
-            let all: u64 = counts.iter().sum();
-            for (predicted, count) in counts.iter().enumerate() {
-                let share = if all == 0 { 0.0 } else { *count as f64 / all as f64 };
-                let corner = (left + cell * predicted as i32, top + cell * truth as i32);
-                let opposite = (corner.0 + cell, corner.1 + cell);
-                root.draw(&Rectangle::new([corner, opposite], shade(share).filled()))?;
-                root.draw(&Rectangle::new([corner, opposite], BLACK.mix(0.15)))?;
-                let digits = count.to_string();
-                if *count > 0 && 8 * digits.len() as i32 <= cell - 2 {
-                    let ink = if share > 0.5 { WHITE } else { BLACK };
-                    let style = text(13, HPos::Center, VPos::Center).color(&ink);
-                    root.draw(&Text::new(digits, (corner.0 + cell / 2, corner.1 + cell / 2), style))?;
-                }
-            }
-        }
-        Ok(())
-    })
-}
-
 /// A picture on white; none if it cannot be drawn, which a text in memory never is.
 fn draw(size: (u32, u32), paint: impl FnOnce(&Area<'_>) -> Result<(), Box<dyn Error>>) -> Option<String> {
     let mut text = String::new();
@@ -175,12 +120,6 @@ fn draw(size: (u32, u32), paint: impl FnOnce(&Area<'_>) -> Result<(), Box<dyn Er
         root.present().ok()?;
     }
     Some(text)
-}
-
-/// From white to [`TRAIN`].
-fn shade(share: f64) -> RGBColor {
-    let mix = |full: u8| (255.0 - share * f64::from(255 - full)).round() as u8;
-    RGBColor(mix(TRAIN.0), mix(TRAIN.1), mix(TRAIN.2))
 }
 
 /// Lowest and highest value with a margin; never so narrow that the places between them cannot be told apart.
@@ -213,12 +152,6 @@ fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// A name of at most 20 letters.
-fn short(text: &str) -> String {
-    let text = plain(text);
-    if text.chars().count() <= 20 { text } else { text.chars().take(19).chain(['…']).collect() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,13 +175,6 @@ mod tests {
         curves
     }
 
-    fn matrix(labels: &[&str]) -> Confusion {
-        let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
-        let row =
-            |truth: usize| (0..labels.len()).map(|n| if n == truth { 90 } else { n as u64 % 3 }).collect();
-        Confusion { counts: (0..labels.len()).map(row).collect(), labels }
-    }
-
     #[test]
     fn the_same_numbers_give_the_same_bytes() {
         let one = learning("digits", &curves(12)).expect("draws");
@@ -257,8 +183,6 @@ mod tests {
             assert!(one.contains(word), "{word}");
         }
         assert!(one.starts_with("<svg ") && !one.contains("lr"), "{one}");
-        let matrix = matrix(&["cat", "dog", "bird"]);
-        assert_eq!(confusion("pets", &matrix), confusion("pets", &matrix));
     }
 
     #[test]
@@ -283,13 +207,5 @@ mod tests {
             learning("x", &curves);
         }
         assert_eq!(range([1.0, 1.0 + 1e-12].into_iter(), 0.0), (0.5, 1.5));
-        let drawn = confusion("a<b>&\u{1b}", &matrix(&["<script>", "a & b\n", "数字"])).expect("draws");
-        assert!(
-            !drawn.contains("<script>") && !drawn.contains('\u{1b}') && drawn.contains("数字"),
-            "{drawn}"
-        );
-        assert_eq!(confusion("x", &matrix(&[])), None);
-        let many: Vec<String> = (0..150).map(|n| format!("class {n}")).collect();
-        assert!(confusion("x", &matrix(&many.iter().map(String::as_str).collect::<Vec<_>>())).is_some());
     }
 }

@@ -14,9 +14,9 @@ pub struct Plan {
     pub schema: String,
     /// The model or step.
     pub name: Name,
-    /// `model` or `step`.
+    /// `model`, `fold` (a model on all folds of its data but one) or `step`.
     pub task: String,
-    /// The resolved model, or the step's command, parameters and output paths.
+    /// The resolved model and the fold, or the step's command, parameters and output paths.
     pub config: Value,
     /// Ids of the inputs by dataset name or path.
     pub inputs: BTreeMap<String, Digest>,

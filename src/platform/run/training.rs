@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::work::{DatasetWork, Stored, Work};
 use super::workspace::agent;
-use super::{Curves, Plan, RunError, Workspace, picture};
+use super::{Curves, Plan, RunError, Workspace, folds, picture};
 use crate::base::{Artifact, Digest, Event, Level, Name, Sink, What, variables};
 use crate::infrastructure::compute::{JobFolder, JobSpec, Resources, Retry};
 use crate::infrastructure::durable;
@@ -67,7 +67,8 @@ pub fn dataset_for(model: &ModelSpec, dataset: Dataset) -> Dataset {
     dataset.predicting(kind)
 }
 
-/// Plans the training of `model` on the version of `dataset` that is checked out.
+/// Plans the training of `model` on the version of `dataset` that is checked out; with a fold, the run is one of a
+/// cross-validation.
 pub fn plan_training(
     workspace: &Workspace<'_>,
     name: &Name,
@@ -79,11 +80,16 @@ pub fn plan_training(
     let root = dataset.version(&workspace.cache(), workspace.store, sink)?;
     let binary = workspace.binary()?;
     let device = workspace.device();
+    let fold = dataset.spec.split.fold;
+    let (task, config) = match fold {
+        Some(fold) => (folds::TASK, json!({ "model": model, "fold": fold })),
+        None => ("model", json!({ "model": model })),
+    };
     let plan = Plan {
         schema: Plan::SCHEMA.into(),
         name: name.clone(),
-        task: "model".into(),
-        config: json!({ "model": model }),
+        task: task.into(),
+        config,
         inputs: BTreeMap::from([(dataset.name.to_string(), root.id)]),
         settings: BTreeMap::from([(dataset.name.to_string(), dataset.settings())]),
         env: BTreeMap::new(),
@@ -117,6 +123,7 @@ pub fn plan_training(
         dataset: Some(DatasetWork {
             name: dataset.name.clone(),
             spec: dataset.spec.clone(),
+            fold,
             root: Stored::from(&root),
         }),
         makes: Vec::new(),
@@ -180,7 +187,7 @@ fn data(work: &Work, folder: &JobFolder, sink: &dyn Sink) -> Result<Dataset, Run
         crate::infrastructure::compute::JobError::Damaged { path, detail: "it names no dataset".into() }
     };
     let planned = work.dataset.as_ref().ok_or_else(missing)?;
-    let mut dataset = Dataset::new(&planned.name, &planned.spec, &work.root);
+    let mut dataset = Dataset::new(&planned.name, &planned.spec, &work.root).folded(planned.fold);
     let repo = Repo::discover(&work.root)?;
     let store = Local::open(&repo.state_dir().join("store"))?;
     let cache = StatCache { path: repo.index_path() };

@@ -8,7 +8,7 @@ use super::{Plan, RunError};
 use crate::base::{Digest, GitState, Name};
 use crate::infrastructure::compute::{JobError, JobFolder};
 use crate::infrastructure::store::{Node, NodeKind};
-use crate::platform::data::DataSpec;
+use crate::platform::data::{DataSpec, Fold};
 
 /// What a job carries along.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub(super) struct Work {
 pub(super) struct DatasetWork {
     pub(super) name: Name,
     pub(super) spec: DataSpec,
+    /// Of a cross-validation: the fold that is not trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) fold: Option<Fold>,
     pub(super) root: Stored,
 }
 

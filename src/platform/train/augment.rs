@@ -64,7 +64,7 @@ fn fill_of(background: &[f32], channel: usize) -> f32 {
 }
 
 /// Moves every channel down and to the right by whole pixels.
-fn shift(shape: ImageShape, (down, right): (isize, isize), background: &[f32], image: &mut [f32]) {
+pub(super) fn shift(shape: ImageShape, (down, right): (isize, isize), background: &[f32], image: &mut [f32]) {
     let ImageShape { height, width, .. } = shape;
     let source = image.to_vec();
     let planes = image.chunks_mut(height * width).zip(source.chunks(height * width));
@@ -83,7 +83,7 @@ fn shift(shape: ImageShape, (down, right): (isize, isize), background: &[f32], i
 }
 
 /// Turns every channel about the centre, interpolating between the four nearest pixels.
-fn rotate(shape: ImageShape, angle: f32, background: &[f32], image: &mut [f32]) {
+pub(super) fn rotate(shape: ImageShape, angle: f32, background: &[f32], image: &mut [f32]) {
     let ImageShape { height, width, .. } = shape;
     let (sine, cosine) = angle.sin_cos();
     let (middle_y, middle_x) = ((height as f32 - 1.0) / 2.0, (width as f32 - 1.0) / 2.0);

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::metrics::{self, Answer};
-use super::model::largest;
-use super::{Model, ModelSpec, Prediction, TrainError};
-use crate::base::{Confusion, Estimate, Sink, Slice, Unit};
+use super::{Corruption, Model, ModelSpec, Prediction, TrainError, corrupt};
+use crate::base::{CalibrationBin, Confusion, Estimate, PerClass, Sink, Slice, Unit};
 use crate::platform::data::{Examples, Inputs, Targets};
 
 /// Examples between two reports of progress.
@@ -16,12 +15,16 @@ const MOST_VALUES: usize = 20;
 /// What an evaluation found.
 #[derive(Clone, Debug)]
 pub struct Evaluated {
-    /// Metrics with 95 % intervals: `accuracy` by Wilson's score interval, all others by the percentile bootstrap.
+    /// Metrics with 95 % intervals: shares by Wilson's score interval, all others by the percentile bootstrap.
     pub metrics: BTreeMap<String, Estimate>,
     /// Metrics per slice.
     pub slices: Vec<Slice>,
     /// For classifiers.
     pub confusion: Option<Confusion>,
+    /// For classifiers: precision, recall and F1 of each class.
+    pub per_class: Vec<PerClass>,
+    /// For classifiers: the reliability curve.
+    pub calibration: Vec<CalibrationBin>,
     /// One per example, in order.
     pub predictions: Vec<Prediction>,
 }
@@ -32,8 +35,7 @@ enum Judged {
     Numbers(Vec<(f64, f64)>),
 }
 
-/// Evaluates a model on some examples: `accuracy`, `macro_f1`, `log_loss` and `ece` of a classifier; `mae`, `rmse` and
-/// `r2` of a regression.
+/// Evaluates a model on some examples by all [`METRICS`](super::METRICS) that are defined for what it predicts.
 ///
 /// # Errors
 /// [`TrainError::Data`] if there are no examples or they are not what the model was trained on;
@@ -51,43 +53,106 @@ pub fn evaluate(
         let detail = format!("their shape is {:?}, the model's is {:?}", examples.shape, model.shape);
         return Err(TrainError::Data(detail));
     }
-    let mut predictions = predict(model, examples, sink)?;
+    for corruption in &spec.evaluate.corruptions {
+        corrupt::check(model, *corruption)?;
+    }
+    let mut predictions = predict(model, examples, "evaluate", |inputs, _| inputs, sink)?;
     let judged = judge(model, examples, &mut predictions)?;
-    let all: Vec<u32> = (0..examples.len() as u32).collect();
-    let slices = match &spec.evaluate.slices {
+    let top: Vec<u32> = spec.evaluate.metrics.iter().filter_map(|name| metrics::top(name)).collect();
+    let measure = |indices: &[u32]| judged.metrics(&predictions, &model.classes, indices, &top);
+    let mut slices = match &spec.evaluate.slices {
         Some(slices) => groups(model, examples, &slices.by)?
             .into_iter()
             .map(|(value, indices)| Slice {
                 by: slices.by.clone(),
                 value,
                 examples: indices.len() as u64,
-                metrics: judged.metrics(model.classes.len(), &indices),
+                metrics: measure(&indices).0,
             })
             .collect(),
         None => Vec::new(),
     };
-    let metrics = judged.metrics(model.classes.len(), &all);
-    let confusion = match &judged {
-        Judged::Classes(answers) => Some(confusion(model, answers)),
-        Judged::Numbers(_) => None,
+    let all: Vec<u32> = (0..examples.len() as u32).collect();
+    let (mut metrics, per_class) = measure(&all);
+    if !spec.evaluate.corruptions.is_empty() {
+        let (error, corrupted) = corrupted(model, examples, &spec.evaluate.corruptions, sink)?;
+        metrics.extend(error.map(|error| ("mean_corruption_error".to_owned(), error)));
+        slices.extend(corrupted);
+    }
+    let (confusion, calibration) = match &judged {
+        Judged::Classes(answers) => (Some(confusion(model, answers)), metrics::calibration(answers)),
+        Judged::Numbers(_) => (None, Vec::new()),
     };
-    Ok(Evaluated { metrics, slices, confusion, predictions })
+    Ok(Evaluated { metrics, slices, confusion, per_class, calibration, predictions })
 }
 
-fn predict(model: &Model, examples: &Examples, sink: &dyn Sink) -> Result<Vec<Prediction>, TrainError> {
+/// Predicts all examples, some at a time; `change` gets the inputs of these and their keys.
+fn predict(
+    model: &Model,
+    examples: &Examples,
+    task: &str,
+    change: impl Fn(Inputs, &[u64]) -> Inputs,
+    sink: &dyn Sink,
+) -> Result<Vec<Prediction>, TrainError> {
     let length: usize = model.shape.iter().product();
     let total = examples.len();
     let mut predictions = Vec::with_capacity(total);
     for first in (0..total).step_by(REPORT) {
-        let range = first * length..(first + REPORT).min(total) * length;
+        let last = (first + REPORT).min(total);
+        let range = first * length..last * length;
         let part = match &examples.inputs {
             Inputs::U8(values) => Inputs::U8(values[range].to_vec().into()),
             Inputs::F32(values) => Inputs::F32(values[range].to_vec().into()),
         };
-        predictions.append(&mut model.predict(&part)?);
-        sink.progress("evaluate", predictions.len() as u64, Some(total as u64), Unit::Samples);
+        predictions.append(&mut model.predict(&change(part, &examples.keys[first..last]))?);
+        sink.progress(task, predictions.len() as u64, Some(total as u64), Unit::Samples);
     }
     Ok(predictions)
+}
+
+/// A slice for each corruption and severity: `accuracy` of classes, all metrics of numbers. Of classes besides the mean
+/// corruption error: the share of wrong answers over all corruptions and severities, which is not put in relation to
+/// another network's.
+fn corrupted(
+    model: &Model,
+    examples: &Examples,
+    corruptions: &[Corruption],
+    sink: &dyn Sink,
+) -> Result<(Option<Estimate>, Vec<Slice>), TrainError> {
+    let mut slices = Vec::new();
+    // Wrong answers by example.
+    let mut wrong = vec![0_u32; examples.len()];
+    for &corruption in corruptions {
+        for severity in corrupt::SEVERITIES {
+            let value = format!("{} {severity}", corruption.name());
+            let change =
+                |inputs: Inputs, keys: &[u64]| corrupt::corrupt(model, &inputs, keys, corruption, severity);
+            let mut predictions = predict(model, examples, &value, change, sink)?;
+            let metrics = match judge(model, examples, &mut predictions)? {
+                Judged::Classes(answers) => {
+                    let mut right = 0;
+                    for (wrong, answer) in wrong.iter_mut().zip(&answers) {
+                        let (truth, predicted) = answer.confusion();
+                        *wrong += u32::from(truth != predicted);
+                        right += u64::from(truth == predicted);
+                    }
+                    let accuracy = metrics::proportion(right, answers.len() as u64);
+                    BTreeMap::from([("accuracy".to_owned(), accuracy)])
+                }
+                Judged::Numbers(pairs) => metrics::of_numbers(&pairs),
+            };
+            let by = Slice::CORRUPTION.to_owned();
+            slices.push(Slice { by, value, examples: examples.len() as u64, metrics });
+        }
+    }
+    let answers = (wrong.len() * corruptions.len() * corrupt::SEVERITIES.count()) as f64;
+    let share = |times: &[u32]| {
+        let sum: f64 =
+            wrong.iter().zip(times).map(|(&wrong, &times)| f64::from(wrong) * f64::from(times)).sum();
+        vec![sum / answers]
+    };
+    let error = model.classifies().then(|| metrics::bootstrap(wrong.len(), share)[0]);
+    Ok((error, slices))
 }
 
 /// Puts key and truth beside each prediction.
@@ -104,14 +169,7 @@ fn judge(model: &Model, examples: &Examples, predictions: &mut [Prediction]) -> 
                     return Err(TrainError::Data(detail));
                 };
                 prediction.truth = Some(name.clone());
-                let probabilities = &prediction.probabilities;
-                let predicted = largest(probabilities);
-                answers.push(Answer {
-                    truth,
-                    predicted: predicted as u32,
-                    confidence: probabilities[predicted],
-                    of_truth: probabilities[truth as usize],
-                });
+                answers.push(Answer::new(&prediction.probabilities, truth));
             }
             Ok(Judged::Classes(answers))
         }
@@ -131,41 +189,34 @@ fn judge(model: &Model, examples: &Examples, predictions: &mut [Prediction]) -> 
 }
 
 impl Judged {
-    fn metrics(&self, classes: usize, indices: &[u32]) -> BTreeMap<String, Estimate> {
-        let estimate = |statistic: &(dyn Fn(&[u32]) -> f64 + Sync)| {
-            // The bootstrap draws positions; the statistic wants examples.
-            metrics::bootstrap(indices.len(), |drawn| {
-                let drawn: Vec<u32> = drawn.iter().map(|&position| indices[position as usize]).collect();
-                statistic(&drawn)
-            })
-        };
-        let metrics = match self {
+    /// Metrics of the examples at `indices`, and those of each class.
+    fn metrics(
+        &self,
+        predictions: &[Prediction],
+        classes: &[String],
+        indices: &[u32],
+        top: &[u32],
+    ) -> (BTreeMap<String, Estimate>, Vec<PerClass>) {
+        let chosen = indices.iter().map(|&index| index as usize);
+        match self {
             Self::Classes(answers) => {
-                let right = indices.iter().map(|&index| &answers[index as usize]);
-                let right = right.filter(|answer| answer.truth == answer.predicted).count();
-                vec![
-                    ("accuracy", metrics::proportion(right as u64, indices.len() as u64)),
-                    ("macro_f1", estimate(&|drawn| metrics::macro_f1(answers, classes, drawn))),
-                    ("log_loss", estimate(&|drawn| metrics::log_loss(answers, drawn))),
-                    ("ece", estimate(&|drawn| metrics::calibration_error(answers, drawn))),
-                ]
+                let probabilities: Vec<&[f32]> =
+                    chosen.clone().map(|index| predictions[index].probabilities.as_slice()).collect();
+                let answers: Vec<Answer> = chosen.map(|index| answers[index]).collect();
+                metrics::of_classes(&answers, &probabilities, classes, top)
             }
-            Self::Numbers(pairs) => vec![
-                ("mae", estimate(&|drawn| metrics::mean_absolute_error(pairs, drawn))),
-                ("rmse", estimate(&|drawn| metrics::root_mean_squared_error(pairs, drawn))),
-                ("r2", estimate(&|drawn| metrics::r_squared(pairs, drawn))),
-            ],
-        };
-        // What is not defined (r2 of a constant truth) is absent: JSON has no word for it.
-        let defined = metrics.into_iter().filter(|(_, estimate)| estimate.value.is_finite());
-        defined.map(|(name, estimate)| (name.to_owned(), estimate)).collect()
+            Self::Numbers(pairs) => {
+                let pairs: Vec<(f64, f64)> = chosen.map(|index| pairs[index]).collect();
+                (metrics::of_numbers(&pairs), Vec::new())
+            }
+        }
     }
 }
 
 fn confusion(model: &Model, answers: &[Answer]) -> Confusion {
     let mut counts = vec![vec![0_u64; model.classes.len()]; model.classes.len()];
-    for answer in answers {
-        counts[answer.truth as usize][answer.predicted as usize] += 1;
+    for (truth, predicted) in answers.iter().map(Answer::confusion) {
+        counts[truth][predicted] += 1;
     }
     Confusion { labels: model.classes.clone(), counts }
 }

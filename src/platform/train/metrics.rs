@@ -1,9 +1,85 @@
 //! Metrics by the field's names, with two-sided 95 % intervals.
 
+mod classes;
+mod numbers;
+mod ranking;
+
 use rayon::prelude::*;
 
 use super::random::{Purpose, Stream};
 use crate::base::Estimate;
+
+pub(super) use classes::{Answer, calibration, of_classes};
+pub(super) use numbers::of_numbers;
+
+/// Metrics that an evaluation gives, besides `top_K_accuracy` with any K: of classes, of two classes, of numbers.
+pub const METRICS: [&str; 28] = [
+    "accuracy",
+    "balanced_accuracy",
+    "macro_precision",
+    "macro_recall",
+    "macro_f1",
+    "micro_precision",
+    "micro_recall",
+    "micro_f1",
+    "weighted_precision",
+    "weighted_recall",
+    "weighted_f1",
+    "mcc",
+    "auc",
+    "average_precision",
+    "log_loss",
+    "brier",
+    "ece",
+    "top_3_accuracy",
+    "top_5_accuracy",
+    "mean_corruption_error",
+    "precision",
+    "recall",
+    "f1",
+    "mae",
+    "rmse",
+    "r2",
+    "median_ae",
+    "mape",
+];
+
+/// Whether an evaluation can give a metric of this name.
+pub fn is_metric(name: &str) -> bool {
+    METRICS.contains(&name) || top(name).is_some()
+}
+
+/// Whether less of a metric is better.
+pub fn less_is_better(metric: &str) -> bool {
+    matches!(
+        metric,
+        "mean_corruption_error" | "log_loss" | "brier" | "ece" | "mae" | "rmse" | "median_ae" | "mape"
+    )
+}
+
+/// Whether a metric is a share of 1 that people read in percent.
+pub fn is_share(metric: &str) -> bool {
+    !matches!(
+        metric,
+        "auc"
+            | "average_precision"
+            | "log_loss"
+            | "brier"
+            | "ece"
+            | "mcc"
+            | "mae"
+            | "rmse"
+            | "r2"
+            | "median_ae"
+    )
+}
+
+/// K of `top_K_accuracy`.
+pub(super) fn top(metric: &str) -> Option<u32> {
+    let k = metric.strip_prefix("top_")?.strip_suffix("_accuracy")?;
+    let plain = k.bytes().all(|byte| byte.is_ascii_digit()) && !k.starts_with('0');
+    k.parse().ok().filter(|_| plain)
+}
 
 /// Standard normal quantile of 97.5 %.
 const Z: f64 = 1.959_963_984_540_054;
@@ -21,117 +97,44 @@ pub(super) fn proportion(successes: u64, count: u64) -> Estimate {
     Estimate { value, lower: (centre - half).clamp(0.0, value), upper: (centre + half).clamp(value, 1.0) }
 }
 
-/// Any statistic of `count` examples with its percentile bootstrap interval (Efron, 1979), from resamples of a fixed seed.
+/// Statistics of `count` examples, each with its percentile bootstrap interval (Efron, 1979), all from the same resamples
+/// of a fixed seed.
 ///
-/// `statistic` gets indices of examples, some more than once. The interval is widened to hold the value itself where the
-/// statistic is biased by resampling (the calibration error is).
-pub(super) fn bootstrap(count: usize, statistic: impl Fn(&[u32]) -> f64 + Sync) -> Estimate {
+/// `statistics` gets how often each example was drawn, once each for the values themselves, and gives the same number of
+/// values every time. An interval is widened to hold the value itself where the statistic is biased by resampling (the
+/// calibration error is); resamples in which a statistic is not defined do not count for it.
+pub(super) fn bootstrap(count: usize, statistics: impl Fn(&[u32]) -> Vec<f64> + Sync) -> Vec<Estimate> {
     /// Draws in all: bounds the time for large parts.
     const DRAWS: usize = 20_000_000;
     let resamples = (DRAWS / count.max(1)).clamp(200, 1000);
-    let all: Vec<u32> = (0..count as u32).collect();
-    let value = statistic(&all);
-    let mut values: Vec<f64> = (0..resamples)
+    let resampled: Vec<Vec<f64>> = (0..resamples)
         .into_par_iter()
         .map_init(
             || vec![0_u32; count],
-            |indices, resample| {
+            |times, resample| {
                 let mut random = Stream::new(0, Purpose::Bootstrap, &[resample as u64]);
-                indices.iter_mut().for_each(|index| *index = random.below(count) as u32);
-                statistic(indices)
+                times.fill(0);
+                (0..count).for_each(|_| times[random.below(count)] += 1);
+                statistics(times)
             },
         )
-        .filter(|value| value.is_finite())
         .collect();
-    values.sort_by(f64::total_cmp);
-    let at = |share: f64| {
-        let index = (share * values.len().saturating_sub(1) as f64).round() as usize;
-        values.get(index).copied().unwrap_or(value)
+    let interval = |(index, value): (usize, f64)| {
+        let column = resampled.iter().map(|values| values[index]);
+        let mut values: Vec<f64> = column.filter(|value| value.is_finite()).collect();
+        values.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let place = (share * values.len().saturating_sub(1) as f64).round() as usize;
+            values.get(place).copied().unwrap_or(value)
+        };
+        Estimate { value, lower: at(0.025).min(value), upper: at(0.975).max(value) }
     };
-    Estimate { value, lower: at(0.025).min(value), upper: at(0.975).max(value) }
-}
-
-/// What a classifier said about one example, as far as metrics go.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Answer {
-    pub(super) truth: u32,
-    pub(super) predicted: u32,
-    /// Probability of the predicted class.
-    pub(super) confidence: f32,
-    /// Probability of the true class.
-    pub(super) of_truth: f32,
-}
-
-/// Mean over the classes of the harmonic mean of precision and recall; classes that neither occur nor are predicted do
-/// not count.
-pub(super) fn macro_f1(answers: &[Answer], classes: usize, indices: &[u32]) -> f64 {
-    // True positives, occurrences, predictions.
-    let mut counts = vec![[0_u32; 3]; classes];
-    for answer in indices.iter().map(|&index| &answers[index as usize]) {
-        counts[answer.truth as usize][1] += 1;
-        counts[answer.predicted as usize][2] += 1;
-        counts[answer.truth as usize][0] += u32::from(answer.truth == answer.predicted);
-    }
-    let scores = counts.iter().filter(|[_, occurs, predicted]| occurs + predicted > 0);
-    let scores: Vec<f64> = scores
-        .map(|&[right, occurs, predicted]| 2.0 * f64::from(right) / f64::from(occurs + predicted))
-        .collect();
-    scores.iter().sum::<f64>() / scores.len() as f64
-}
-
-/// Mean negative logarithm of the probability of the truth; probabilities below 1e-12 count as that.
-pub(super) fn log_loss(answers: &[Answer], indices: &[u32]) -> f64 {
-    let logarithm = |&index: &u32| f64::from(answers[index as usize].of_truth).max(1e-12).ln();
-    -indices.iter().map(logarithm).sum::<f64>() / indices.len() as f64
-}
-
-/// Expected calibration error with 15 bins of equal width (Guo, Pleiss, Sun and Weinberger, 2017).
-pub(super) fn calibration_error(answers: &[Answer], indices: &[u32]) -> f64 {
-    const BINS: usize = 15;
-    let mut bins = [(0_u32, 0_f64); BINS];
-    for answer in indices.iter().map(|&index| &answers[index as usize]) {
-        // Bins are open below: (0, 1/15], ...
-        let bin = ((answer.confidence * BINS as f32).ceil() as usize).clamp(1, BINS) - 1;
-        bins[bin].0 += u32::from(answer.truth == answer.predicted);
-        bins[bin].1 += f64::from(answer.confidence);
-    }
-    bins.iter().map(|(right, confidence)| (f64::from(*right) - confidence).abs()).sum::<f64>()
-        / indices.len() as f64
-}
-
-/// Mean absolute error of pairs of prediction and truth.
-pub(super) fn mean_absolute_error(pairs: &[(f64, f64)], indices: &[u32]) -> f64 {
-    mean(pairs, indices, |(predicted, truth)| (predicted - truth).abs())
-}
-
-/// Root of the mean squared error.
-pub(super) fn root_mean_squared_error(pairs: &[(f64, f64)], indices: &[u32]) -> f64 {
-    mean(pairs, indices, |(predicted, truth)| (predicted - truth).powi(2)).sqrt()
-}
-
-/// Share of the variance that is explained; not a number if the truth does not vary.
-pub(super) fn r_squared(pairs: &[(f64, f64)], indices: &[u32]) -> f64 {
-    let centre = mean(pairs, indices, |(_, truth)| truth);
-    let residual = mean(pairs, indices, |(predicted, truth)| (predicted - truth).powi(2));
-    let total = mean(pairs, indices, |(_, truth)| (truth - centre).powi(2));
-    if total == 0.0 { f64::NAN } else { 1.0 - residual / total }
-}
-
-fn mean(pairs: &[(f64, f64)], indices: &[u32], value: impl Fn((f64, f64)) -> f64) -> f64 {
-    indices.iter().map(|&index| value(pairs[index as usize])).sum::<f64>() / indices.len() as f64
+    statistics(&vec![1; count]).into_iter().enumerate().map(interval).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn answer(truth: u32, predicted: u32, confidence: f32, of_truth: f32) -> Answer {
-        Answer { truth, predicted, confidence, of_truth }
-    }
-
-    fn close(found: f64, wanted: f64) {
-        assert!((found - wanted).abs() < 1e-6, "{found} is not {wanted}");
-    }
 
     #[test]
     fn wilson_intervals_are_the_published_ones() {
@@ -144,41 +147,29 @@ mod tests {
     }
 
     #[test]
-    fn classification_metrics_of_a_worked_example() {
-        let answers = [
-            answer(0, 0, 0.8, 0.8),
-            answer(0, 1, 0.62, 0.38),
-            answer(1, 1, 0.9, 0.9),
-            answer(1, 1, 0.55, 0.55),
-        ];
-        let all = [0, 1, 2, 3];
-        // Class 0: precision 1, recall 1/2; class 1: precision 2/3, recall 1; class 2 does not occur.
-        close(macro_f1(&answers, 3, &all), (2.0 / 3.0 + 0.8) / 2.0);
-        let wanted = -(0.8_f64.ln() + 0.38_f64.ln() + 0.9_f64.ln() + 0.55_f64.ln()) / 4.0;
-        assert!((log_loss(&answers, &all) - wanted).abs() < 1e-6);
-        // Bins: 0.8 alone, 0.9 alone, 0.62 alone (wrong), 0.55 alone.
-        assert!((calibration_error(&answers, &all) - (0.2 + 0.62 + 0.1 + 0.45) / 4.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn regression_metrics_of_a_worked_example() {
-        let pairs = [(2.5, 3.0), (0.0, -0.5), (2.0, 2.0), (8.0, 7.0)];
-        let all = [0, 1, 2, 3];
-        close(mean_absolute_error(&pairs, &all), 0.5);
-        close(root_mean_squared_error(&pairs, &all), 0.375_f64.sqrt());
-        close(r_squared(&pairs, &all), 0.948_608_137_045_0);
-        assert!(r_squared(&[(1.0, 2.0)], &[0]).is_nan());
-    }
-
-    #[test]
     fn the_bootstrap_interval_of_a_mean_is_near_the_normal_one_and_repeats() {
         let mut random = Stream::new(1, Purpose::Weights, &[0]);
-        let pairs: Vec<(f64, f64)> = (0..1000).map(|_| (f64::from(random.normal_pair().0), 0.0)).collect();
-        let statistic = |indices: &[u32]| mean(&pairs, indices, |(value, _)| value);
-        let found = bootstrap(pairs.len(), statistic);
+        let values: Vec<f64> = (0..1000).map(|_| f64::from(random.normal_pair().0)).collect();
+        let mean = |times: &[u32]| {
+            let sum: f64 = values.iter().zip(times).map(|(value, &times)| value * f64::from(times)).sum();
+            vec![sum / 1000.0]
+        };
+        let found = bootstrap(values.len(), mean)[0];
         let half = Z / 1000_f64.sqrt();
         assert!((found.upper - found.value - half).abs() < 0.01, "{found:?}");
         assert!((found.value - found.lower - half).abs() < 0.01, "{found:?}");
-        assert_eq!(found, bootstrap(pairs.len(), statistic));
+        assert_eq!(found, bootstrap(values.len(), mean)[0]);
+    }
+
+    #[test]
+    fn names_are_known_and_say_how_they_are_read() {
+        for name in METRICS.iter().chain(&["top_1_accuracy", "top_10_accuracy"]) {
+            assert!(is_metric(name), "{name}");
+        }
+        for name in ["top_0_accuracy", "top_+3_accuracy", "top_accuracy", "top_3", "top_03_accuracy", "acc"] {
+            assert!(!is_metric(name), "{name}");
+        }
+        assert!(is_share("top_5_accuracy") && is_share("mape") && !is_share("auc") && !is_share("rmse"));
+        assert!(less_is_better("brier") && !less_is_better("r2"));
     }
 }

@@ -2,6 +2,7 @@
 
 mod augment;
 mod checkpoint;
+mod corrupt;
 mod criterion;
 mod device;
 mod error;
@@ -26,12 +27,13 @@ mod trainer;
 
 pub use error::{EXPLAIN as TRAIN_EXPLAIN, TrainError};
 pub use evaluate::{Evaluated, evaluate};
+pub use metrics::{METRICS, is_metric, is_share, less_is_better};
 pub use model::{Model, Prediction};
 pub use network::{check, last_outputs};
 pub use spec::{
-    AdamW, Attention, Augment, Balanced, ClassWeights, Conv1d, Conv2d, ConvTranspose2d, Crop, CrossEntropy,
-    EarlyStop, Ema, Embedding, EvaluateSpec, Flip, Huber, InputSpec, Layer, Loss, Mixup, ModelSpec,
-    Normalize, OneCycle, Optimizer, Plateau, Pool, Recurrent, RecurrentOutput, Residual, RmsProp, Sampler,
-    Schedule, Sgd, Slices, StepDecay, TrainSpec, WarmUp,
+    AdamW, Attention, Augment, Balanced, ClassWeights, Conv1d, Conv2d, ConvTranspose2d, Corruption, Crop,
+    CrossEntropy, EarlyStop, Ema, Embedding, EvaluateSpec, Flip, Huber, InputSpec, Layer, Loss, Mixup,
+    ModelSpec, Normalize, OneCycle, Optimizer, Plateau, Pool, Recurrent, RecurrentOutput, Residual, RmsProp,
+    Sampler, Schedule, Sgd, Slices, StepDecay, TrainSpec, WarmUp,
 };
 pub use trainer::{Control, Outcome, Stopped, train};

@@ -209,6 +209,12 @@ impl Model {
         !self.classes.is_empty()
     }
 
+    /// Deviation of input `index` in the training part, or what `input.normalize` says.
+    pub(super) fn deviation(&self, index: usize) -> f32 {
+        let std = &self.normalization.std;
+        std.get(index).or(std.first()).copied().unwrap_or(1.0)
+    }
+
     /// Predicts `n` examples; `inputs` holds `n * shape.product()` values before normalisation, pixels from 0 to 255 even
     /// if given as numbers. The same example always gets the same answer, bit for bit, whatever stands beside it in a call and
     /// whatever the number of threads.

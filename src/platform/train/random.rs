@@ -18,6 +18,8 @@ pub(crate) enum Purpose {
     Bootstrap = 5,
     /// What an example is mixed with: epoch, sample.
     Mixup = 6,
+    /// Corruption of inputs: which one, severity, key of the example.
+    Corruption = 7,
 }
 
 /// A stream of random numbers: SplitMix64 (Steele, Lea and Flood, 2014), whose n-th output is a function of key and n alone.

@@ -1,7 +1,7 @@
 //! Checks the settings of a training that no type can hold.
 
 use super::spec::{Augment, ClassWeights, CrossEntropy, Loss, Optimizer, Schedule, WarmUp};
-use super::{ModelSpec, TrainError};
+use super::{METRICS, ModelSpec, TrainError, is_metric};
 use crate::base::nearest;
 
 /// Metrics that a validation gives, as early stopping names them; the flag says whether less is better.
@@ -12,9 +12,6 @@ pub(super) const WATCHED: [(&str, bool); 4] =
 pub(super) fn less_is_better(metric: &str) -> bool {
     WATCHED.iter().any(|(name, less)| *name == metric && *less)
 }
-
-/// Metrics that an evaluation gives.
-pub(super) const METRICS: [&str; 7] = ["accuracy", "macro_f1", "log_loss", "ece", "mae", "rmse", "r2"];
 
 /// Steps of one batch beyond which it is taken for a mistake.
 const LARGEST_BATCH: usize = 1 << 20;
@@ -57,7 +54,8 @@ pub(super) fn check(spec: &ModelSpec) -> Result<(), TrainError> {
         let known = WATCHED.map(|(name, _)| name);
         check_name("train.early_stop.metric", &early.metric, &known)?;
     }
-    spec.evaluate.metrics.iter().try_for_each(|name| check_name("evaluate.metrics", name, &METRICS))
+    let unknown = spec.evaluate.metrics.iter().filter(|name| !is_metric(name));
+    unknown.into_iter().try_for_each(|name| check_name("evaluate.metrics", name, &METRICS))
 }
 
 fn check_loss(loss: &Loss) -> Result<(), TrainError> {

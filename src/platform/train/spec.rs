@@ -70,16 +70,22 @@ pub struct Normalize {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluateSpec {
-    /// Names of metrics; the first is the one shown first.
+    /// Names of metrics; the first is the one shown first. Of classes: `accuracy`, `balanced_accuracy`, `top_3_accuracy` (any
+    /// number; 3 and 5 are always given), `macro_precision`, `macro_recall`, `macro_f1` and the same with `weighted_` and
+    /// `micro_`, `mcc`, `auc`, `average_precision`, `log_loss`, `brier`, `ece`; of two classes besides `precision`, `recall`
+    /// and `f1` of the second; with `corruptions` also `mean_corruption_error`. Of numbers: `mae`, `rmse`, `r2`, `median_ae`, `mape`.
     pub metrics: Vec<String>,
     /// Slices, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slices: Option<Slices>,
+    /// Corruptions of the inputs on which it is judged besides, each at five severities.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub corruptions: Vec<Corruption>,
 }
 
 impl Default for EvaluateSpec {
     fn default() -> Self {
-        Self { metrics: vec!["accuracy".into()], slices: None }
+        Self { metrics: vec!["accuracy".into()], slices: None, corruptions: Vec::new() }
     }
 }
 
@@ -89,4 +95,30 @@ impl Default for EvaluateSpec {
 pub struct Slices {
     /// `label`, or a column of the table.
     pub by: String,
+}
+
+/// A corruption of inputs (Hendrycks and Dietterich, 2019), the same for the same example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Corruption {
+    /// Gaussian noise on every value; in tables on the numbers, in units of the column's deviation.
+    GaussianNoise,
+    /// Images: Poisson noise, as of few photons.
+    ShotNoise,
+    /// Images: salt and pepper.
+    ImpulseNoise,
+    /// Images: a Gaussian blur.
+    GaussianBlur,
+    /// Images: brighter.
+    Brightness,
+    /// Images: less contrast.
+    Contrast,
+    /// Images: coarser pixels.
+    Pixelate,
+    /// Images: moved along both axes by 1 to 5 pixels where a side has 28; black moves in.
+    Translate,
+    /// Images: turned by 11 to 57 degrees; black moves in.
+    Rotate,
+    /// Tables: cells that are missing.
+    Missing,
 }

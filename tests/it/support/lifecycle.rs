@@ -215,6 +215,8 @@ impl Lab {
             metrics: metrics.clone(),
             slices: vec![Slice { by: "label".into(), value: "1".into(), examples: 100, metrics }],
             confusion: None,
+            per_class: vec![],
+            calibration: vec![],
             predictions: store.put(predictions.as_bytes()).expect("stores"),
         };
         publish(&store, &Record::new("Ada", vec![], body), "mnist", &[]).expect("publishes")

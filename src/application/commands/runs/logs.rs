@@ -31,11 +31,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let workspace = workspace(&project);
     let found = run::find(&run::list(&workspace)?, &args.run)?;
-    if !args.events && found.task == "model" && !args.follow {
+    if !args.events && found.task != "step" && !args.follow {
         context.ui.raw(&replay(&events(&workspace, &found)?));
     }
     // A training tells its story in events.
-    let of_events = args.events || args.follow && found.task == "model";
+    let of_events = args.events || args.follow && found.task != "step";
     match &found.folder {
         Some(folder) if args.follow => follow(folder, of_events, context)?,
         _ if of_events => context.ui.raw_bytes(&events(&workspace, &found)?),

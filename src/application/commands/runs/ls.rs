@@ -6,6 +6,7 @@ use super::super::{Answer, Context};
 use crate::application::following::{shown, workspace};
 use crate::application::ui::{Align, Report, Table, duration};
 use crate::base::{Digest, Exit, Id, JobState, Time};
+use crate::platform::data::Fold;
 use crate::platform::run::{self, Listed};
 
 /// Lists runs, newest first.
@@ -28,6 +29,8 @@ struct Line {
     run: Id,
     name: String,
     task: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fold: Option<Fold>,
     state: JobState,
     started: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,6 +55,7 @@ impl Line {
             run: run.id,
             name: run.name.to_string(),
             task: run.task.clone(),
+            fold: run.fold,
             state: run.state,
             started: run.started(),
             seconds: body.map(|body| body.end.ended.seconds_since(body.end.started)),
@@ -77,7 +81,10 @@ impl Report for Runs {
         for line in &self.runs {
             table.row([
                 run::short(line.run),
-                line.name.clone(),
+                match line.fold {
+                    Some(Fold { number, of }) => format!("{} {number}/{of}", line.name),
+                    None => line.name.clone(),
+                },
                 line.state.to_string(),
                 line.started.ago(now),
                 line.seconds.map(duration).unwrap_or_default(),

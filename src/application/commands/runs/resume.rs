@@ -32,7 +32,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         return Err(refuse("it succeeded").into());
     }
     if let Some((_, record)) = &found.record
-        && record.body.task == "model"
+        && record.body.task != "step"
         && record.body.binary != workspace.binary()?
     {
         let text =

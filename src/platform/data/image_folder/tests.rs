@@ -2,7 +2,7 @@ use image::{GrayImage, Luma};
 
 use super::*;
 use crate::base::Null;
-use crate::platform::data::{Format, Inputs, Split, Targets, tests::dataset};
+use crate::platform::data::{Fold, Format, Inputs, Split, Targets, tests::dataset};
 
 fn write(folder: &Path, name: &str, shade: u8) {
     let path = folder.join(name);
@@ -48,6 +48,41 @@ fn own_parts_are_used_and_the_shape_is_that_of_the_first_image() {
     assert_eq!((parts.train.len(), parts.val.len(), parts.test.len()), (2, 1, 1));
     assert_eq!(parts.train.shape, [1, 4, 6]);
     assert_eq!(parts.test.origins.name(0).as_deref(), Some("test/b/4.png"));
+}
+
+#[test]
+fn folds_divide_all_that_is_not_the_test_and_the_test_stays() {
+    let folder = tempfile::tempdir().expect("folder");
+    for shade in 0..90_u8 {
+        let part = ["train", "val", "test"][usize::from(shade / 30)];
+        write(
+            folder.path(),
+            &format!("{part}/{}/{shade}.png", if shade % 2 == 0 { "even" } else { "odd" }),
+            shade,
+        );
+    }
+    let names = |part: &crate::platform::data::Examples| -> Vec<String> {
+        (0..part.len()).map(|index| part.origins.name(index).expect("origin")).collect()
+    };
+    let mut left_out = Vec::new();
+    for number in 1..=3 {
+        let fold = Some(Fold { number, of: 3 });
+        let parts = dataset(Format::Images, folder.path()).folded(fold).load(None, &Null).expect("loads");
+        assert_eq!((parts.train.len() + parts.val.len(), parts.test.len()), (60, 30));
+        assert!((8..36).contains(&parts.val.len()), "{}", parts.val.len());
+        let (Inputs::U8(pixels), Targets::Class(targets)) = (&parts.val.inputs, &parts.val.targets) else {
+            panic!("types")
+        };
+        for ((name, pixels), target) in names(&parts.val).iter().zip(pixels.chunks(24)).zip(targets.iter()) {
+            assert!(name.ends_with(&format!("/{}.png", pixels[0])), "{name}");
+            assert_eq!(*target, u32::from(pixels[0] % 2));
+        }
+        left_out.extend(names(&parts.val));
+    }
+    left_out.sort();
+    left_out.dedup();
+    assert_eq!(left_out.len(), 60, "each is left out once");
+    assert!(left_out.iter().any(|name| name.starts_with("val/")), "{left_out:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::{Diagnose, Null};
-use crate::platform::data::{Examples, Format, Inputs, Split, TargetKind, Targets, tests::dataset};
+use crate::platform::data::{Examples, Fold, Format, Inputs, Split, TargetKind, Targets, tests::dataset};
 
 fn whole(path: &Path, target: Option<&str>) -> Dataset {
     let mut dataset = dataset(Format::Csv, path);
@@ -52,6 +52,32 @@ fn the_encoding_is_learnt_on_the_training_part_and_used_on_the_others() {
     std::fs::write(folder.path().join("test.csv"), "x,y,c\n1,1,a\n").expect("writes");
     let error = whole(folder.path(), Some("y")).load(None, &Null).expect_err("other columns");
     assert!(error.to_string().contains("not those of `train.csv`"), "{error}");
+}
+
+#[test]
+fn an_own_validation_part_is_divided_into_folds_too_and_each_fold_learns_its_own_encoding() {
+    let folder = tempfile::tempdir().expect("folder");
+    let rows = |from: u32, to: u32| -> String {
+        (from..to).fold("x,y\n".to_owned(), |text, n| text + &format!("{n},{}\n", n % 2))
+    };
+    for (name, from, to) in [("train.csv", 0, 30), ("val.csv", 30, 60), ("test.csv", 60, 70)] {
+        std::fs::write(folder.path().join(name), rows(from, to) + "?,0\n").expect("writes");
+    }
+    let mut seen = Vec::new();
+    for number in 1..=2 {
+        let fold = Some(Fold { number, of: 2 });
+        let parts = whole(folder.path(), Some("y")).folded(fold).load(None, &Null).expect("loads");
+        assert_eq!((parts.train.len() + parts.val.len(), parts.test.len()), (62, 11));
+        let trained: Vec<f32> = numbers(&parts.train).to_vec();
+        let known: Vec<f32> = trained.iter().copied().filter(|x| x.fract() == 0.0).collect();
+        // A missing cell of the test is the mean of what this fold trains on.
+        let mean = numbers(&parts.test)[10];
+        let wanted = known.iter().sum::<f32>() / known.len() as f32;
+        assert!((mean - wanted).abs() < 1.0 && mean != numbers(&parts.test)[0], "{mean} is not {wanted}");
+        seen.extend(numbers(&parts.val).iter().copied().filter(|x| *x != mean));
+    }
+    seen.sort_by(f32::total_cmp);
+    assert_eq!(seen, (0..60).map(|n| n as f32).collect::<Vec<_>>());
 }
 
 #[test]

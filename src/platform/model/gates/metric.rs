@@ -138,5 +138,12 @@ pub(super) fn no_metric<'a>(wanted: &str, known: impl Iterator<Item = &'a String
         Some(near) => format!("the evaluation has no `{wanted}`; did you mean `{near}`?"),
         None => format!("the evaluation has no `{wanted}`, only {list}"),
     };
-    Finding::unknown(observed).next("mlp check")
+    let found = Finding::unknown(observed).next("mlp check");
+    match wanted {
+        "mean_corruption_error" => found.because("`evaluate: {corruptions: …}` of the model makes it"),
+        _ if wanted.starts_with("top_") => {
+            found.because(format!("`evaluate: {{metrics: [{wanted}]}}` of the model asks for it"))
+        }
+        _ => found,
+    }
 }

@@ -2,13 +2,15 @@
 
 use super::metric::{again, evaluation, no_metric};
 use super::{Case, Finding};
+use crate::base::Slice;
 use crate::platform::model::SliceGate;
 
 pub(super) const MEANING: &str = "As `metric`, but on every slice that `evaluate: {slices: …}` of the model makes: the \
-     worst one decides.";
+     worst one decides. With `by: corruption` they are all examples with their inputs corrupted, once per corruption and severity.";
 
 pub(super) fn wanted(gate: &SliceGate) -> String {
-    format!("{} on every slice of {} at least {}", gate.metric, gate.on, gate.min)
+    let by = gate.by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
+    format!("{} on every slice{by} of {} at least {}", gate.metric, gate.on, gate.min)
 }
 
 pub(super) fn find(gate: &SliceGate, case: &Case<'_>) -> Finding {
@@ -17,17 +19,28 @@ pub(super) fn find(gate: &SliceGate, case: &Case<'_>) -> Finding {
         Ok(found) => found,
         Err(missing) => return missing,
     };
-    let slices = &record.body.slices;
+    let wanted = |slice: &&Slice| match &gate.by {
+        Some(by) => slice.by == *by,
+        None => slice.by != Slice::CORRUPTION,
+    };
+    let slices: Vec<&Slice> = record.body.slices.iter().filter(wanted).collect();
     if slices.is_empty() {
-        return Finding::unknown("the evaluation has no slices")
-            .because("`evaluate: {slices: {by: label}}` of the model makes them")
+        let (what, why) = match gate.by.as_deref() {
+            Some(Slice::CORRUPTION) => {
+                (" by corruption".to_owned(), "`evaluate: {corruptions: [gaussian_noise]}`".to_owned())
+            }
+            Some(by) => (format!(" by {by}"), format!("`evaluate: {{slices: {{by: {by}}}}}`")),
+            None => (String::new(), "`evaluate: {slices: {by: label}}`".to_owned()),
+        };
+        return Finding::unknown(format!("the evaluation has no slices{what}"))
+            .because(format!("{why} of the model makes them"))
             .resting_on([*id])
             .next(case.check())
             .needing(again(record, case));
     }
     let mut worst: Option<(f64, String)> = None;
     let mut below = 0;
-    for slice in slices {
+    for slice in &slices {
         let Some(estimate) = slice.metrics.get(&gate.metric) else {
             return no_metric(&gate.metric, slice.metrics.keys())
                 .resting_on([*id])

@@ -156,8 +156,8 @@ impl World {
             .collect();
         let [value, lower, upper] = estimate;
         let metrics = BTreeMap::from([("accuracy".to_owned(), Estimate { value, lower, upper })]);
-        let slice = |value: &str, estimate: f64| Slice {
-            by: "label".into(),
+        let slice = |by: &str, value: &str, estimate: f64| Slice {
+            by: by.into(),
             value: value.into(),
             examples: 10,
             metrics: BTreeMap::from([(
@@ -173,8 +173,15 @@ impl World {
             part: "test".into(),
             examples: answers.len() as u64,
             metrics,
-            slices: vec![slice("1", 0.99), slice("7", 0.91)],
+            slices: vec![
+                slice("label", "1", 0.99),
+                slice("label", "7", 0.91),
+                slice(Slice::CORRUPTION, "rotate 1", 0.8),
+                slice(Slice::CORRUPTION, "rotate 5", 0.4),
+            ],
             confusion: None,
+            per_class: vec![],
+            calibration: vec![],
             predictions: self.store.put(lines.join("\n").as_bytes()).expect("stores"),
         };
         let mut record = Record::new("Ada <ada@example.org>", vec![], body);
@@ -324,6 +331,20 @@ fn the_newest_evaluation_counts() {
 }
 
 #[test]
+fn a_metric_that_must_be_asked_for_says_where() {
+    for (name, reason) in [
+        ("mean_corruption_error", "`evaluate: {corruptions: …}` of the model makes it"),
+        ("top_7_accuracy", "`evaluate: {metrics: [top_7_accuracy]}` of the model asks for it"),
+    ] {
+        let mut world = World::new(json!({"metric": {"name": name, "min": 0.1}}));
+        let version = world.clean_version();
+        world.evaluation(version, [0.95, 0.9, 1.0], &TEN, "data", NOW);
+        let found = world.judge();
+        assert_eq!((value(&found), found.verdict.reason.as_deref()), (Unknown, Some(reason)));
+    }
+}
+
+#[test]
 fn the_worst_slice_decides() {
     for (min, verdict) in [(0.9, Pass), (0.92, Fail)] {
         let mut world = World::new(json!({"slices": {"metric": "accuracy", "min": min}}));
@@ -332,6 +353,25 @@ fn the_worst_slice_decides() {
         let found = world.judge();
         assert_eq!(value(&found), verdict);
         assert!(found.verdict.observed.contains("label 7: 0.9100"), "{}", found.verdict.observed);
+    }
+}
+
+#[test]
+fn corrupted_inputs_are_slices_that_are_asked_for_by_name() {
+    for (rule, verdict, seen) in [
+        (json!({"by": "corruption", "min": 0.4}), Pass, "worst of 2 is corruption rotate 5: 0.4000"),
+        (json!({"by": "corruption", "min": 0.5}), Fail, "1 of 2 below"),
+        (json!({"by": "label", "min": 0.9}), Pass, "worst of 2 is label 7"),
+        (json!({"by": "city", "min": 0.1}), Unknown, "no slices by city"),
+    ] {
+        let mut rule = rule;
+        rule["metric"] = "accuracy".into();
+        let mut world = World::new(json!({"slices": rule}));
+        let version = world.clean_version();
+        world.evaluation(version, [0.95, 0.9, 1.0], &TEN, "data", NOW);
+        let found = world.judge();
+        assert_eq!(value(&found), verdict);
+        assert!(found.verdict.observed.contains(seen), "{}", found.verdict.observed);
     }
 }
 

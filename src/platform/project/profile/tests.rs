@@ -141,6 +141,22 @@ fn loosening_is_found_and_does_not_count_without_a_waiver() {
 }
 
 #[test]
+fn a_gate_that_looks_at_other_slices_asks_for_less() {
+    let own = |gate: &str| {
+        manifest(
+            "regulated",
+            &format!(
+                "stages: {{candidate: {{}}, staging: {{gates: {{slices: {{slices: {gate}}}}}}}, production: {{}}}}\n"
+            ),
+        )
+    };
+    let found = loosened(&own("{metric: accuracy, by: corruption, min: 0.9}"));
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].why, "only the slices by `corruption` are looked at");
+    assert_eq!(loosened(&own("{metric: accuracy, min: 0.9}")), []);
+}
+
+#[test]
 fn what_asks_for_more_is_not_loosening() {
     for (stage, gate, spec) in [
         ("staging", "floor", "{metric: {name: accuracy, min: 0.5, bound: lower-95}}"),
