@@ -23,7 +23,7 @@ pub use event::{
 };
 pub use evidence::{
     Approval, CommandOutput, Confusion, Estimate, Evaluation, ExpectationOutcome, Expectations, GitState,
-    Leakage, Run, RunEnd, Slice, Verdict, VerdictValue,
+    Leakage, Near, Run, RunEnd, Slice, Verdict, VerdictValue,
 };
 pub use id::Id;
 pub use ledger::{Entry, EntryKind, Subject};

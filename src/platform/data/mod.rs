@@ -21,9 +21,11 @@ pub mod images;
 mod inputs;
 mod leakage;
 mod merge;
+mod near;
 mod npy;
 mod pairs;
 mod parquet_file;
+mod phash;
 mod pointer;
 mod rows;
 mod spec;
@@ -48,7 +50,7 @@ pub use leakage::leakage;
 pub use merge::{Choice, Choose, Conflict, Merged, ReadTree, Sides, merge};
 pub use pointer::Pointer;
 pub use spec::{
-    ColumnExpectation, DataSpec, Digits, Expectation, Format, Guard, Range, Source, Split, SplitBy,
+    ColumnExpectation, DataSpec, Digits, Expectation, Format, Guard, NearGuard, Range, Source, Split, SplitBy,
 };
 pub use text::each_line;
 pub use text_encoding::TextEncoding;

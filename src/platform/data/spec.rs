@@ -194,4 +194,23 @@ pub enum SplitBy {
 pub struct Guard {
     /// How many examples of one part may stand in another.
     pub overlap: u64,
+    /// How many images of one part may be nearly images of another; not looked at if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near: Option<NearGuard>,
+}
+
+/// Limits on images that are nearly those of another part: the same picture in another encoding, size or light.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NearGuard {
+    /// In how many of 256 bits their perceptual hashes may differ to be nearly the same; up to 24.
+    pub distance: u32,
+    /// How many there may be.
+    pub max: u64,
+}
+
+impl Default for NearGuard {
+    fn default() -> Self {
+        Self { distance: 12, max: 0 }
+    }
 }
