@@ -1,5 +1,6 @@
 //! The words of all layers: identity, names, time, events, records, errors. No I/O happens here.
 
+mod bytes;
 mod caught;
 mod digest;
 
@@ -14,6 +15,7 @@ mod scalar;
 mod time;
 pub mod variables;
 
+pub use bytes::Bytes;
 pub use caught::{caught, is_caught};
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::{Diagnose, Exit, Explain, Failure, Label, nearest};

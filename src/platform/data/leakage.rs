@@ -17,7 +17,7 @@ const PARTS: [&str; 3] = ["train", "val", "test"];
 /// example counts once.
 ///
 /// # Errors
-/// [`DataError::Guard`] if the data cannot be compared as the guard says.
+/// [`DataError::Guard`] if the data cannot be compared as the guard says; [`DataError::Io`] if a scratch file cannot be read.
 pub fn leakage(dataset: &Dataset, parts: &Parts, tree: Digest) -> Result<Leakage, DataError> {
     let all = [&parts.train, &parts.val, &parts.test];
     // Where each input stands first; parts in the order in which they may look.
@@ -142,7 +142,8 @@ mod tests {
         crate::platform::data::digits::write(&spec, folder.path(), &Null).expect("writes");
         let dataset = dataset(Format::Idx, folder.path());
         let parts = dataset.load(None, &Null).expect("loads");
-        let crate::platform::data::Inputs::U8(pixels) = &parts.train.inputs else { panic!("bytes") };
+        let pixels = parts.train.inputs.range(0..50, 784).expect("reads");
+        let crate::platform::data::Inputs::U8(pixels) = pixels else { panic!("bytes") };
         let folder = tempfile::tempdir().expect("folder");
         for (index, pixels) in pixels.chunks(784).take(50).enumerate() {
             let part = if index % 2 == 0 { "train" } else { "test" };

@@ -30,6 +30,7 @@ mod pointer;
 mod rows;
 mod spec;
 mod split;
+mod storage;
 mod stored;
 mod table;
 mod table_file;
@@ -52,5 +53,6 @@ pub use pointer::Pointer;
 pub use spec::{
     ColumnExpectation, DataSpec, Digits, Expectation, Format, Guard, NearGuard, Range, Source, Split, SplitBy,
 };
+pub use storage::{Batch, Scratch, Storage};
 pub use text::each_line;
 pub use text_encoding::TextEncoding;

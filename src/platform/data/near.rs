@@ -40,7 +40,7 @@ pub(super) struct Alike {
 /// not count.
 ///
 /// # Errors
-/// [`DataError::Guard`] if the examples are no images.
+/// [`DataError::Guard`] if the examples are no images; [`DataError::Io`] if a scratch file cannot be read.
 pub(super) fn alike(name: &str, parts: [&Examples; 3], distance: u32) -> Result<Vec<Alike>, DataError> {
     let mut images = Vec::new();
     for (number, part) in (0..).zip(parts) {
@@ -62,16 +62,17 @@ fn hashed(name: &str, part: u8, examples: &Examples) -> Result<Vec<Image>, DataE
     let width: usize = examples.shape.iter().product();
     // What is looked for is moved, not what it is looked for in.
     let moved = part > 0;
-    let hashes: Vec<Vec<Hash>> = match &examples.inputs {
-        Inputs::U8(values) => values
-            .par_chunks_exact(width)
-            .map(|image| hasher.hashes(image.iter().map(|value| f32::from(*value)), CONTRAST, moved))
-            .collect(),
-        Inputs::F32(values) => values
-            .par_chunks_exact(width)
-            .map(|image| hasher.hashes(image.iter().copied(), 0.0, moved))
-            .collect(),
-    };
+    let mut hashes: Vec<Vec<Hash>> = Vec::with_capacity(examples.len());
+    examples.inputs.each(|inputs| match inputs {
+        Inputs::U8(values) => hashes.par_extend(
+            values
+                .par_chunks_exact(width)
+                .map(|image| hasher.hashes(image.iter().map(|value| f32::from(*value)), CONTRAST, moved)),
+        ),
+        Inputs::F32(values) => hashes.par_extend(
+            values.par_chunks_exact(width).map(|image| hasher.hashes(image.iter().copied(), 0.0, moved)),
+        ),
+    })?;
     let images = (0..).zip(hashes).zip(examples.keys.iter());
     Ok(images
         .flat_map(|((index, hashes), key)| {

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::base::Bytes;
+
 /// One dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +39,10 @@ pub struct DataSpec {
     /// Limits on leakage between the parts.
     #[serde(default)]
     pub guard: Guard,
+    /// Memory that decoded inputs may take, such as `2GiB`; half of what is available if absent. What needs more lies in a
+    /// scratch file in the project's folder and is read from there as it is needed: the result is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Bytes>,
     /// The data card, a Markdown file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<String>,

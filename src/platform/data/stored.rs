@@ -6,14 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::split::{self, Part};
-use super::{ColumnStatistics, Examples, Inputs, Origins, Parts, Split, Targets};
-
-/// Inputs, not yet shared.
-#[derive(Debug)]
-pub(super) enum Values {
-    U8(Vec<u8>),
-    F32(Vec<f32>),
-}
+use super::{ColumnStatistics, Examples, Origins, Parts, Split, Storage, Targets};
 
 /// Targets, not yet shared.
 #[derive(Clone, Debug)]
@@ -27,7 +20,7 @@ pub(super) enum Answers {
 pub(super) struct Stored {
     /// Values of one input.
     pub(super) width: usize,
-    pub(super) values: Values,
+    pub(super) values: Storage,
     pub(super) answers: Answers,
     pub(super) keys: Vec<u64>,
     pub(super) files: Arc<Vec<String>>,
@@ -38,10 +31,7 @@ impl Stored {
     /// Divides the examples into train, validation and test.
     pub(super) fn divide(self, parts: &[Part]) -> [Stored; 3] {
         let width = self.width;
-        let values = match self.values {
-            Values::U8(values) => split::divide(values, width, parts).map(Values::U8),
-            Values::F32(values) => split::divide(values, width, parts).map(Values::F32),
-        };
+        let values = self.values.divide(width, parts);
         let answers = match self.answers {
             Answers::Class(answers) => split::divide(answers, 1, parts).map(Answers::Class),
             Answers::Value(answers) => split::divide(answers, 1, parts).map(Answers::Value),
@@ -64,10 +54,7 @@ impl Stored {
     pub(super) fn examples(self, shape: &[usize]) -> Examples {
         Examples {
             shape: shape.to_vec(),
-            inputs: match self.values {
-                Values::U8(values) => Inputs::U8(Arc::new(values)),
-                Values::F32(values) => Inputs::F32(Arc::new(values)),
-            },
+            inputs: self.values,
             targets: match self.answers {
                 Answers::Class(classes) => Targets::Class(Arc::new(classes)),
                 Answers::Value(values) => Targets::Value(Arc::new(values)),

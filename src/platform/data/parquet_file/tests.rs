@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::Null;
-use crate::platform::data::{Dataset, Format, Inputs, Parts, Split, tests::dataset};
+use crate::platform::data::{Dataset, Format, Inputs, Parts, Split, Storage, tests::dataset};
 
 const SCHEMA: &str = "message t {
     optional double age; optional binary city (UTF8); required int64 rooms; required boolean new;
@@ -75,7 +75,7 @@ fn load(bytes: &[u8]) -> Result<Parts, String> {
 }
 
 fn numbers(parts: &Parts) -> Vec<f32> {
-    let Inputs::F32(values) = &parts.train.inputs else { panic!("tables are numbers") };
+    let Storage::Memory(Inputs::F32(values)) = &parts.train.inputs else { panic!("tables are numbers") };
     values.to_vec()
 }
 
