@@ -25,6 +25,7 @@ mod near;
 mod npy;
 mod pairs;
 mod parquet_file;
+mod parquet_pages;
 mod phash;
 mod pointer;
 mod rows;
