@@ -146,7 +146,8 @@ pub const EXPLAIN: &[Explain] = &[
     Explain {
         code: "train::data",
         text: "The examples cannot be trained on or judged with this model: a part is empty, holds values that \
-               are not finite, or has another shape or other classes than the model.",
+               are not finite, or has another shape or other classes than the model; or a class stands in validation or test and not in \
+               the training part, so that nothing can be learnt of it.",
     },
     Explain {
         code: "train::diverged",

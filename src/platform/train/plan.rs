@@ -20,6 +20,7 @@ impl Plan {
     pub(super) fn of(spec: &ModelSpec, data: &Parts) -> Result<Self, TrainError> {
         settings::check(spec)?;
         check_examples(data)?;
+        check_classes(data)?;
         criterion::check(&spec.train.loss, &data.train.targets, data.classes.len())?;
         if spec.train.sampler == Sampler::Balanced && !spec.train.loss.of_classes() {
             let detail = "is `balanced`, but what is predicted is a number: there are no classes to balance";
@@ -140,6 +141,26 @@ fn check_examples(data: &Parts) -> Result<(), TrainError> {
         let kinds = |part: &Examples| (part.inputs.is_bytes(), matches!(part.targets, Targets::Class(_)));
         if kinds(part) != kinds(&data.train) {
             return fail(format!("`{name}` holds another kind of values than `train`"));
+        }
+    }
+    Ok(())
+}
+
+/// A class that the training part lacks cannot be learnt, and every example of it is judged wrong.
+fn check_classes(data: &Parts) -> Result<(), TrainError> {
+    let Targets::Class(truths) = &data.train.targets else { return Ok(()) };
+    let mut seen = vec![false; data.classes.len()];
+    truths.iter().for_each(|truth| seen[*truth as usize] = true);
+    for (name, part) in [("val", &data.val), ("test", &data.test)] {
+        let Targets::Class(truths) = &part.targets else { continue };
+        let unseen = |truth: &u32| seen.get(*truth as usize) == Some(&false);
+        if let Some(index) = truths.iter().position(unseen) {
+            let class = data.classes[truths[index] as usize].escape_debug();
+            let place = part.origins.name(index).map(|place| format!(" ({})", place.escape_debug()));
+            return Err(TrainError::Data(format!(
+                "the class `{class}` has no example in `train`, only in `{name}`{}: add some, take it out, or change `split:`",
+                place.unwrap_or_default()
+            )));
         }
     }
     Ok(())
