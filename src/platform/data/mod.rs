@@ -4,6 +4,7 @@
 mod array;
 mod array_files;
 mod bounded;
+pub mod card;
 mod csv_file;
 mod dataset;
 pub mod digits;
@@ -20,6 +21,7 @@ mod image_folder;
 pub mod images;
 mod inputs;
 mod leakage;
+mod measured;
 mod merge;
 mod near;
 mod npy;
@@ -29,6 +31,7 @@ mod parquet_pages;
 mod phash;
 mod pointer;
 mod rows;
+mod sheet;
 mod spec;
 mod split;
 mod storage;
@@ -49,8 +52,10 @@ pub use expectations::expectations;
 pub use ignore::{ignore, unignore};
 pub use inputs::idx_inputs;
 pub use leakage::leakage;
+pub use measured::{ColumnMeasured, Histogram, Measured};
 pub use merge::{Choice, Choose, Conflict, Merged, ReadTree, Sides, merge};
 pub use pointer::Pointer;
+pub use sheet::contact_sheet;
 pub use spec::{
     ColumnExpectation, DataSpec, Digits, Expectation, Format, Guard, NearGuard, Range, Source, Split, SplitBy,
 };

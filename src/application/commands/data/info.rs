@@ -62,7 +62,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
 }
 
 /// The dataset, with the kind of target that the models on it ask for.
-fn dataset(name: &str, project: &Project) -> Result<Dataset, Failure> {
+pub(super) fn dataset(name: &str, project: &Project) -> Result<Dataset, Failure> {
     let dataset = project.dataset(name)?;
     let loss = project
         .manifest
