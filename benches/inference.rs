@@ -15,10 +15,14 @@ const CNN: &str = "[{conv2d: {out: 32, kernel: 3}}, relu, {conv2d: {out: 64, ker
                    flatten, {linear: 128}, relu, {dropout: 0.5}, {linear: 10}]";
 const MLP: &str = "[flatten, {linear: 256}, relu, {linear: 128}, relu, {linear: 10}]";
 
+fn pixels(count: usize) -> Inputs {
+    Inputs::U8(Arc::new((0..count * 784).map(|index| (index * 7919 % 251) as u8).collect()))
+}
+
 fn images(count: usize) -> Examples {
     Examples {
         shape: vec![1, 28, 28],
-        inputs: Inputs::U8(Arc::new((0..count * 784).map(|index| (index * 7919 % 251) as u8).collect())),
+        inputs: pixels(count).into(),
         targets: Targets::Class(Arc::new((0..count as u32).map(|index| index % 10).collect())),
         keys: Arc::new((0..count as u64).collect()),
         ..Examples::default()
@@ -44,7 +48,7 @@ fn main() {
         _ => ("cnn", 64),
     };
     let model = model(if name == "mlp" { MLP } else { CNN });
-    let inputs = images(batch).inputs;
+    let inputs = pixels(batch);
     let (mut times, begun) = (Vec::new(), Instant::now());
     while begun.elapsed() < Duration::from_secs(4) {
         let one = Instant::now();

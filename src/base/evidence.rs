@@ -233,6 +233,21 @@ pub struct Leakage {
     /// Some of the overlapping examples, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<String>,
+    /// Images that are nearly those of another part, where `guard: {near: …}` asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near: Option<Near>,
+}
+
+/// Images that are nearly those of another part of a dataset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Near {
+    /// In how many bits perceptual hashes could differ to be nearly the same.
+    pub distance: u32,
+    /// How many images of `test` or `val` are nearly one of `train`, or of `test` one of `val`, without being it.
+    pub found: u64,
+    /// Some of them, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<String>,
 }
 
 impl Body for Leakage {

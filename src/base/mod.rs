@@ -1,5 +1,6 @@
 //! The words of all layers: identity, names, time, events, records, errors. No I/O happens here.
 
+mod bytes;
 mod caught;
 mod digest;
 
@@ -14,6 +15,7 @@ mod scalar;
 mod time;
 pub mod variables;
 
+pub use bytes::Bytes;
 pub use caught::{caught, is_caught};
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::{Diagnose, Exit, Explain, Failure, Label, nearest};
@@ -23,7 +25,7 @@ pub use event::{
 };
 pub use evidence::{
     Approval, CalibrationBin, CommandOutput, Confusion, Estimate, Evaluation, ExpectationOutcome,
-    Expectations, GitState, Leakage, PerClass, Run, RunEnd, Slice, Verdict, VerdictValue,
+    Expectations, GitState, Leakage, Near, PerClass, Run, RunEnd, Slice, Verdict, VerdictValue,
 };
 pub use id::Id;
 pub use ledger::{Entry, EntryKind, Subject};

@@ -2,6 +2,7 @@
 
 mod device;
 pub mod facts;
+pub mod memory;
 
 pub use device::{Device, describe_cpu, threads};
 pub use facts::Facts;

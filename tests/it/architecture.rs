@@ -23,7 +23,7 @@ const LAYERS: [(&str, u8, &[&str]); 15] = [
     (
         "platform::data",
         4,
-        &["base", "infrastructure::durable", "infrastructure::store", "infrastructure::git"],
+        &["base", "hardware", "infrastructure::durable", "infrastructure::store", "infrastructure::git"],
     ),
     ("platform::train", 5, &["base", "hardware", "infrastructure::durable", "platform::data"]),
     (

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod backends;
+mod bad_data;
 mod board;
 mod candle_crate;
 mod completion;
@@ -9,6 +10,7 @@ mod corpus;
 mod crash;
 mod crash_points;
 mod data;
+mod data_card;
 mod download;
 mod eval;
 mod faults;

@@ -41,7 +41,7 @@ pub(super) fn produce(judging: &Judging<'_>, candidate: &Candidate<'_>, need: &N
             say(format!("looking for leakage between the parts of `{data}`"));
             let dataset = At::place(judging, data, *tree)?;
             let parts = dataset.dataset.load(shape(judging, model), judging.sink)?;
-            let body = leakage(&dataset.dataset, &parts, *tree);
+            let body = leakage(&dataset.dataset, &parts, *tree)?;
             publish(store, &Record::new(author, vec![*tree], body), data.as_str(), &[])?;
         }
         Need::Command { gate, stage, command } => {

@@ -101,6 +101,7 @@ impl<'a> Judging<'a> {
                 settings: dataset.settings(),
                 expectations: dataset.spec.expect.len(),
                 overlap: dataset.spec.guard.overlap,
+                near: dataset.spec.guard.near,
             };
             (name.clone(), rule)
         };

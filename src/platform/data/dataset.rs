@@ -36,6 +36,8 @@ pub struct Dataset {
     pub target: TargetKind,
     /// How rows of a table become inputs, where that was learnt before; else it is learnt from the training part.
     pub encoding: Option<TableEncoding>,
+    /// The folder whose file system holds inputs that do not fit into memory.
+    pub scratch: PathBuf,
     /// How texts become inputs, where that was chosen before; else `spec` says it.
     pub text: Option<TextEncoding>,
 }
@@ -50,6 +52,7 @@ impl Dataset {
             target: TargetKind::Auto,
             encoding: None,
             text: None,
+            scratch: project_root.to_owned(),
         }
     }
 

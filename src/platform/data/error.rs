@@ -87,6 +87,14 @@ pub enum DataError {
         /// What is wrong.
         detail: String,
     },
+    /// `guard:` asks for what these data do not have.
+    #[error("dataset `{name}`: {detail}")]
+    Guard {
+        /// The dataset.
+        name: String,
+        /// What is wrong.
+        detail: String,
+    },
     /// A dataset has no pointer yet.
     #[error("dataset `{0}` has no version yet")]
     NotAdded(String),
@@ -251,6 +259,7 @@ impl Diagnose for DataError {
             Self::Target { .. } => "data::target",
             Self::Shape { .. } => "data::shape",
             Self::Split { .. } => "data::split",
+            Self::Guard { .. } => "data::guard",
             Self::NotAdded(_) => "data::not-added",
             Self::Modified(_) => "data::modified",
             Self::Missing(_) => "data::missing",
@@ -314,6 +323,7 @@ impl Diagnose for DataError {
             Self::Split { .. } => {
                 "write shares from 0 to below 1 that leave examples to train on: `split: {val: 0.1, test: 0.1}`".into()
             }
+            Self::Guard { .. } => "take `near` out of `guard:` of the dataset in mlp.yaml, or correct it".into(),
             Self::NotAdded(name) | Self::Modified(name) => format!("run `mlp data add {name}`"),
             Self::Missing(name) => format!("run `mlp data checkout {name}` or `mlp data pull {name}`"),
             Self::Absent { name, .. } => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{TableEncoding, TextEncoding};
+use super::{Storage, TableEncoding, TextEncoding};
 
 /// The inputs of `n` examples, each of `shape` (without the batch dimension), row-major.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct Examples {
     /// Shape of one input: `[1, 28, 28]` (channels, height, width) or `[columns]`.
     pub shape: Vec<usize>,
     /// Inputs, `n * shape.product()` values.
-    pub inputs: Inputs,
+    pub inputs: Storage,
     /// Targets, `n` values.
     pub targets: Targets,
     /// Stable key of each example: the first 8 bytes, little-endian, of the BLAKE3 digest of its input as stored.
@@ -42,7 +42,7 @@ impl Default for Examples {
     fn default() -> Self {
         Self {
             shape: Vec::new(),
-            inputs: Inputs::U8(Arc::default()),
+            inputs: Inputs::U8(Arc::default()).into(),
             targets: Targets::Class(Arc::default()),
             keys: Arc::default(),
             origins: Origins::default(),

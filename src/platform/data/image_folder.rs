@@ -7,12 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use super::stored::{Answers, Stored, Values, assemble};
+use super::storage::{Room, Writer};
+use super::stored::{Answers, Stored, assemble};
 use super::{DataError, Dataset, Parts, images, split};
 use crate::base::{Level, Sink, Unit};
 
 /// Images decoded between two progress events.
 const STRIDE: u64 = 256;
+/// Bytes of decoded images that are on their way to their storage at a time, and how many images at least.
+const BUFFER: usize = 16 << 20;
+const FEWEST: usize = 16;
 
 /// The images of one part, before any is read.
 struct Listing {
@@ -64,9 +68,10 @@ pub(super) fn load(dataset: &Dataset, shape: Option<&[usize]>, sink: &dyn Sink) 
     let classes: Vec<String> = classes.into_iter().map(str::to_owned).collect();
     let progress =
         Progress { done: AtomicU64::new(0), total: all().map(|l| l.images.len() as u64).sum(), sink };
-    let decode = |listing: Listing| listing.decode(root, &shape, &classes, &progress);
+    let room = dataset.room(progress.total.saturating_mul(shape.iter().product::<usize>() as u64));
+    let decode = |listing: Listing| listing.decode(root, &shape, &classes, &room, &progress);
     let (train, val, test) = (decode(train)?, val.map(decode).transpose()?, test.map(decode).transpose()?);
-    Ok(assemble(train, val, test, &dataset.spec.split, &shape, classes))
+    assemble(train, val, test, &dataset.spec.split, &shape, classes)
 }
 
 /// The images of `part`, a folder of class folders below `root`; counts other files.
@@ -151,27 +156,36 @@ impl Listing {
         root: &Path,
         shape: &[usize],
         classes: &[String],
+        room: &Room,
         progress: &Progress<'_>,
     ) -> Result<Stored, DataError> {
         let width = shape.iter().product::<usize>();
-        let mut values = vec![0; width * self.images.len()];
-        let decoded: Vec<Result<u64, DataError>> = values
-            .par_chunks_exact_mut(width)
-            .zip(&self.images)
-            .map(|(values, (name, _))| {
-                let bytes = read(root, name)?;
-                values.copy_from_slice(&images::decode(&bytes, shape, name)?);
-                progress.one();
-                Ok(split::key(&bytes))
-            })
-            .collect();
-        // The first in order, so that the same folder always gives the same error.
-        let keys = decoded.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut writer = Writer::new(room, true, self.images.len(), width)?;
+        let mut keys = Vec::with_capacity(self.images.len());
+        let at_once = (BUFFER / width).max(FEWEST).min(self.images.len().max(1));
+        let mut values = vec![0; width * at_once];
+        for images in self.images.chunks(at_once) {
+            let decoded: Vec<Result<u64, DataError>> = values
+                .par_chunks_exact_mut(width)
+                .zip(images)
+                .map(|(values, (name, _))| {
+                    let bytes = read(root, name)?;
+                    values.copy_from_slice(&images::decode(&bytes, shape, name)?);
+                    progress.one();
+                    Ok(split::key(&bytes))
+                })
+                .collect();
+            // The first in order, so that the same folder always gives the same error.
+            for key in decoded {
+                keys.push(key?);
+            }
+            writer.bytes(&values[..images.len() * width])?;
+        }
         let (files, labels): (Vec<_>, Vec<_>) = self.images.into_iter().unzip();
         let index = |label: &String| classes.binary_search(label).unwrap_or_default() as u32;
         Ok(Stored {
             width,
-            values: Values::U8(values),
+            values: writer.finish()?,
             answers: Answers::Class(labels.iter().map(index).collect()),
             places: (0..files.len() as u32).map(|file| (file, 0)).collect(),
             keys,

@@ -4,6 +4,7 @@
 mod array;
 mod array_files;
 mod bounded;
+pub mod card;
 mod csv_file;
 mod dataset;
 pub mod digits;
@@ -20,14 +21,20 @@ mod image_folder;
 pub mod images;
 mod inputs;
 mod leakage;
+mod measured;
 mod merge;
+mod near;
 mod npy;
 mod pairs;
 mod parquet_file;
+mod parquet_pages;
+mod phash;
 mod pointer;
 mod rows;
+mod sheet;
 mod spec;
 mod split;
+mod storage;
 mod stored;
 mod table;
 mod table_file;
@@ -45,10 +52,14 @@ pub use expectations::expectations;
 pub use ignore::{ignore, unignore};
 pub use inputs::idx_inputs;
 pub use leakage::leakage;
+pub use measured::{ColumnMeasured, Histogram, Measured};
 pub use merge::{Choice, Choose, Conflict, Merged, ReadTree, Sides, merge};
 pub use pointer::Pointer;
+pub use sheet::contact_sheet;
 pub use spec::{
-    ColumnExpectation, DataSpec, Digits, Expectation, Fold, Format, Guard, Range, Source, Split, SplitBy,
+    ColumnExpectation, DataSpec, Digits, Expectation, Fold, Format, Guard, NearGuard, Range, Source, Split,
+    SplitBy,
 };
+pub use storage::{Batch, Scratch, Storage};
 pub use text::each_line;
 pub use text_encoding::TextEncoding;

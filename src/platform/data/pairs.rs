@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::array::{Array, Element};
-use super::stored::{Answers, Stored, Values, assemble, keys};
+use super::storage::{Room, Writer};
+use super::stored::{Answers, Stored, assemble, keys};
 use super::{DataError, Dataset, Parts, TargetKind};
 
 /// Inputs and targets of one part.
@@ -49,12 +50,14 @@ pub(super) fn load(
         TargetKind::Auto => first.targets.element.is_float(),
     };
     let classes = if as_numbers { Vec::new() } else { classes(&pairs)? };
-    let [train, val, test] = pairs.map(|pair| pair.map(|pair| pair.stored(&classes, as_numbers)).transpose());
+    let room = dataset.room(pairs.iter().flatten().map(Pair::decoded).sum());
+    let [train, val, test] =
+        pairs.map(|pair| pair.map(|pair| pair.stored(&classes, as_numbers, &room)).transpose());
     let Some(train) = train? else {
         return Err(layout("it has nothing to train on".to_owned()));
     };
     let classes = classes.iter().map(i64::to_string).collect();
-    Ok(assemble(train, val?, test?, &dataset.spec.split, &shape, classes))
+    assemble(train, val?, test?, &dataset.spec.split, &shape, classes)
 }
 
 /// The shape of examples: as asked, if it has as many values as the stored one.
@@ -128,7 +131,13 @@ impl Pair {
         }
     }
 
-    fn stored(self, classes: &[i64], as_numbers: bool) -> Result<Stored, DataError> {
+    /// Bytes that its inputs take when they are decoded.
+    fn decoded(&self) -> u64 {
+        let size = if self.inputs.element == Element::U8 { 1 } else { size_of::<f32>() };
+        (self.inputs.count() * self.inputs.width() * size) as u64
+    }
+
+    fn stored(self, classes: &[i64], as_numbers: bool, room: &Room) -> Result<Stored, DataError> {
         let width = self.inputs.width();
         let keys = keys(&self.inputs.bytes, width * self.inputs.element.size());
         let answers = if as_numbers {
@@ -142,14 +151,21 @@ impl Pair {
             Answers::Class(self.targets.numbers().map(index).collect())
         };
         let values = match self.inputs.element {
-            Element::U8 => Values::U8(self.inputs.bytes),
+            Element::U8 => room.hold(self.inputs.bytes, width)?,
             _ => {
-                let numbers: Vec<f32> = self.inputs.numbers().map(|number| number as f32).collect();
-                if let Some(at) = numbers.iter().position(|number| !number.is_finite()) {
-                    let detail = format!("example {} holds a value that is no finite number", at / width + 1);
-                    return Err(self.malformed_inputs(detail));
+                let mut writer = Writer::new(room, false, keys.len(), width)?;
+                let mut example = Vec::with_capacity(width);
+                let mut numbers = self.inputs.numbers().map(|number| number as f32);
+                for at in 1..=keys.len() {
+                    example.clear();
+                    example.extend(numbers.by_ref().take(width));
+                    if example.iter().any(|number| !number.is_finite()) {
+                        let detail = format!("example {at} holds a value that is no finite number");
+                        return Err(self.malformed_inputs(detail));
+                    }
+                    writer.numbers(&example)?;
                 }
-                Values::F32(numbers)
+                writer.finish()?
             }
         };
         let places = (1..=keys.len() as u32).map(|index| (0, index)).collect();

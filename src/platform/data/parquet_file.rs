@@ -4,15 +4,17 @@ use std::path::Path;
 
 use bytes::Bytes;
 use csv::StringRecord;
-use parquet::basic::{ConvertedType, LogicalType, Type};
+use parquet::basic::{Compression, ConvertedType, LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::DataType;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
 use super::DataError;
 use super::bounded::HIGHEST_RATIO;
+use super::parquet_pages;
 use super::table_file::{TableFile, malformed};
 use crate::base::caught;
 
@@ -29,6 +31,7 @@ const ROW_LABELS: &str = "__index_level_";
 /// A Parquet file whose footer has been read.
 pub(super) struct ParquetFile {
     shown: String,
+    bytes: Bytes,
     reader: SerializedFileReader<Bytes>,
     header: StringRecord,
     /// Where the columns of the header stand in the file.
@@ -43,7 +46,7 @@ impl ParquetFile {
         let bytes = Bytes::from(std::fs::read(path).map_err(DataError::io("read", path))?);
         let budget = FREE_BYTES.saturating_add((bytes.len() as u64).saturating_mul(HIGHEST_RATIO));
         let fail = |detail: String| malformed(shown, "Parquet", detail);
-        let reader = caught(|| SerializedFileReader::new(bytes)).map_err(fail)?;
+        let reader = caught(|| SerializedFileReader::new(bytes.clone())).map_err(fail)?;
         let reader = reader.map_err(|error| fail(detail(&error)))?;
         let schema = reader.metadata().file_metadata().schema_descr();
         let columns: Vec<usize> = (0..schema.num_columns())
@@ -51,7 +54,7 @@ impl ParquetFile {
             .collect();
         columns.iter().try_for_each(|at| check(&schema.column(*at))).map_err(fail)?;
         let header = columns.iter().map(|at| schema.column(*at).name().trim().to_owned()).collect::<Vec<_>>();
-        Ok(Self { shown: shown.to_owned(), reader, header: header.into(), columns, budget })
+        Ok(Self { shown: shown.to_owned(), bytes, reader, header: header.into(), columns, budget })
     }
 
     /// The rows of one group of rows, of which `before` come before it.
@@ -62,6 +65,9 @@ impl ParquetFile {
         let mut rows = Vec::new();
         for (name, &index) in self.header.iter().zip(&self.columns) {
             let descriptor = group.metadata().schema_descr().column(index);
+            self.check_pages(group.metadata().column(index)).map_err(|detail| {
+                malformed(&place, "Parquet", format!("column `{}`: {detail}", name.escape_debug()))
+            })?;
             let mut cells = Cells {
                 shown: &self.shown,
                 column: name,
@@ -75,6 +81,18 @@ impl ParquetFile {
             cells.column(&descriptor, group.get_column_reader(index).map_err(fail)?)?;
         }
         Ok(rows)
+    }
+
+    /// Refuses pages that promise too much: the crate's decoders set memory aside on their word, up to 2 GiB.
+    fn check_pages(&self, column: &ColumnChunkMetaData) -> Result<(), String> {
+        if column.compression() == Compression::UNCOMPRESSED {
+            return Ok(());
+        }
+        let (start, length) = column.byte_range();
+        let place = |at: u64| usize::try_from(at).ok();
+        let chunk = place(start).zip(start.checked_add(length).and_then(place));
+        let chunk = chunk.and_then(|(start, end)| self.bytes.get(start..end));
+        parquet_pages::check(chunk.ok_or("it lies outside of the file")?)
     }
 }
 

@@ -7,7 +7,8 @@ use csv::StringRecord;
 
 use super::encoding::{is_missing, number};
 use super::split::{self, Part};
-use super::stored::{Answers, Stored, Values};
+use super::storage::{Storage, Writer};
+use super::stored::{Answers, Stored};
 use super::table_file::{self, TableFile, malformed};
 use super::{ColumnStatistics, DataError, Dataset, Examples, TargetKind};
 use crate::base::{Sink, Unit, nearest};
@@ -121,11 +122,17 @@ impl Table {
         }
     }
 
+    /// Takes an input of `width` numbers for each row.
+    pub(super) fn writer(&self, dataset: &Dataset, width: usize) -> Result<Writer, DataError> {
+        let bytes = (self.rows.len() as u64).saturating_mul((width * size_of::<f32>()) as u64);
+        Writer::new(&dataset.room(bytes), false, self.rows.len(), width)
+    }
+
     /// The parts of the rows, of which each has become `width` of `values`.
-    pub(super) fn divided(&self, width: usize, values: Vec<f32>, answers: Answers) -> [Examples; 3] {
+    pub(super) fn divided(&self, width: usize, values: Storage, answers: Answers) -> [Examples; 3] {
         let stored = Stored {
             width,
-            values: Values::F32(values),
+            values,
             answers,
             keys: self.rows.iter().map(|row| row.key).collect(),
             places: self.rows.iter().map(|row| (row.file, row.line)).collect(),

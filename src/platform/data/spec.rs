@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::base::Bytes;
+
 /// One dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +39,10 @@ pub struct DataSpec {
     /// Limits on leakage between the parts.
     #[serde(default)]
     pub guard: Guard,
+    /// Memory that decoded inputs may take, such as `2GiB`; half of what is available if absent. What needs more lies in a
+    /// scratch file in the project's folder and is read from there as it is needed: the result is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Bytes>,
     /// The data card, a Markdown file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<String>,
@@ -206,4 +212,23 @@ pub enum SplitBy {
 pub struct Guard {
     /// How many examples of one part may stand in another.
     pub overlap: u64,
+    /// How many images of one part may be nearly images of another; not looked at if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near: Option<NearGuard>,
+}
+
+/// Limits on images that are nearly those of another part: the same picture in another encoding, size or light.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NearGuard {
+    /// In how many of 256 bits their perceptual hashes may differ to be nearly the same; up to 24.
+    pub distance: u32,
+    /// How many there may be.
+    pub max: u64,
+}
+
+impl Default for NearGuard {
+    fn default() -> Self {
+        Self { distance: 12, max: 0 }
+    }
 }

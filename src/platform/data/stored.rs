@@ -6,14 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::split::{self, Part};
-use super::{ColumnStatistics, Examples, Inputs, Origins, Parts, Split, Targets};
-
-/// Inputs, not yet shared.
-#[derive(Debug)]
-pub(super) enum Values {
-    U8(Vec<u8>),
-    F32(Vec<f32>),
-}
+use super::{ColumnStatistics, DataError, Examples, Origins, Parts, Split, Storage, Targets};
 
 /// Targets, not yet shared.
 #[derive(Clone, Debug)]
@@ -27,7 +20,7 @@ pub(super) enum Answers {
 pub(super) struct Stored {
     /// Values of one input.
     pub(super) width: usize,
-    pub(super) values: Values,
+    pub(super) values: Storage,
     pub(super) answers: Answers,
     pub(super) keys: Vec<u64>,
     pub(super) files: Arc<Vec<String>>,
@@ -38,10 +31,7 @@ impl Stored {
     /// Divides the examples into train, validation and test.
     pub(super) fn divide(self, parts: &[Part]) -> [Stored; 3] {
         let width = self.width;
-        let values = match self.values {
-            Values::U8(values) => split::divide(values, width, parts).map(Values::U8),
-            Values::F32(values) => split::divide(values, width, parts).map(Values::F32),
-        };
+        let values = self.values.divide(width, parts);
         let answers = match self.answers {
             Answers::Class(answers) => split::divide(answers, 1, parts).map(Answers::Class),
             Answers::Value(answers) => split::divide(answers, 1, parts).map(Answers::Value),
@@ -62,16 +52,8 @@ impl Stored {
     }
 
     /// The examples of both, one behind the other.
-    fn with(mut self, other: Self) -> Self {
-        match (&mut self.values, other.values) {
-            (Values::U8(values), Values::U8(more)) => values.extend(more),
-            (Values::F32(values), Values::F32(more)) => values.extend(more),
-            (Values::F32(values), Values::U8(more)) => values.extend(more.into_iter().map(f32::from)),
-            (Values::U8(values), Values::F32(more)) => {
-                let values = values.iter().copied().map(f32::from);
-                self.values = Values::F32(values.chain(more).collect());
-            }
-        }
+    fn with(mut self, other: Self) -> Result<Self, DataError> {
+        self.values = self.values.with(other.values, self.width)?;
         match (&mut self.answers, other.answers) {
             (Answers::Class(answers), Answers::Class(more)) => answers.extend(more),
             (Answers::Value(answers), Answers::Value(more)) => answers.extend(more),
@@ -82,16 +64,13 @@ impl Stored {
         let before = self.files.len() as u32;
         self.places.extend(other.places.into_iter().map(|(file, place)| (before + file, place)));
         self.files = Arc::new(self.files.iter().chain(other.files.iter()).cloned().collect());
-        self
+        Ok(self)
     }
 
     pub(super) fn examples(self, shape: &[usize]) -> Examples {
         Examples {
             shape: shape.to_vec(),
-            inputs: match self.values {
-                Values::U8(values) => Inputs::U8(Arc::new(values)),
-                Values::F32(values) => Inputs::F32(Arc::new(values)),
-            },
+            inputs: self.values,
             targets: match self.answers {
                 Answers::Class(classes) => Targets::Class(Arc::new(classes)),
                 Answers::Value(values) => Targets::Value(Arc::new(values)),
@@ -115,7 +94,7 @@ pub(super) fn assemble(
     split: &Split,
     shape: &[usize],
     classes: Vec<String>,
-) -> Parts {
+) -> Result<Parts, DataError> {
     let mut label = ColumnStatistics { name: "label".to_owned(), ..Default::default() };
     for stored in [Some(&train), val.as_ref(), test.as_ref()].into_iter().flatten() {
         see_answers(&mut label, &stored.answers, &classes);
@@ -123,12 +102,12 @@ pub(super) fn assemble(
     let split = split.without(val.is_some(), test.is_some());
     // Folds divide all that is not the test.
     let (train, val) = match val {
-        Some(val) if split.fold.is_some() => (train.with(val), None),
+        Some(val) if split.fold.is_some() => (train.with(val)?, None),
         val => (train, val),
     };
     let parts: Vec<Part> = train.keys.par_iter().with_min_len(1024).map(|key| split.part(*key)).collect();
     let [train, split_val, split_test] = train.divide(&parts);
-    Parts {
+    Ok(Parts {
         classes,
         columns: Vec::new(),
         encoding: None,
@@ -137,7 +116,7 @@ pub(super) fn assemble(
         train: train.examples(shape),
         val: val.unwrap_or(split_val).examples(shape),
         test: test.unwrap_or(split_test).examples(shape),
-    }
+    })
 }
 
 /// Adds the targets of one part to the statistics of their column.

@@ -23,12 +23,15 @@ pub(super) fn load(dataset: &Dataset, sink: &dyn Sink) -> Result<Parts, DataErro
         None => table.learn(dataset)?,
     };
     let (classes, answers) = table.answers(dataset)?;
-    let mut values = Vec::new();
-    for row in &table.rows {
-        encoding.encode(table.inputs(row), &mut values).map_err(|error| table.at(row, error))?;
-    }
     let width = encoding.width();
-    let [train, val, test] = table.divided(width, values, answers);
+    let mut writer = table.writer(dataset, width)?;
+    let mut values = Vec::with_capacity(width);
+    for row in &table.rows {
+        values.clear();
+        encoding.encode(table.inputs(row), &mut values).map_err(|error| table.at(row, error))?;
+        writer.numbers(&values)?;
+    }
+    let [train, val, test] = table.divided(width, writer.finish()?, answers);
     let (columns, statistics) = (encoding.inputs(), table.statistics());
     Ok(Parts { classes, columns, encoding: Some(encoding), statistics, train, val, test, ..Parts::default() })
 }

@@ -17,7 +17,9 @@ pub(super) fn dataset(format: Format, path: &Path) -> Dataset {
         expect: Vec::new(),
         split: Split::default(),
         guard: Guard::default(),
+        memory: None,
         card: None,
     };
-    Dataset { path: path.to_owned(), ..Dataset::new(&"it".parse().expect("name"), &spec, path) }
+    let scratch = std::env::temp_dir();
+    Dataset { path: path.to_owned(), ..Dataset::new(&"it".parse().expect("name"), &spec, &scratch) }
 }

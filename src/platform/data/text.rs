@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use csv::StringRecord;
 use rayon::prelude::*;
 
-use super::rows::Table;
+use super::rows::{Row, Table};
 use super::split::Part;
 use super::text_encoding::LARGEST_TOKENIZER;
 use super::{DataError, Dataset, Parts, TextEncoding};
@@ -18,6 +18,8 @@ use crate::base::{Sink, Unit};
 const TEXT: &str = "text";
 /// Column of the targets where nothing is said, and the name of the classes of files of lines.
 const LABEL: &str = "label";
+/// Texts encoded at a time.
+const AT_ONCE: usize = 4096;
 /// Tokens of one text where nothing is said.
 const LENGTH: usize = 128;
 
@@ -38,19 +40,18 @@ pub(super) fn load(dataset: &Dataset, shape: Option<&[usize]>, sink: &dyn Sink) 
         return Err(layout(dataset, "it has no text to train on".into()));
     }
     let (classes, answers) = table.answers(dataset)?;
-    let encoded: Vec<Result<Vec<f32>, DataError>> = table
-        .rows
-        .par_iter()
-        .map(|row| {
-            let failed = |detail| DataError::Malformed { path: table.place(row), format: "text", detail };
-            encoding.encode(&row.cells[0]).map_err(failed)
-        })
-        .collect();
-    let mut values = Vec::with_capacity(encoding.length.saturating_mul(encoded.len()));
-    for ids in encoded {
-        values.extend(ids?);
+    let encode = |row: &Row| {
+        let failed = |detail| DataError::Malformed { path: table.place(row), format: "text", detail };
+        encoding.encode(&row.cells[0]).map_err(failed)
+    };
+    let mut writer = table.writer(dataset, encoding.length)?;
+    for rows in table.rows.chunks(AT_ONCE) {
+        let encoded: Vec<Result<Vec<f32>, DataError>> = rows.par_iter().map(encode).collect();
+        for ids in encoded {
+            writer.numbers(&ids?)?;
+        }
     }
-    let [train, val, test] = table.divided(encoding.length, values, answers);
+    let [train, val, test] = table.divided(encoding.length, writer.finish()?, answers);
     // Of the texts there is nothing to expect.
     let statistics = table.statistics().split_off(1);
     Ok(Parts { classes, statistics, text: Some(encoding), train, val, test, ..Parts::default() })

@@ -148,11 +148,19 @@ impl<'a> Evidence<'a> {
         self.expectations.iter().find(|(_, record)| (&record.body.data, record.body.tree) == (data, tree))
     }
 
-    /// The overlap found in this tree of the dataset with these settings.
-    pub fn leakage(&self, data: &Name, tree: Digest, settings: Digest) -> Option<&Filed<Leakage>> {
+    /// The overlap found in this tree of the dataset with these settings; if images were to be compared, up to this distance.
+    pub fn leakage(
+        &self,
+        data: &Name,
+        tree: Digest,
+        settings: Digest,
+        near: Option<u32>,
+    ) -> Option<&Filed<Leakage>> {
         self.leakages.iter().find(|(_, record)| {
             let body = &record.body;
+            let compared = body.near.as_ref().map(|near| near.distance);
             (&body.data, body.tree, body.settings) == (data, tree, settings)
+                && (near.is_none() || near == compared)
         })
     }
 

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use super::{GateSpec, ModelError, Separation, StageSpec, Waiver};
 use crate::base::{Digest, Name, nearest};
 use crate::infrastructure::keys::Signers;
+use crate::platform::data::NearGuard;
 
 /// The resolved rules for one model.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct DataRule {
     pub expectations: usize,
     /// How many examples of one part may stand in another.
     pub overlap: u64,
+    /// How near images of different parts may be, and how many may be nearer.
+    pub near: Option<NearGuard>,
 }
 
 /// A model card on the trust branch.

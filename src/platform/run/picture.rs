@@ -1,4 +1,4 @@
-//! Pictures as SVG: learning curves and evaluations. The same numbers give the same bytes.
+//! Pictures as SVG: learning curves, evaluations and histograms. The same numbers give the same bytes.
 
 mod evaluation;
 
@@ -8,6 +8,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::Curves;
+use crate::platform::data::Histogram;
 
 pub use evaluation::evaluation;
 
@@ -18,6 +19,9 @@ pub const CURVES: &str = "curves.svg";
 const PANEL: (u32, u32) = (800, 300);
 /// More metrics than this are not drawn.
 const MOST_PANELS: usize = 6;
+/// Width and height of a histogram, and how many are drawn.
+const BARS_PANEL: (u32, u32) = (280, 190);
+const MOST_HISTOGRAMS: usize = 30;
 /// Values beyond it are left out: plotters looks for the places of its lines in steps that an f64 must be able to add.
 const LARGEST: f64 = 1e12;
 /// Blue and vermilion of Okabe and Ito (2008): told apart by nearly everybody; points are drawn for `val` besides.
@@ -110,6 +114,61 @@ fn panel(area: &Area<'_>, metric: &str, train: &Points, val: &Points) -> Result<
     Ok(())
 }
 
+/// Histograms of columns, side by side; none where there is none.
+pub fn histograms(title: &str, columns: &[(&str, &Histogram)]) -> Option<String> {
+    let drawn: Vec<_> = columns
+        .iter()
+        .filter(|(_, histogram)| histogram.low.abs().max(histogram.high.abs()) <= LARGEST)
+        .take(MOST_HISTOGRAMS)
+        .collect();
+    if drawn.is_empty() {
+        return None;
+    }
+    let across = drawn.len().min(3);
+    let down = drawn.len().div_ceil(across);
+    let size = (BARS_PANEL.0 * across as u32, 40 + BARS_PANEL.1 * down as u32);
+    draw(size, |root| {
+        let (head, body) = root.split_vertically(40);
+        head.draw(&Text::new(plain(title), (16, 14), ("sans-serif", 18)))?;
+        for ((name, histogram), area) in drawn.iter().zip(body.split_evenly((down, across))) {
+            bars(&area, name, histogram)?;
+        }
+        Ok(())
+    })
+}
+
+fn bars(area: &Area<'_>, name: &str, histogram: &Histogram) -> Result<(), Box<dyn Error>> {
+    let (left, right) = range([histogram.low, histogram.high].into_iter(), 0.0);
+    let highest = histogram.counts.iter().copied().max().unwrap_or(0).max(1) as f64;
+    let mut chart = ChartBuilder::on(area)
+        .margin(12)
+        .caption(short(name), ("sans-serif", 14))
+        .x_label_area_size(26)
+        .y_label_area_size(48)
+        .build_cartesian_2d(left..right, 0.0..highest * 1.05)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(BLACK.mix(0.12))
+        .label_style(("sans-serif", 11))
+        .x_labels(5)
+        .y_labels(4)
+        .x_label_formatter(&|x| number(*x))
+        .y_label_formatter(&|y| number(*y))
+        .draw()?;
+    let wide = (histogram.high - histogram.low) / histogram.counts.len() as f64;
+    let bar = |(at, count): (usize, &u64)| {
+        let begin = histogram.low + wide * at as f64;
+        let corners = [(begin, 0.0), (begin + wide, *count as f64)];
+        let mut bar = Rectangle::new(corners, TRAIN.mix(0.8).filled());
+        bar.set_margin(0, 0, 0, 1);
+        bar
+    };
+    chart.draw_series(histogram.counts.iter().enumerate().map(bar))?;
+    Ok(())
+}
+
 /// A picture on white; none if it cannot be drawn, which a text in memory never is.
 fn draw(size: (u32, u32), paint: impl FnOnce(&Area<'_>) -> Result<(), Box<dyn Error>>) -> Option<String> {
     let mut text = String::new();
@@ -152,6 +211,12 @@ fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// A name of at most 20 letters.
+fn short(text: &str) -> String {
+    let text = plain(text);
+    if text.chars().count() <= 20 { text } else { text.chars().take(19).chain(['…']).collect() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +248,18 @@ mod tests {
             assert!(one.contains(word), "{word}");
         }
         assert!(one.starts_with("<svg ") && !one.contains("lr"), "{one}");
+    }
+
+    #[test]
+    fn histograms_are_drawn_side_by_side_whatever_they_hold() {
+        let histogram = |low: f64, high: f64| Histogram { low, high, counts: vec![3, 0, 7, 1], mean: 0.0 };
+        let (one, two) = (histogram(0.0, 8.0), histogram(-1e11, 1e11));
+        let drawn = histograms("a<b>", &[("age", &one), ("x\u{1b}<script>", &two)]).expect("draws");
+        assert!(drawn.contains("age") && !drawn.contains("<script>") && !drawn.contains('\u{1b}'), "{drawn}");
+        assert_eq!(histograms("a<b>", &[("age", &one), ("x\u{1b}<script>", &two)]), Some(drawn));
+        assert_eq!(histograms("x", &[]), None);
+        assert_eq!(histograms("x", &[("huge", &histogram(0.0, 1e300))]), None);
+        assert!(histograms("x", &[("narrow", &histogram(1.0, 1.0 + 1e-7))]).is_some());
     }
 
     #[test]

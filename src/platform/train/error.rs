@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::{Diagnose, Exit, Explain};
+use crate::platform::data::DataError;
 
 /// What can go wrong while training, evaluating or loading a model.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,9 @@ pub enum TrainError {
     /// The examples cannot be trained on or judged.
     #[error("the examples do not fit: {0}")]
     Data(String),
+    /// The examples cannot be read.
+    #[error(transparent)]
+    Examples(#[from] DataError),
     /// The loss is no longer a finite number.
     #[error("the loss is {loss} at step {step} of epoch {epoch}")]
     Diverged {
@@ -85,6 +89,7 @@ impl Diagnose for TrainError {
             Self::Layer { .. } => "train::layer",
             Self::Setting { .. } => "train::setting",
             Self::Data(_) => "train::data",
+            Self::Examples(error) => error.code(),
             Self::Diverged { .. } => "train::diverged",
             Self::Model(_) => "train::model",
             Self::Input(_) => "train::input",
@@ -100,6 +105,7 @@ impl Diagnose for TrainError {
             Self::Diverged { .. } | Self::Model(_) => Exit::No,
             Self::Io { .. } | Self::Device { .. } => Exit::World,
             Self::Tensor(_) => Exit::Bug,
+            Self::Examples(error) => error.exit(),
         }
     }
 
@@ -116,6 +122,7 @@ impl Diagnose for TrainError {
                 "use `--device auto`, or build with `--features cuda` or `--features metal`"
             }
             Self::Tensor(_) => return None,
+            Self::Examples(error) => return error.hint(),
         };
         Some(hint.to_owned())
     }
@@ -139,7 +146,8 @@ pub const EXPLAIN: &[Explain] = &[
     Explain {
         code: "train::data",
         text: "The examples cannot be trained on or judged with this model: a part is empty, holds values that \
-               are not finite, or has another shape or other classes than the model.",
+               are not finite, or has another shape or other classes than the model; or a class stands in validation or test and not in \
+               the training part, so that nothing can be learnt of it.",
     },
     Explain {
         code: "train::diverged",

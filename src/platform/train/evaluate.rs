@@ -99,11 +99,7 @@ fn predict(
     let mut predictions = Vec::with_capacity(total);
     for first in (0..total).step_by(REPORT) {
         let last = (first + REPORT).min(total);
-        let range = first * length..last * length;
-        let part = match &examples.inputs {
-            Inputs::U8(values) => Inputs::U8(values[range].to_vec().into()),
-            Inputs::F32(values) => Inputs::F32(values[range].to_vec().into()),
-        };
+        let part = examples.inputs.range(first..last, length)?;
         predictions.append(&mut model.predict(&change(part, &examples.keys[first..last]))?);
         sink.progress(task, predictions.len() as u64, Some(total as u64), Unit::Samples);
     }
@@ -236,13 +232,18 @@ fn groups(model: &Model, examples: &Examples, by: &str) -> Result<Vec<(String, V
         groups.retain(|(_, indices)| !indices.is_empty());
         return Ok(groups);
     }
-    let Inputs::F32(values) = &examples.inputs else {
+    if examples.inputs.is_bytes() {
         return Err(fail(format!("cannot be `{by}`: these examples only have `label`")));
-    };
-    let width = model.columns.len();
-    let column = |index: usize| values.iter().skip(index).step_by(width.max(1)).copied();
+    }
+    let width = model.columns.len().max(1);
     if let Some(index) = model.columns.iter().position(|name| name == by) {
-        return Ok(numeric_groups(&column(index).collect::<Vec<f32>>()));
+        let mut column = Vec::with_capacity(examples.len());
+        examples.inputs.each(|inputs| {
+            if let Inputs::F32(values) = inputs {
+                column.extend(values.iter().skip(index).step_by(width));
+            }
+        })?;
+        return Ok(numeric_groups(&column));
     }
     // A column of categories has one input per category, named `column=category`.
     let prefix = format!("{by}=");
@@ -261,10 +262,16 @@ fn groups(model: &Model, examples: &Examples, by: &str) -> Result<Vec<(String, V
     let mut groups: Vec<(String, Vec<u32>)> =
         categories.iter().map(|(_, name)| ((*name).to_owned(), Vec::new())).collect();
     groups.push(("(other)".to_owned(), Vec::new()));
-    for (example, row) in values.chunks(width).enumerate() {
-        let group = categories.iter().position(|&(index, _)| row[index] == 1.0).unwrap_or(categories.len());
-        groups[group].1.push(example as u32);
-    }
+    let mut example = 0;
+    examples.inputs.each(|inputs| {
+        let Inputs::F32(values) = inputs else { return };
+        for row in values.chunks(width) {
+            let group =
+                categories.iter().position(|&(index, _)| row[index] == 1.0).unwrap_or(categories.len());
+            groups[group].1.push(example);
+            example += 1;
+        }
+    })?;
     groups.retain(|(_, indices)| !indices.is_empty());
     Ok(groups)
 }

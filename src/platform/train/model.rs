@@ -225,7 +225,7 @@ impl Model {
         let length: usize = self.shape.iter().product();
         let values = match inputs {
             Inputs::U8(values) => values.len(),
-            Inputs::F32(values) if values.iter().all(|value| value.is_finite()) => values.len(),
+            Inputs::F32(values) if inputs.are_finite() => values.len(),
             Inputs::F32(_) => {
                 return Err(TrainError::Input("a value is not a finite number".to_owned()));
             }
@@ -250,7 +250,7 @@ impl Model {
 
     /// What comes out of the network for the examples at `order`, one row after the other.
     fn outputs(&self, inputs: &Inputs, order: &[u32]) -> Result<Vec<f32>, TrainError> {
-        let x = preprocess::inputs(&self.normalization, &self.shape, inputs, order, &Device::Cpu)?;
+        let x = preprocess::inputs(&self.normalization, &self.shape, &inputs.batch(), order, &Device::Cpu)?;
         let mut pass = Pass::inference(&self.weights).with(&self.turned);
         let y = pass.run(&self.network.layers, &x)?;
         Ok(y.flatten_all()?.to_vec1()?)

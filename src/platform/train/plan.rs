@@ -5,7 +5,7 @@ use super::preprocess::are_tokens;
 use super::spec::{Augment, Sampler, Schedule};
 use super::{ModelSpec, TrainError, criterion, settings};
 use crate::base::{Digest, Hasher};
-use crate::platform::data::{Examples, Inputs, Parts, Targets};
+use crate::platform::data::{Examples, Parts, Targets};
 
 /// A training that can begin.
 pub(super) struct Plan {
@@ -20,6 +20,7 @@ impl Plan {
     pub(super) fn of(spec: &ModelSpec, data: &Parts) -> Result<Self, TrainError> {
         settings::check(spec)?;
         check_examples(data)?;
+        check_classes(data)?;
         criterion::check(&spec.train.loss, &data.train.targets, data.classes.len())?;
         if spec.train.sampler == Sampler::Balanced && !spec.train.loss.of_classes() {
             let detail = "is `balanced`, but what is predicted is a number: there are no classes to balance";
@@ -91,7 +92,9 @@ fn check_tokens(spec: &ModelSpec, data: &Parts, tokens: usize) -> Result<(), Tra
         return Err(TrainError::setting("train.augment", "cannot change tokens"));
     }
     for (name, part) in [("train", &data.train), ("val", &data.val)] {
-        if !are_tokens(&part.inputs, tokens) {
+        let mut good = true;
+        part.inputs.each(|inputs| good &= are_tokens(inputs, tokens))?;
+        if !good {
             let detail = format!("an input in `{name}` is no token, a whole number from 0 to {}", tokens - 1);
             return Err(TrainError::Data(detail));
         }
@@ -112,10 +115,11 @@ fn check_examples(data: &Parts) -> Result<(), TrainError> {
             return fail(format!("`{name}` has the shape {:?}, `train` {:?}", part.shape, data.train.shape));
         }
         let length = part.shape.iter().product::<usize>();
-        let (values, finite) = match &part.inputs {
-            Inputs::U8(values) => (values.len(), true),
-            Inputs::F32(values) => (values.len(), values.iter().all(|value| value.is_finite())),
-        };
+        let values = part.inputs.values();
+        let mut finite = true;
+        if !part.inputs.is_bytes() {
+            part.inputs.each(|inputs| finite &= inputs.are_finite())?;
+        }
         if !finite {
             return fail(format!("an input in `{name}` is not a finite number"));
         }
@@ -134,11 +138,29 @@ fn check_examples(data: &Parts) -> Result<(), TrainError> {
         if values != part.len() * length || targets != part.len() || part.len() > u32::MAX as usize {
             return fail(format!("`{name}` does not hold as many inputs and targets as it says"));
         }
-        let kinds = |part: &Examples| {
-            (matches!(part.inputs, Inputs::U8(_)), matches!(part.targets, Targets::Class(_)))
-        };
+        let kinds = |part: &Examples| (part.inputs.is_bytes(), matches!(part.targets, Targets::Class(_)));
         if kinds(part) != kinds(&data.train) {
             return fail(format!("`{name}` holds another kind of values than `train`"));
+        }
+    }
+    Ok(())
+}
+
+/// A class that the training part lacks cannot be learnt, and every example of it is judged wrong.
+fn check_classes(data: &Parts) -> Result<(), TrainError> {
+    let Targets::Class(truths) = &data.train.targets else { return Ok(()) };
+    let mut seen = vec![false; data.classes.len()];
+    truths.iter().for_each(|truth| seen[*truth as usize] = true);
+    for (name, part) in [("val", &data.val), ("test", &data.test)] {
+        let Targets::Class(truths) = &part.targets else { continue };
+        let unseen = |truth: &u32| seen.get(*truth as usize) == Some(&false);
+        if let Some(index) = truths.iter().position(unseen) {
+            let class = data.classes[truths[index] as usize].escape_debug();
+            let place = part.origins.name(index).map(|place| format!(" ({})", place.escape_debug()));
+            return Err(TrainError::Data(format!(
+                "the class `{class}` has no example in `train`, only in `{name}`{}: add some, take it out, or change `split:`",
+                place.unwrap_or_default()
+            )));
         }
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! From stored examples to the tensors a network eats: the same code for training, evaluation and serving.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -10,7 +12,7 @@ use super::kernels::vectorized;
 use super::random::Purpose;
 use super::sampling::{Draw, Mix};
 use super::spec::{Augment, InputSpec};
-use crate::platform::data::{Examples, Inputs, Targets};
+use crate::platform::data::{Batch, DataError, Examples, Inputs, Storage, Targets};
 
 /// `(x / 255 - mean) / std` for pixels, `(x - mean) / std` for other numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,15 +29,12 @@ impl Normalization {
     /// What the settings say or, if they say nothing, mean and deviation of the training examples: by column for tables,
     /// over all values for everything else.
     pub(super) fn fit(spec: &InputSpec, examples: &Examples) -> std::result::Result<Self, TrainError> {
-        let pixels = matches!(examples.inputs, Inputs::U8(_));
+        let pixels = examples.inputs.is_bytes();
         if let Some(normalize) = spec.normalize {
             return Ok(Self { pixels, mean: vec![normalize.mean], std: vec![normalize.std] });
         }
         let columns = if examples.shape.len() == 1 && !pixels { examples.shape[0] } else { 1 };
-        let (mean, std) = match &examples.inputs {
-            Inputs::U8(values) => moments(values, columns, |&value| f64::from(value) / 255.0),
-            Inputs::F32(values) => moments(values, columns, |&value| f64::from(value)),
-        };
+        let (mean, std) = moments(&examples.inputs, columns)?;
         if mean.iter().chain(&std).any(|value| !value.is_finite()) {
             return Err(TrainError::Data("an input is not a finite number".to_owned()));
         }
@@ -97,25 +96,34 @@ vectorized! {
 }
 
 /// Mean and deviation of each column; a column without deviation gets 1.
-fn moments<T>(values: &[T], columns: usize, number: impl Fn(&T) -> f64) -> (Vec<f32>, Vec<f32>) {
-    let rows = (values.len() / columns.max(1)).max(1) as f64;
+fn moments(inputs: &Storage, columns: usize) -> std::result::Result<(Vec<f32>, Vec<f32>), DataError> {
+    let rows = (inputs.values() / columns.max(1)).max(1) as f64;
     let mut mean = vec![0_f64; columns];
-    for row in values.chunks(columns) {
-        mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += number(value));
-    }
+    inputs.each(|part| add(part, &mut mean, |_, value| value))?;
     mean.iter_mut().for_each(|mean| *mean /= rows);
     let mut variance = vec![0_f64; columns];
-    for row in values.chunks(columns) {
-        for ((variance, mean), value) in variance.iter_mut().zip(&mean).zip(row) {
-            *variance += (number(value) - mean).powi(2);
-        }
-    }
+    inputs.each(|part| add(part, &mut variance, |column, value| (value - mean[column]).powi(2)))?;
     let deviation = variance.iter().map(|variance| match (variance / rows).sqrt() as f32 {
         std if std < 1e-6 => 1.0,
         std => std,
     });
     let deviation = deviation.collect();
-    (mean.into_iter().map(|mean| mean as f32).collect(), deviation)
+    Ok((mean.into_iter().map(|mean| mean as f32).collect(), deviation))
+}
+
+/// Adds `of` column and value to the sum of the column, one value after the other; pixels are from 0 to 1.
+fn add(inputs: &Inputs, sums: &mut [f64], of: impl Fn(usize, f64) -> f64) {
+    fn rows<T: Copy>(values: &[T], sums: &mut [f64], of: impl Fn(usize, T) -> f64) {
+        for row in values.chunks(sums.len()) {
+            for (column, (sum, value)) in sums.iter_mut().zip(row).enumerate() {
+                *sum += of(column, *value);
+            }
+        }
+    }
+    match inputs {
+        Inputs::U8(values) => rows(values, sums, |column, value| of(column, f64::from(value) / 255.0)),
+        Inputs::F32(values) => rows(values, sums, |column, value| of(column, f64::from(value))),
+    }
 }
 
 /// Mean and deviation of the numbers to be predicted: networks learn them standardised, whatever their unit.
@@ -127,9 +135,9 @@ pub(super) struct TargetScale {
 
 impl TargetScale {
     /// Of these numbers.
-    pub(super) fn fit(values: &[f32]) -> Self {
-        let (mean, std) = moments(values, 1, |&value| f64::from(value));
-        Self { mean: mean[0], std: std[0] }
+    pub(super) fn fit(values: &Arc<Vec<f32>>) -> std::result::Result<Self, TrainError> {
+        let (mean, std) = moments(&Inputs::F32(values.clone()).into(), 1)?;
+        Ok(Self { mean: mean[0], std: std[0] })
     }
 }
 
@@ -169,27 +177,28 @@ pub(super) struct Augmentation<'a> {
     pub(super) mixes: &'a [Mix],
 }
 
-/// The examples at `order` as one tensor `[order.len(), ...shape]`, normalised.
+/// The examples at `order`, which `source` has, as one tensor `[order.len(), ...shape]`, normalised.
 pub(super) fn inputs(
     normalization: &Normalization,
     shape: &[usize],
-    source: &Inputs,
+    source: &Batch<'_>,
     order: &[u32],
     device: &Device,
 ) -> Result<Tensor> {
     let length: usize = shape.iter().product();
     let mut values = vec![0_f32; order.len() * length];
-    for (out, &index) in values.chunks_mut(length).zip(order) {
-        normalization.apply(source, index as usize, out);
+    for (asked, (out, &index)) in values.chunks_mut(length).zip(order).enumerate() {
+        normalization.apply(source.inputs(), source.place(asked, index), out);
     }
     batch(values, order.len(), shape, device)
 }
 
-/// The examples of `augmentation` as one tensor, normalised and changed.
+/// The examples of `augmentation` as one tensor, normalised and changed; `source` has these examples and then those that they
+/// are mixed with.
 pub(super) fn augmented(
     normalization: &Normalization,
     shape: &[usize],
-    source: &Inputs,
+    source: &Batch<'_>,
     augmentation: Augmentation<'_>,
     device: &Device,
 ) -> Result<Tensor> {
@@ -200,16 +209,16 @@ pub(super) fn augmented(
         _ => ImageShape { height: 1, width: length },
     };
     let background = [normalization.background()];
-    let one = |draw: Draw, out: &mut [f32]| {
-        normalization.apply(source, draw.example as usize, out);
+    let one = |asked: usize, draw: Draw, out: &mut [f32]| {
+        normalization.apply(source.inputs(), source.place(asked, draw.example), out);
         let mut random = draw.stream(seed, Purpose::Augment, epoch);
         augment(changes, &mut random, image, &background, out);
     };
     let fill = |(index, (out, &draw)): (usize, (&mut [f32], &Draw))| {
-        one(draw, out);
+        one(index, draw, out);
         if let Some(&Mix { with, share }) = mixes.get(index) {
             let mut other = vec![0_f32; length];
-            one(Draw { example: with, repeat: 0 }, &mut other);
+            one(draws.len() + index, Draw { example: with, repeat: 0 }, &mut other);
             out.iter_mut().zip(other).for_each(|(out, other)| *out = share * *out + (1.0 - share) * other);
         }
     };
@@ -255,8 +264,6 @@ pub(super) fn targets(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[test]
@@ -264,13 +271,14 @@ mod tests {
         let values = vec![1.0, 10.0, 7.0, 3.0, 30.0, 7.0];
         let examples = Examples {
             shape: vec![3],
-            inputs: Inputs::F32(Arc::new(values)),
+            inputs: Inputs::F32(Arc::new(values)).into(),
             keys: Arc::new(vec![0, 1]),
             ..Examples::default()
         };
         let normalization = Normalization::fit(&InputSpec::default(), &examples).expect("fits");
         assert_eq!(normalization.mean, [2.0, 20.0, 7.0]);
-        let x = inputs(&normalization, &[3], &examples.inputs, &[1, 0], &Device::Cpu).expect("a batch");
+        let batch = examples.inputs.batch([1, 0].into_iter()).expect("is in memory");
+        let x = inputs(&normalization, &[3], &batch, &[1, 0], &Device::Cpu).expect("a batch");
         assert_eq!(x.to_vec2::<f32>().expect("values"), [[1.0, 1.0, 0.0], [-1.0, -1.0, 0.0]]);
     }
 

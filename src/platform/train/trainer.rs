@@ -180,7 +180,7 @@ impl<'a> Trainer<'a> {
         };
         let target = match &data.train.targets {
             Targets::Class(_) => None,
-            Targets::Value(values) => Some(TargetScale::fit(values)),
+            Targets::Value(values) => Some(TargetScale::fit(values)?),
         };
         Ok(Self {
             normalization: match network.tokens() {
@@ -282,10 +282,12 @@ impl<'a> Trainer<'a> {
             draws,
             mixes: &mixes,
         };
+        let mixed = mixes.iter().map(|mix| mix.with);
+        let source = examples.inputs.batch(draws.iter().map(|draw| draw.example).chain(mixed))?;
         let x = preprocess::augmented(
             &self.normalization,
             &self.network.input,
-            &examples.inputs,
+            &source,
             augmentation,
             &self.device,
         )?;

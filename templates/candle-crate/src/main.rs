@@ -177,12 +177,12 @@ impl Scale {
 }
 
 fn values(part: &Examples) -> Result<Tensor, Box<dyn Error>> {
-    let Inputs::F32(values) = &part.inputs else {
+    let columns: usize = part.shape.iter().product();
+    let Inputs::F32(values) = part.inputs.range(0..part.len(), columns)? else {
         return Err("the data are no table".into());
     };
-    let columns: usize = part.shape.iter().product();
     Ok(Tensor::from_slice(
-        values,
+        &values,
         (part.len(), columns),
         &Device::Cpu,
     )?)

@@ -193,6 +193,7 @@ impl Lab {
             overlap: 0,
             examples: 100,
             samples: vec![],
+            near: None,
         };
         publish(&store, &Record::new("Ada", vec![], leakage), "mnist", &[]).expect("publishes");
         let line = |index: usize| {

@@ -62,7 +62,7 @@ fn examples(count: usize, from: usize) -> Examples {
     let classes = (0..count).map(|index| (index % CLASSES.len()) as u32).collect();
     Examples {
         shape: vec![1, SIDE, SIDE],
-        inputs: Inputs::U8(Arc::new(images)),
+        inputs: Inputs::U8(Arc::new(images)).into(),
         targets: Targets::Class(Arc::new(classes)),
         keys: Arc::new((from as u64..(from + count) as u64).collect()),
         ..Examples::default()

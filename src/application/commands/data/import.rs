@@ -192,6 +192,7 @@ fn file(url: &str, project: &Project, sink: &dyn Sink) -> Result<Taken, Failure>
         expect: Vec::new(),
         split: Default::default(),
         guard: Default::default(),
+        memory: None,
         card: None,
     };
     let dataset = Dataset::new(&import_name(), &spec, Path::new("/"));

@@ -8,7 +8,7 @@ use super::status::State;
 use super::subject::{shown, subject};
 use crate::application::completion;
 use crate::application::ui::{Report, Table, bytes, count};
-use crate::base::{Digest, Exit, ExpectationOutcome, Failure, Name};
+use crate::base::{Digest, Exit, ExpectationOutcome, Failure, Name, Near};
 use crate::infrastructure::store::worktree::identify;
 use crate::platform::data::{DataError, Dataset, Parts, Pointer, TargetKind, Targets, expectations, leakage};
 use crate::platform::project::Project;
@@ -41,6 +41,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     };
     let parts = dataset.load(None, &context.ui)?;
     let tree = found.root.id;
+    let leakage = leakage(&dataset, &parts, tree)?;
     context.ui.report(&Info {
         name: dataset.name.clone(),
         path: dataset.spec.path.clone(),
@@ -52,14 +53,16 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         columns: parts.columns.clone(),
         classes: classes(&parts),
         parts: Sizes { train: parts.train.len(), val: parts.val.len(), test: parts.test.len() },
-        overlap: leakage(&dataset, &parts, tree).overlap,
+        overlap: leakage.overlap,
+        samples: leakage.samples,
+        near: leakage.near,
         expectations: expectations(&dataset, &parts, tree).outcomes,
     });
     Ok(Exit::Ok)
 }
 
 /// The dataset, with the kind of target that the models on it ask for.
-fn dataset(name: &str, project: &Project) -> Result<Dataset, Failure> {
+pub(super) fn dataset(name: &str, project: &Project) -> Result<Dataset, Failure> {
     let dataset = project.dataset(name)?;
     let loss = project
         .manifest
@@ -102,6 +105,10 @@ struct Info {
     parts: Sizes,
     overlap: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    samples: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    near: Option<Near>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     expectations: Vec<ExpectationOutcome>,
 }
 
@@ -134,7 +141,17 @@ impl Report for Info {
         let parts = [("train", self.parts.train), ("val", self.parts.val), ("test", self.parts.test)];
         let parts = parts.map(|(name, n)| format!("{name} {}", count(n as u64)));
         table.row(["parts".to_owned(), parts.join(", ")]);
-        table.row(["overlap".to_owned(), count(self.overlap)]);
+        let mut leaks = |what: &str, found: u64, samples: &[String]| {
+            const SHOWN: usize = 5;
+            table.row([what.to_owned(), count(found)]);
+            for sample in samples.iter().take(SHOWN) {
+                table.row([String::new(), shown(sample)]);
+            }
+        };
+        leaks("overlap", self.overlap, &self.samples);
+        if let Some(near) = &self.near {
+            leaks("nearly", near.found, &near.samples);
+        }
         if !self.classes.is_empty() {
             const SHOWN: usize = 20;
             let some = self.classes.iter().take(SHOWN);

@@ -1,6 +1,7 @@
 //! `mlp data`: versions of datasets.
 
 mod add;
+mod card;
 mod changes;
 mod checkout;
 mod diff;
@@ -39,6 +40,7 @@ enum Command {
     Diff(diff::Args),
     Ls(ls::Args),
     Info(info::Args),
+    Card(card::Args),
     Download(download::Args),
     Import(import::Args),
     Fetch(fetch::Args),
@@ -59,6 +61,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         Command::Diff(args) => diff::run(args, context),
         Command::Ls(args) => ls::run(args, context),
         Command::Info(args) => info::run(args, context),
+        Command::Card(args) => card::run(args, context),
         Command::Download(args) => download::run(args, context),
         Command::Import(args) => import::run(args, context),
         Command::Fetch(args) => fetch::run(args, context),

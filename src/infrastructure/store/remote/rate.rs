@@ -9,41 +9,21 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::base::Bytes;
+
 /// Bytes a second, at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate(u64);
-
-impl Rate {
-    /// Units and their sizes: a single letter counts in powers of 1,024, as in curl and rclone.
-    const UNITS: [(&str, u64); 13] = [
-        ("", 1),
-        ("b", 1),
-        ("k", 1 << 10),
-        ("m", 1 << 20),
-        ("g", 1 << 30),
-        ("kib", 1 << 10),
-        ("mib", 1 << 20),
-        ("gib", 1 << 30),
-        ("kb", 1_000),
-        ("mb", 1_000_000),
-        ("gb", 1_000_000_000),
-        ("t", 1 << 40),
-        ("tib", 1 << 40),
-    ];
-}
 
 impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{}` is not a rate: write for example 500k or 20MiB", text.escape_debug());
-        let lower = text.trim().to_ascii_lowercase();
-        let lower = lower.strip_suffix("/s").unwrap_or(&lower);
-        let end = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
-        let number: f64 = lower[..end].parse().map_err(|_| wrong())?;
-        let unit = Self::UNITS.iter().find(|(unit, _)| *unit == lower[end..].trim()).ok_or_else(wrong)?.1;
-        let bytes = number * unit as f64;
-        if (1.0..1e18).contains(&bytes) { Ok(Self(bytes as u64)) } else { Err(wrong()) }
+        let number = text.trim().trim_end_matches("/s").trim_end_matches("/S");
+        let Bytes(bytes) = number.parse().map_err(|_| {
+            format!("`{}` is not a rate: write for example 500k or 20MiB", text.escape_debug())
+        })?;
+        Ok(Self(bytes))
     }
 }
 

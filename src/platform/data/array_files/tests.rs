@@ -7,7 +7,7 @@ use zip::write::SimpleFileOptions;
 use super::*;
 use crate::base::Null;
 use crate::platform::data::npy::tests::npy;
-use crate::platform::data::{Inputs, Split, TargetKind, Targets, tests::dataset};
+use crate::platform::data::{Inputs, Split, Storage, TargetKind, Targets, tests::dataset};
 
 /// Two images of 2 x 2 pixels and what they show.
 const PIXELS: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
@@ -52,7 +52,9 @@ fn safetensors(tensors: &[(&str, Dtype, Vec<usize>, Vec<u8>)]) -> Vec<u8> {
 fn check(parts: &Parts) {
     assert_eq!(parts.classes, ["3", "7"]);
     assert_eq!((parts.train.shape.as_slice(), parts.train.len(), parts.test.len()), (&[1, 2, 2][..], 2, 1));
-    let (Inputs::U8(pixels), Targets::Class(targets)) = (&parts.train.inputs, &parts.train.targets) else {
+    let (Storage::Memory(Inputs::U8(pixels)), Targets::Class(targets)) =
+        (&parts.train.inputs, &parts.train.targets)
+    else {
         panic!("bytes and classes")
     };
     assert_eq!((pixels[..].to_vec(), targets[..].to_vec()), (PIXELS.to_vec(), vec![1, 0]));
@@ -129,7 +131,9 @@ fn numbers_are_predicted_where_the_targets_are_floats() {
     write("x.npy", "(2, 3)", &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     write("y.npy", "(2,)", &[0.5, 1.5]);
     let parts = load(Format::Npy, folder.path()).expect("loads");
-    let (Inputs::F32(values), Targets::Value(targets)) = (&parts.train.inputs, &parts.train.targets) else {
+    let (Storage::Memory(Inputs::F32(values)), Targets::Value(targets)) =
+        (&parts.train.inputs, &parts.train.targets)
+    else {
         panic!("numbers")
     };
     assert_eq!((values[5], targets[..].to_vec(), parts.train.shape), (6.0, vec![0.5, 1.5], vec![3]));

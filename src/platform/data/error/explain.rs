@@ -48,6 +48,11 @@ pub const EXPLAIN: &[Explain] = &[
                examples to train on.",
     },
     Explain {
+        code: "data::guard",
+        text: "`guard: {near: {distance: 12, max: 0}}` compares images by perceptual hashes of 256 bits: the dataset must hold images \
+               (of 1 or 3 channels), and `distance` is at most 24; what differs in more bits is another picture.",
+    },
+    Explain {
         code: "data::not-added",
         text: "The command needs a version of the dataset, and there is none: no `.mlp` pointer lies beside the data. \
                `mlp data add NAME` stores the data and writes the pointer.",

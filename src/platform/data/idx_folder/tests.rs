@@ -1,6 +1,6 @@
 use super::*;
 use crate::base::Null;
-use crate::platform::data::{Digits, Format, Inputs, Split, TargetKind, Targets, digits};
+use crate::platform::data::{Digits, Format, Inputs, Split, Storage, TargetKind, Targets, digits};
 
 fn dataset(folder: &Path, split: Split) -> Dataset {
     let mut dataset = crate::platform::data::tests::dataset(Format::Idx, folder);
@@ -29,7 +29,7 @@ fn a_dataset_with_its_own_test_part_keeps_it_and_gives_up_a_share_for_validation
     assert!((30..100).contains(&parts.val.len()), "{}", parts.val.len());
     assert_eq!(parts.classes, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
     assert_eq!(parts.train.shape, [1, 28, 28]);
-    let Inputs::U8(pixels) = &parts.train.inputs else { panic!("images are bytes") };
+    let Storage::Memory(Inputs::U8(pixels)) = &parts.train.inputs else { panic!("images are bytes") };
     assert_eq!(pixels.len(), parts.train.len() * 784);
     assert_eq!(parts.test.origins.name(99).as_deref(), Some("t10k-images-idx3-ubyte.gz:100"));
     assert_eq!((parts.statistics[0].rows, parts.statistics[0].max), (700, Some(9.0)));
@@ -52,7 +52,8 @@ fn examples_keep_their_targets_and_their_part_as_data_grow() {
     {
         assert!(!part.is_empty());
         assert_eq!(part.keys[..], grown.keys[..part.len()]);
-        let (Inputs::U8(pixels), Targets::Class(targets)) = (&part.inputs, &part.targets) else {
+        let (Storage::Memory(Inputs::U8(pixels)), Targets::Class(targets)) = (&part.inputs, &part.targets)
+        else {
             panic!("types")
         };
         for (pixels, target) in pixels.chunks(2).zip(targets.iter()) {

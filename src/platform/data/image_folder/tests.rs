@@ -2,7 +2,7 @@ use image::{GrayImage, Luma};
 
 use super::*;
 use crate::base::Null;
-use crate::platform::data::{Fold, Format, Inputs, Split, Targets, tests::dataset};
+use crate::platform::data::{Fold, Format, Inputs, Split, Storage, Targets, tests::dataset};
 
 fn write(folder: &Path, name: &str, shade: u8) {
     let path = folder.join(name);
@@ -23,7 +23,8 @@ fn classes_are_folders_and_the_parts_are_divided_by_content() {
     assert_eq!(parts.train.len() + parts.val.len() + parts.test.len(), 100);
     assert!(!parts.val.is_empty() && !parts.test.is_empty());
     for part in [&parts.train, &parts.val, &parts.test] {
-        let (Inputs::U8(pixels), Targets::Class(targets)) = (&part.inputs, &part.targets) else {
+        let (Storage::Memory(Inputs::U8(pixels)), Targets::Class(targets)) = (&part.inputs, &part.targets)
+        else {
             panic!("types")
         };
         for (index, (pixels, target)) in pixels.chunks(4).zip(targets.iter()).enumerate() {
@@ -70,7 +71,9 @@ fn folds_divide_all_that_is_not_the_test_and_the_test_stays() {
         let parts = dataset(Format::Images, folder.path()).folded(fold).load(None, &Null).expect("loads");
         assert_eq!((parts.train.len() + parts.val.len(), parts.test.len()), (60, 30));
         assert!((8..36).contains(&parts.val.len()), "{}", parts.val.len());
-        let (Inputs::U8(pixels), Targets::Class(targets)) = (&parts.val.inputs, &parts.val.targets) else {
+        let (Storage::Memory(Inputs::U8(pixels)), Targets::Class(targets)) =
+            (&parts.val.inputs, &parts.val.targets)
+        else {
             panic!("types")
         };
         for ((name, pixels), target) in names(&parts.val).iter().zip(pixels.chunks(24)).zip(targets.iter()) {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::Null;
-use crate::platform::data::{Dataset, Format, Inputs, Parts, Split, tests::dataset};
+use crate::platform::data::{Dataset, Format, Inputs, Parts, Split, Storage, tests::dataset};
 
 const SCHEMA: &str = "message t {
     optional double age; optional binary city (UTF8); required int64 rooms; required boolean new;
@@ -75,7 +75,7 @@ fn load(bytes: &[u8]) -> Result<Parts, String> {
 }
 
 fn numbers(parts: &Parts) -> Vec<f32> {
-    let Inputs::F32(values) = &parts.train.inputs else { panic!("tables are numbers") };
+    let Storage::Memory(Inputs::F32(values)) = &parts.train.inputs else { panic!("tables are numbers") };
     values.to_vec()
 }
 
@@ -192,6 +192,29 @@ fn a_few_bytes_that_stand_for_countless_rows_are_refused() {
     assert!(bytes.len() < 10_000, "{}", bytes.len());
     let error = load(&bytes).expect_err("a bomb");
     assert!(error.contains("far more memory"), "{error}");
+}
+
+#[test]
+fn a_page_that_promises_two_gibibytes_is_refused_before_memory_is_asked_for() {
+    for compression in
+        [Compression::SNAPPY, Compression::ZSTD(ZstdLevel::default()), Compression::GZIP(Default::default())]
+    {
+        let mut bytes =
+            write("message t { required int64 x; required int64 y; }", compression, |_, column| {
+                column.typed::<Int64Type>().write_batch(&[1, 2, 3], None, None)
+            });
+        // The first page header stands behind `PAR1`: type, then the size unpacked in a byte, which becomes one of five bytes;
+        // what stands behind the file's first pages moves, so that the footer is of no use but for where the column begins.
+        assert_eq!((&bytes[..4], bytes[4], bytes[6]), (&b"PAR1"[..], 0x15, 0x15));
+        let packed_at = 8;
+        assert!(bytes[7] < 128 && bytes[packed_at] == 0x15);
+        bytes.splice(7..8, [0xfe, 0xff, 0xff, 0xff, 0x0f]);
+        let error = load(&bytes).expect_err("a bomb");
+        assert!(
+            error.contains("promises to unpack to 2147483647") && error.contains("column `x`"),
+            "{compression}: {error}"
+        );
+    }
 }
 
 proptest! {

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::{Diagnose, Null};
-use crate::platform::data::{Examples, Fold, Format, Inputs, Split, TargetKind, Targets, tests::dataset};
+use crate::platform::data::{
+    Examples, Fold, Format, Inputs, Split, Storage, TargetKind, Targets, tests::dataset,
+};
 
 fn whole(path: &Path, target: Option<&str>) -> Dataset {
     let mut dataset = dataset(Format::Csv, path);
@@ -21,7 +23,7 @@ fn load(text: impl AsRef<[u8]>, target: Option<&str>) -> Result<Parts, DataError
 }
 
 fn numbers(examples: &Examples) -> &[f32] {
-    let Inputs::F32(values) = &examples.inputs else { panic!("tables are numbers") };
+    let Storage::Memory(Inputs::F32(values)) = &examples.inputs else { panic!("tables are numbers") };
     values
 }
 

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::Null;
 use crate::platform::data::text_encoding::tests::WORDS;
-use crate::platform::data::{DataSpec, Examples, Format, Inputs, Split, Targets, tests::dataset};
+use crate::platform::data::{DataSpec, Examples, Format, Inputs, Split, Storage, Targets, tests::dataset};
 
 fn whole(path: &Path, change: impl FnOnce(&mut DataSpec)) -> Dataset {
     let mut dataset = dataset(Format::Text, path);
@@ -24,7 +24,7 @@ fn error(dataset: &Dataset) -> String {
 }
 
 fn ids(examples: &Examples) -> &[f32] {
-    let Inputs::F32(values) = &examples.inputs else { panic!("ids are numbers") };
+    let Storage::Memory(Inputs::F32(values)) = &examples.inputs else { panic!("ids are numbers") };
     values
 }
 

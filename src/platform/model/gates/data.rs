@@ -9,7 +9,8 @@ pub(super) const EXPECTATIONS_MEANING: &str = "Every line of the dataset's `expe
      was trained with.";
 
 pub(super) const LEAKAGE_MEANING: &str = "At most as many examples of one part (train, val, test) stand in another one \
-     as the dataset's `guard: {overlap: …}` allows, in the very data the model was trained with.";
+     as the dataset's `guard: {overlap: …}` allows, and with `near: {distance: …, max: …}` at most so many images are \
+     nearly those of another part, in the very data the model was trained with.";
 
 pub(super) fn expectations_wanted(data: &Name) -> String {
     format!("every expectation of `{data}` is met")
@@ -49,16 +50,20 @@ pub(super) fn leakage(data: &Name, case: &Case<'_>) -> Finding {
         Ok(found) => found,
         Err(missing) => return missing,
     };
-    let Some((id, record)) = case.evidence.leakage(data, tree, rule.settings) else {
+    let distance = rule.near.map(|near| near.distance);
+    let Some((id, record)) = case.evidence.leakage(data, tree, rule.settings, distance) else {
         let need = Need::Leakage { data: data.clone(), tree };
         return Finding::unknown("not looked at yet").next(format!("mlp data info {data}")).needing(need);
     };
     let found = &record.body;
-    let observed =
+    let mut observed =
         format!("{} of {} examples overlap, {} allowed", found.overlap, found.examples, rule.overlap);
-    Finding::decided(found.overlap <= rule.overlap, observed)
-        .resting_on([*id])
-        .next(format!("mlp data info {data}"))
+    let mut holds = found.overlap <= rule.overlap;
+    if let (Some(near), Some(allowed)) = (&found.near, rule.near) {
+        observed += &format!("; {} nearly, {} allowed", near.found, allowed.max);
+        holds &= near.found <= allowed.max;
+    }
+    Finding::decided(holds, observed).resting_on([*id]).next(format!("mlp data info {data}"))
 }
 
 /// The tree of `data` that the run used, and what the rules say of the dataset.

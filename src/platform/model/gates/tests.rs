@@ -9,10 +9,11 @@ use tempfile::TempDir;
 use super::*;
 use crate::base::{
     Approval, CommandOutput, Entry, EntryKind, Estimate, Evaluation, ExpectationOutcome, Expectations,
-    GitState, Id, JobState, Leakage, Record, Run, RunEnd, Slice, Subject,
+    GitState, Id, JobState, Leakage, Near, Record, Run, RunEnd, Slice, Subject,
 };
 use crate::infrastructure::keys::{NAMESPACE_APPROVAL, Signers, sign};
 use crate::infrastructure::store::Local;
+use crate::platform::data::NearGuard;
 use crate::platform::model::{
     Card, DataRule, History, Need, Separation, StageSpec, Version, Waiver, judge as judge_all,
 };
@@ -49,7 +50,7 @@ impl World {
         let mut stages: IndexMap<Name, StageSpec> =
             ["candidate", "staging", "production"].map(|stage| (name(stage), StageSpec::default())).into();
         stages[1].gates.insert(name("it"), gate);
-        let rule = DataRule { settings: digest("settings"), expectations: 1, overlap: 0 };
+        let rule = DataRule { settings: digest("settings"), expectations: 1, overlap: 0, near: None };
         let rules = Rules {
             source: "main".into(),
             stages,
@@ -502,10 +503,36 @@ fn overlap_may_not_exceed_the_guard() {
             overlap,
             examples: 100,
             samples: vec![],
+            near: None,
         };
         publish(&world.store, &Record::new("Ada", vec![], body), "mnist", &[]).expect("publishes");
         world.rules.data.get_mut("mnist").expect("is there").overlap = allowed;
         assert_eq!(value(&world.judge()), verdict);
+    }
+}
+
+#[test]
+fn images_may_not_be_nearer_than_the_guard_says() {
+    for (distance, found, verdict) in [(12, 0, Pass), (12, 3, Fail), (12, 2, Pass), (8, 0, Unknown)] {
+        let mut world = World::new(json!({"leakage": "mnist"}));
+        world.clean_version();
+        world.rules.data.get_mut("mnist").expect("is there").near = Some(NearGuard { distance: 12, max: 2 });
+        let mut body = Leakage {
+            data: name("mnist"),
+            tree: digest("data"),
+            settings: digest("settings"),
+            overlap: 0,
+            examples: 100,
+            samples: vec![],
+            near: None,
+        };
+        publish(&world.store, &Record::new("Ada", vec![], body.clone()), "mnist", &[]).expect("publishes");
+        assert_eq!(value(&world.judge()), Unknown, "nobody has looked at near images");
+        body.near = Some(Near { distance, found, samples: vec![] });
+        publish(&world.store, &Record::new("Ada", vec![], body), "mnist", &[]).expect("publishes");
+        let judged = world.judge();
+        assert_eq!(value(&judged), verdict, "{judged:?}");
+        assert_eq!(judged.need.is_some(), verdict == Unknown);
     }
 }
 

@@ -5,7 +5,7 @@ use std::error::Error;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::{Area, TRAIN, VAL, draw, plain};
+use super::{Area, TRAIN, VAL, draw, plain, short};
 use crate::base::{CalibrationBin, Confusion};
 
 /// More classes than this make no matrix that can be read.
@@ -155,12 +155,6 @@ fn reliability(area: &Area<'_>, bins: &[CalibrationBin]) -> Result<(), Box<dyn E
 fn shade(share: f64) -> RGBColor {
     let mix = |full: u8| (255.0 - share * f64::from(255 - full)).round() as u8;
     RGBColor(mix(TRAIN.0), mix(TRAIN.1), mix(TRAIN.2))
-}
-
-/// A name of at most 20 letters.
-fn short(text: &str) -> String {
-    let text = plain(text);
-    if text.chars().count() <= 20 { text } else { text.chars().take(19).chain(['…']).collect() }
 }
 
 #[cfg(test)]

@@ -155,7 +155,7 @@ mod whole {
         let rows = [[1.0, 1.0, 0.0, 0.0, 50.0], [5.0, 0.0, 1.0, 0.0, 90.0]];
         let train_part = Examples {
             shape: vec![5],
-            inputs: Inputs::F32(Arc::new(rows.concat())),
+            inputs: Inputs::F32(Arc::new(rows.concat())).into(),
             targets: Targets::Class(Arc::new(vec![0, 1])),
             keys: Arc::new(vec![1, 2]),
             ..Examples::default()

@@ -97,8 +97,9 @@ impl Trainer<'_> {
         let order: Vec<u32> = (0..self.data.val.len() as u32).collect();
         let mut sums = Sums::default();
         for batch in order.chunks(VALIDATION_BATCH) {
+            let source = inputs.batch(batch.iter().copied())?;
             let x =
-                preprocess::inputs(&self.normalization, &self.network.input, inputs, batch, &self.device)?;
+                preprocess::inputs(&self.normalization, &self.network.input, &source, batch, &self.device)?;
             let y = Pass::inference(&weights).run(&self.network.layers, &x)?;
             let targets = preprocess::targets(targets, batch, &[], self.target);
             let loss = self.criterion.of(&y, &targets)?.to_scalar::<f32>()?;

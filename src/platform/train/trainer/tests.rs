@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::base::{Digest, Event, Null, Unit, What};
-use crate::platform::data::{Examples, Inputs};
+use crate::platform::data::{Examples, Inputs, Storage};
 use crate::platform::train::{Model, evaluate};
 
 /// Two kinds of 8x8 images: a bright square in the upper left or in the lower right, with noise.
@@ -21,7 +21,7 @@ fn images(count: usize) -> Parts {
         }
         Examples {
             shape: vec![1, 8, 8],
-            inputs: Inputs::U8(Arc::new(pixels)),
+            inputs: Inputs::U8(Arc::new(pixels)).into(),
             targets: Targets::Class(Arc::new(classes)),
             keys: Arc::new((first..first + count as u64).collect()),
             ..Examples::default()
@@ -47,7 +47,7 @@ fn table() -> Parts {
     }
     let examples = Examples {
         shape: vec![2],
-        inputs: Inputs::F32(Arc::new(values)),
+        inputs: Inputs::F32(Arc::new(values)).into(),
         targets: Targets::Value(Arc::new(numbers)),
         keys: Arc::new((0..400).collect()),
         ..Examples::default()
@@ -157,7 +157,7 @@ fn tokens(count: usize) -> Parts {
         let classes = values.chunks(8).map(|row| u32::from(low(row) > 4)).collect();
         Examples {
             shape: vec![8],
-            inputs: Inputs::F32(Arc::new(values)),
+            inputs: Inputs::F32(Arc::new(values)).into(),
             targets: Targets::Class(Arc::new(classes)),
             keys: Arc::new((first..first + count as u64).collect()),
             ..Examples::default()
@@ -206,7 +206,7 @@ fn layers_along_sequences_learn_and_repeat_with_every_number_of_threads_and_over
     let error = run.model().predict(&Inputs::F32(Arc::new(vec![10.0; 8]))).expect_err("no token").to_string();
     assert!(error.contains("from 0 to 9"), "{error}");
     let mut wrong = data.clone();
-    wrong.val.inputs = Inputs::F32(Arc::new(vec![0.5; 8 * wrong.val.len()]));
+    wrong.val.inputs = Inputs::F32(Arc::new(vec![0.5; 8 * wrong.val.len()])).into();
     let error = run.train(&spec, &wrong, usize::MAX).expect_err("no token").to_string();
     assert!(error.contains("an input in `val` is no token"), "{error}");
 }
@@ -567,4 +567,41 @@ fn the_events_tell_progress_and_metrics_of_every_epoch() {
     // A slow machine reports the end of an epoch twice.
     assert!(ends.count() >= 3);
     assert!(events.iter().any(|event| matches!(&event.what, What::Progress(p) if p.task == "epoch 3/3")));
+}
+
+/// Synthetic digits, read with so much memory for their pixels.
+fn digits(folder: &Path, memory: Option<u64>) -> Parts {
+    use crate::platform::data::{DataSpec, Dataset};
+    let mut spec: DataSpec =
+        serde_json::from_value(serde_json::json!({"path": ".", "format": "idx"})).expect("reads");
+    spec.memory = memory.map(crate::base::Bytes);
+    Dataset::new(&"digits".parse().expect("a name"), &spec, folder).load(None, &Null).expect("loads")
+}
+
+#[test]
+fn examples_that_do_not_fit_into_memory_give_the_same_weights_however_often_interrupted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let written = crate::platform::data::Digits { train: 300, test: 60, seed: 1 };
+    crate::platform::data::digits::write(&written, folder.path(), &Null).expect("writes");
+    let (memory, scratch) = (digits(folder.path(), None), digits(folder.path(), Some(1000)));
+    assert!(
+        matches!(scratch.train.inputs, Storage::Scratch(_))
+            && matches!(memory.train.inputs, Storage::Memory(_))
+    );
+    let yaml = "
+data: images
+network: [{conv2d: {out: 4, kernel: 3}}, relu, {max_pool2d: 2}, flatten, {linear: 10}]
+train: {epochs: 2, batch_size: 32, seed: 3, augment: [{shift: 1}, {mixup: {alpha: 0.3}}]}
+";
+    let spec: ModelSpec = serde_yaml::from_str(yaml).expect("a model");
+    let wanted = unbroken(&spec, &memory);
+    assert_eq!(unbroken(&spec, &scratch), wanted);
+    let run = Run::new();
+    // Begun from a file, gone on with in memory, finished from a file.
+    assert_eq!(run.train(&spec, &scratch, 5).expect("trains").stopped, Stopped::Interrupted);
+    assert_eq!(run.train(&spec, &memory, 6).expect("trains").stopped, Stopped::Interrupted);
+    assert_eq!(run.train(&spec, &scratch, usize::MAX).expect("trains").stopped, Stopped::Finished);
+    assert_eq!(run.model().digest, wanted);
+    let metrics = |data: &Parts| evaluate(&run.model(), &spec, &data.test, &Null).expect("evaluates").metrics;
+    assert_eq!(metrics(&scratch), metrics(&memory));
 }
