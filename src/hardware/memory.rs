@@ -1,7 +1,7 @@
 //! Memory that a computation may still take.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Bytes of memory that this process can still take without swapping: what the system has available, or less where control
 /// groups (v2 or v1) allow less. None where nothing tells.
@@ -35,7 +35,7 @@ fn left(root: &Path, groups: &str) -> Option<u64> {
 }
 
 /// Limit less use of one group; what the page cache holds and nobody has used lately can be taken.
-fn left_in(folder: &PathBuf, [limit, used, cached]: [&str; 3]) -> Option<u64> {
+fn left_in(folder: &Path, [limit, used, cached]: [&str; 3]) -> Option<u64> {
     let number = |name: &str| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
     // `max`, or nearly 2^63, where there is none.
     let limit = number(limit).filter(|limit| *limit < 1 << 60)?;

@@ -281,3 +281,30 @@ fn info_tells_parts_classes_and_expectations() {
     let human = ok(root, &["data", "info", "wine"]);
     assert!(human.contains("NOT MET") && human.contains("`white`"), "{human}");
 }
+
+#[test]
+fn near_images_are_asked_for_where_there_are_images_and_within_reason() {
+    let folder = project();
+    let root = folder.path();
+    for (data, says) in [
+        (
+            "{path: wine.csv, format: csv, target: kind, guard: {near: {}}}",
+            "`data.pets.guard.near`: images are compared",
+        ),
+        (
+            "{path: data/pets, format: images, guard: {near: {distance: 25}}}",
+            "`data.pets.guard.near.distance`: 25 is out of range",
+        ),
+        ("{path: data/pets, format: images, memory: 3 parsecs}", "no number of bytes"),
+    ] {
+        write(
+            root,
+            "mlp.yaml",
+            &format!(
+                "mlp: 1\nproject: {{name: zoo, id: 01jd3q0000000000000000zzzz}}\ndata:\n  pets: {data}\n"
+            ),
+        );
+        let error = refused(root, &["check"], 2);
+        assert!(error.contains(says), "{data}: {error}");
+    }
+}

@@ -66,8 +66,8 @@ fn find_near(
     guard: NearGuard,
     known: &HashSet<(usize, usize)>,
 ) -> Result<Near, DataError> {
-    if guard.distance > near::FARTHEST {
-        let detail = format!("`near.distance` is {}, more than {}", guard.distance, near::FARTHEST);
+    if guard.distance > NearGuard::FARTHEST {
+        let detail = format!("`near.distance` is {}, more than {}", guard.distance, NearGuard::FARTHEST);
         return Err(DataError::Guard { name: name.to_owned(), detail });
     }
     let place = |(part, index): (u8, u32)| (usize::from(part), index as usize);

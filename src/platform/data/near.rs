@@ -6,9 +6,6 @@ use rayon::prelude::*;
 use super::phash::{self, BITS, Hash, Hasher};
 use super::{DataError, Examples, Inputs};
 
-/// Greatest distance that may be asked for: beyond it the bands of a hash become so narrow that each image has many to be
-/// compared with, and pictures of different things are as near.
-pub(super) const FARTHEST: u32 = 24;
 /// Images whose lightest and darkest place differ by less than this, of 255, are not compared.
 const CONTRAST: f32 = 16.0;
 

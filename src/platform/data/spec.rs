@@ -227,6 +227,12 @@ pub struct NearGuard {
     pub max: u64,
 }
 
+impl NearGuard {
+    /// Greatest distance that may be asked for: beyond it the bands of a hash become so narrow that each image has many to be
+    /// compared with, and pictures of different things are as near.
+    pub const FARTHEST: u32 = 24;
+}
+
 impl Default for NearGuard {
     fn default() -> Self {
         Self { distance: 12, max: 0 }

@@ -2,7 +2,7 @@
 
 use super::{Manifest, profile};
 use crate::base::{Name, nearest};
-use crate::platform::data::{DataSpec, Expectation, Format, Range, Source};
+use crate::platform::data::{DataSpec, Expectation, Format, NearGuard, Range, Source};
 use crate::platform::model::{Approvals, GateSpec, Waiver};
 use crate::platform::train::{Augment, Layer, METRICS, ModelSpec, is_metric};
 
@@ -177,6 +177,15 @@ fn dataset(path: &[&str], data: &DataSpec) -> Checked {
             let hint = "a share is between 0 and 1";
             between(&at(&at_item, &[&i, "column", "missing"]), missing, 0.0..=1.0, hint)?;
         }
+    }
+    if let Some(near) = data.guard.near {
+        let path = at(path, &["guard", "near"]);
+        if data.format.is_table() || data.format == Format::Text {
+            let message = "images are compared, which these data do not have";
+            return Err(Wrong::value(&path, message, "leave `near` out"));
+        }
+        let (distance, farthest) = (f64::from(near.distance), f64::from(NearGuard::FARTHEST));
+        between(&at(&path, &["distance"]), distance, 0.0..=farthest, "12 of 256 bits is usual, up to 24")?;
     }
     let split = data.split;
     for (key, share) in [("val", split.val), ("test", split.test)] {
