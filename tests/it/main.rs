@@ -12,6 +12,7 @@ mod data;
 mod download;
 mod eval;
 mod faults;
+mod fine_tuning;
 mod flips;
 mod gates;
 mod generated;

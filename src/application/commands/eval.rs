@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Answer, Context, serve};
+use super::{Answer, Context};
+use crate::application::chosen;
 use crate::application::following::workspace;
 use crate::application::ui::{Align, Report, Table, clean, count, percent};
 use crate::base::{
@@ -134,7 +135,7 @@ fn target(project: &Project, args: &Args) -> Result<Target, Failure> {
             return of_run(newest);
         }
     }
-    let chosen = serve::choose(project, &reference)?;
+    let chosen = chosen::choose(project, &reference)?;
     let label = format!("{}@{}", chosen.name, chosen.version.number);
     Ok(Target { model: chosen.name, tree: chosen.version.tree, label })
 }

@@ -4,6 +4,7 @@ use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
 use super::{Answer, Context};
+use crate::application::chosen::begin;
 use crate::application::completion;
 use crate::application::following::{
     OnInterrupt, RunReport, exit_of, follow, learning_curve, workspace, worse,
@@ -13,7 +14,7 @@ use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
 use crate::infrastructure::compute::{Executor, Interrupts};
 use crate::platform::data::Dataset;
 use crate::platform::project::Project;
-use crate::platform::run::{self, LayerLine, Listed, Planned, RunError, Workspace};
+use crate::platform::run::{self, LayerLine, Listed, Planned, RunError, Weights, Workspace};
 use crate::platform::train::ModelSpec;
 
 /// Trains models.
@@ -77,12 +78,21 @@ struct PlanReport {
     plan: Digest,
     data: String,
     version: Digest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    init: Option<Begun>,
     seed: u64,
     epochs: u32,
     layers: Vec<LayerLine>,
     parameters: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     done: Option<RunReport>,
+}
+
+/// The tensors that a training begins with.
+#[derive(Serialize)]
+struct Begun {
+    from: String,
+    id: Digest,
 }
 
 impl Report for DryRun {
@@ -106,6 +116,9 @@ impl PlanReport {
             self.seed,
             self.epochs
         );
+        if let Some(Begun { from, id }) = &self.init {
+            text += &format!("  begins with {from} b3:{}\n", id.short());
+        }
         let mut table = Table::new(["LAYER", "OUTPUT", "PARAMETERS"]).align(2, Align::Right).indent(2);
         for line in &self.layers {
             table.row([line.layer.clone(), format!("{:?}", line.shape), count(line.parameters as u64)]);
@@ -124,6 +137,7 @@ struct Ready {
     name: Name,
     model: ModelSpec,
     dataset: Dataset,
+    weights: Option<Weights>,
     planned: Planned,
 }
 
@@ -190,8 +204,9 @@ fn prepare(
         model.train.seed = seed;
     }
     let dataset = project.dataset(model.data.as_str())?;
-    let planned = run::plan_training(workspace, name, &model, dataset.clone(), sink)?;
-    Ok(Ready { name: name.clone(), model, dataset, planned })
+    let weights = begin(project, workspace, name, &model, sink)?;
+    let planned = run::plan_training(workspace, name, &model, dataset.clone(), weights.as_ref(), sink)?;
+    Ok(Ready { name: name.clone(), model, dataset, weights, planned })
 }
 
 fn plan_report(ready: &Ready, listed: &[Listed], sink: &dyn Sink) -> Result<PlanReport, Failure> {
@@ -201,7 +216,8 @@ fn plan_report(ready: &Ready, listed: &[Listed], sink: &dyn Sink) -> Result<Plan
         model: ready.name.clone(),
         plan: ready.planned.digest,
         data: ready.dataset.name.to_string(),
-        version: plan.inputs.values().next().copied().unwrap_or(ready.planned.digest),
+        version: plan.inputs.get(ready.dataset.name.as_str()).copied().unwrap_or(ready.planned.digest),
+        init: ready.weights.as_ref().map(|weights| Begun { from: weights.name.clone(), id: weights.id }),
         seed: ready.model.train.seed,
         epochs: ready.model.train.epochs,
         parameters: layers.iter().map(|layer| layer.parameters).sum(),

@@ -28,6 +28,14 @@ pub enum TrainError {
     /// The examples cannot be trained on or judged.
     #[error("the examples do not fit: {0}")]
     Data(String),
+    /// The tensors to begin with do not go with the network.
+    #[error("cannot begin with the tensors of `{from}`: {detail}")]
+    Init {
+        /// The model version or file.
+        from: String,
+        /// The tensors, with what does not fit.
+        detail: String,
+    },
     /// The loss is no longer a finite number.
     #[error("the loss is {loss} at step {step} of epoch {epoch}")]
     Diverged {
@@ -85,6 +93,7 @@ impl Diagnose for TrainError {
             Self::Layer { .. } => "train::layer",
             Self::Setting { .. } => "train::setting",
             Self::Data(_) => "train::data",
+            Self::Init { .. } => "train::init",
             Self::Diverged { .. } => "train::diverged",
             Self::Model(_) => "train::model",
             Self::Input(_) => "train::input",
@@ -96,7 +105,11 @@ impl Diagnose for TrainError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Layer { .. } | Self::Setting { .. } | Self::Data(_) | Self::Input(_) => Exit::Usage,
+            Self::Layer { .. }
+            | Self::Setting { .. }
+            | Self::Data(_)
+            | Self::Init { .. }
+            | Self::Input(_) => Exit::Usage,
             Self::Diverged { .. } | Self::Model(_) => Exit::No,
             Self::Io { .. } | Self::Device { .. } => Exit::World,
             Self::Tensor(_) => Exit::Bug,
@@ -108,6 +121,9 @@ impl Diagnose for TrainError {
             Self::Layer { .. } => "change the model's `network` in mlp.yaml",
             Self::Setting { .. } => "change the model's settings in mlp.yaml",
             Self::Data(_) => "look at the dataset with `mlp data info`",
+            Self::Init { .. } => {
+                "`train.init` says which tensors are taken: leave others out by their beginning, `except: [layers.10]`"
+            }
             Self::Diverged { .. } => "lower the learning rate; the last good checkpoint is kept with the run",
             Self::Model(_) => "fetch the model again, or train it again",
             Self::Input(_) => "send inputs of the shape that the model was trained on",
@@ -140,6 +156,13 @@ pub const EXPLAIN: &[Explain] = &[
         code: "train::data",
         text: "The examples cannot be trained on or judged with this model: a part is empty, holds values that \
                are not finite, or has another shape or other classes than the model.",
+    },
+    Explain {
+        code: "train::init",
+        text: "`train.init` begins a training with the tensors of another model, which are matched by name and shape. A \
+               tensor is missing there, has another shape, or has no place in this network; nothing is skipped in silence. \
+               `only: [layers.1, layers.4]` takes just the tensors that begin so, `except: [layers.10]` leaves some out, \
+               such as a head for other classes: those begin with random values.",
     },
     Explain {
         code: "train::diverged",

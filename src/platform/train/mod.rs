@@ -8,6 +8,7 @@ mod error;
 mod evaluate;
 mod forward;
 mod gradients;
+mod init;
 mod kernels;
 mod measure;
 mod metrics;
@@ -26,11 +27,12 @@ mod trainer;
 
 pub use error::{EXPLAIN as TRAIN_EXPLAIN, TrainError};
 pub use evaluate::{Evaluated, evaluate};
+pub use init::Origin;
 pub use model::{Model, Prediction};
 pub use network::{check, last_outputs};
 pub use spec::{
     AdamW, Attention, Augment, Balanced, ClassWeights, Conv1d, Conv2d, ConvTranspose2d, Crop, CrossEntropy,
-    EarlyStop, Ema, Embedding, EvaluateSpec, Flip, Huber, InputSpec, Layer, Loss, Mixup, ModelSpec,
+    EarlyStop, Ema, Embedding, EvaluateSpec, Flip, Huber, Init, InputSpec, Layer, Loss, Mixup, ModelSpec,
     Normalize, OneCycle, Optimizer, Plateau, Pool, Recurrent, RecurrentOutput, Residual, RmsProp, Sampler,
     Schedule, Sgd, Slices, StepDecay, TrainSpec, WarmUp,
 };
