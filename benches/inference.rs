@@ -36,8 +36,9 @@ fn model(network: &str) -> Model {
     let parts = Parts { classes, train: images(20), val: images(10), test: images(10), ..Parts::default() };
     let folder = tempfile::tempdir().expect("a folder");
     let control = Control { stop: &|| false, fence: &|| true };
-    let outcome = train(&spec, &parts, &folder.path().join("checkpoints"), folder.path(), &control, &Null)
-        .expect("a training");
+    let outcome =
+        train(&spec, &parts, None, &folder.path().join("checkpoints"), folder.path(), &control, &Null)
+            .expect("a training");
     Model::load(&outcome.model.expect("a model")).expect("loads")
 }
 

@@ -14,6 +14,7 @@ mod data_card;
 mod download;
 mod eval;
 mod faults;
+mod fine_tuning;
 mod flips;
 mod gates;
 mod generated;

@@ -142,7 +142,7 @@ fn texts_are_tokenised_when_predicting_as_when_training() {
     let control = Control { stop: &|| false, fence: &|| true };
     let [checkpoints, out] = ["checkpoints", "out"].map(|name| folder.path().join(name));
     std::fs::create_dir(&checkpoints).and_then(|()| std::fs::create_dir(&out)).expect("folders");
-    let begin = |model: &ModelSpec| train::train(model, &parts, &checkpoints, &out, &control, &Null);
+    let begin = |model: &ModelSpec| train::train(model, &parts, None, &checkpoints, &out, &control, &Null);
     for (network, why) in [
         (serde_json::json!([{"linear": 2}]), "begin it with `embedding"),
         (serde_json::json!([{"embedding": {"tokens": 9, "size": 8}}, "flatten", {"linear": 2}]), "has 257"),

@@ -203,9 +203,16 @@ fn the_project_of_the_guide_is_right() {
     let blocks = guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let dir = tempfile::tempdir().expect("makes a folder");
     let head = "mlp: 1\nproject: {name: guide, id: 01jd3q0000000000000000000c}\n";
-    let text = blocks.fold(head.to_owned(), |text, block| text + block);
+    let text = blocks.fold(head.to_owned(), |text, block| match text.contains("\nmodels:\n") {
+        // The models of a later block go on with the same list.
+        true => text + block.trim_start_matches("models:\n"),
+        false => text + block,
+    });
     assert!(text.contains("tiny-transformer"), "{text}");
     std::fs::write(dir.path().join("mlp.yaml"), text).expect("writes");
     std::fs::create_dir(dir.path().join(".git")).expect("makes");
-    assert!(ok(dir.path(), &["check"]).contains("`guide` is right: 4 datasets, 3 models"));
+    std::fs::create_dir(dir.path().join("weights")).expect("makes");
+    std::fs::write(dir.path().join("weights/resnet18.safetensors"), "").expect("writes");
+    let said = ok(dir.path(), &["check"]);
+    assert!(said.contains("`guide` is right: 4 datasets, 5 models"), "{said}");
 }

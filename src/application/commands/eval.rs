@@ -5,7 +5,8 @@ mod report;
 use std::path::PathBuf;
 
 use self::report::Evaluated;
-use super::{Answer, Context, serve};
+use super::{Answer, Context};
+use crate::application::chosen;
 use crate::application::following::workspace;
 use crate::base::{Digest, Evaluation, Exit, Failure, JobState, Level, Name, Run, Sink};
 use crate::infrastructure::durable;
@@ -148,7 +149,7 @@ fn target(project: &Project, args: &Args) -> Result<Target, Failure> {
             return of_run(newest);
         }
     }
-    let chosen = serve::choose(project, &reference)?;
+    let chosen = chosen::choose(project, &reference)?;
     let label = format!("{}@{}", chosen.name, chosen.version.number);
     Ok(Target { model: chosen.name, tree: chosen.version.tree, label })
 }

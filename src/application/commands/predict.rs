@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Answer, Context, serve};
+use super::{Answer, Context};
+use crate::application::chosen;
 use crate::application::ui::{Align, Report, Table, percent, plural};
 use crate::base::{Digest, Exit, Name};
 use crate::infrastructure::durable;
@@ -96,7 +97,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     // A wrong name of the output must not cost the work.
     let form = args.output.as_deref().map(form).transpose()?;
     let project = context.project()?;
-    let served = serve::open(&project, &args.reference, &context.ui)?;
+    let served = chosen::open(&project, &args.reference, &context.ui)?;
     let files: Vec<String> = args.files.iter().map(|file| below(&context.dir, file)).collect();
     let predictions = predict_files(&served, &files, &context.ui)?;
     let (model, version, digest) = (served.name, served.version, served.tree);

@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 
 use super::{Answer, Context};
+use crate::application::chosen::begin;
 use crate::application::completion;
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, workspace, worse};
 use crate::application::ui::Report;
@@ -118,7 +119,11 @@ impl<'a> Maker<'a> {
     ) -> Result<Self, Failure> {
         let data = &project.manifest.data;
         let datasets = data.keys().map(|name| project.dataset(name.as_str())).collect::<Result<_, _>>()?;
-        let paths = data.iter().map(|(name, spec)| (name, spec.path.as_str()));
+        let begins = project.manifest.models.iter().filter_map(|(name, model)| {
+            let init = model.train.init.as_ref().filter(|init| init.is_file())?;
+            Some((name, init.from.as_str()))
+        });
+        let paths = data.iter().map(|(name, spec)| (name, spec.path.as_str())).chain(begins);
         let apart = run::named_paths(&project.manifest.steps, paths)?;
         Ok(Self { args, project, workspace, context, datasets, apart })
     }
@@ -128,7 +133,9 @@ impl<'a> Maker<'a> {
         if point.model {
             let model = self.project.model(name.as_str())?;
             let dataset = self.project.dataset(model.data.as_str())?;
-            Ok(run::plan_training(self.workspace, name, model, dataset, &self.context.ui)?)
+            let weights = begin(self.project, self.workspace, name, model, &self.context.ui)?;
+            let ui = &self.context.ui;
+            Ok(run::plan_training(self.workspace, name, model, dataset, weights.as_ref(), ui)?)
         } else {
             let step = self.project.step(name.as_str())?;
             Ok(run::plan_step(self.workspace, name, step, &self.apart, &self.context.ui)?)

@@ -5,13 +5,10 @@ use std::net::SocketAddr;
 use serde::Serialize;
 
 use super::{Answer, Context};
+use crate::application::chosen;
 use crate::application::ui::Report;
-use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
-use crate::infrastructure::keys::Signers;
-use crate::infrastructure::store::fetch;
-use crate::platform::model::{Registry, Selector, Version, parse_reference};
-use crate::platform::project::Project;
-use crate::platform::serve::{Limits, ServeError, Served, Server};
+use crate::base::{Digest, Exit, Level, Name, Sink};
+use crate::platform::serve::{Limits, ServeError, Server};
 
 /// Serves a model version over HTTP.
 ///
@@ -54,7 +51,7 @@ impl Report for Ready {
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let served = open(&project, &args.reference, &context.ui)?;
+    let served = chosen::open(&project, &args.reference, &context.ui)?;
     let from = served.stage.as_ref().map(|stage| format!(", live in {stage}")).unwrap_or_default();
     let serving = format!("serving {}{from}, tree {}", served.reference(), served.tree);
     let limits = Limits::from(&project.manifest.serve);
@@ -114,54 +111,4 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
     })
-}
-
-/// A version that a user named.
-pub(super) struct Chosen {
-    /// The model.
-    pub(super) name: Name,
-    /// The stage, if it was named by one.
-    pub(super) stage: Option<Name>,
-    /// The version.
-    pub(super) version: Version,
-}
-
-/// The version that `reference` names, by the replayed ledger of its model. Where the project has signers, signatures
-/// are verified, and what is live in a stage must have been put there by one of them.
-pub(super) fn choose(project: &Project, reference: &str) -> Result<Chosen, Failure> {
-    let (name, selector) = parse_reference(reference)?;
-    let signers = match (project.trusted(), &selector) {
-        (Ok((_, signers)), _) => signers,
-        (Err(failure), Selector::Stage(_)) => return Err(failure),
-        // Without a trust branch there are no signers: nothing was ever promoted.
-        (Err(_), _) => Signers(String::new()),
-    };
-    let home = project.ledger_home()?;
-    let registry = Registry { home: &home, project: project.id(), signers: &signers };
-    let history = registry.history(&name)?;
-    if history.entries().is_empty() {
-        // A misspelt name is a likelier mistake than a model without versions.
-        project.model(name.as_str())?;
-    }
-    let version = history.select(&selector)?.clone();
-    let stage = if let Selector::Stage(stage) = selector { Some(stage) } else { None };
-    if let Some(stage) = &stage {
-        history.verify_live(stage, &signers)?;
-    }
-    Ok(Chosen { name, stage, version })
-}
-
-/// The version that `reference` names, verified and loaded. What is not here is fetched from the project's store.
-pub(super) fn open(project: &Project, reference: &str, sink: &dyn Sink) -> Result<Served, Failure> {
-    let Chosen { name, stage, version } = choose(project, reference)?;
-    if !project.store.has(&version.tree)?
-        && let Some(remote) = project.ledger_home()?.store()
-    {
-        sink.log(
-            Level::Info,
-            &format!("fetching {name}@{} from the store `{}`", version.number, remote.name),
-        );
-        fetch(&project.store, remote, &[version.tree], &[], sink)?;
-    }
-    Ok(Served::load(&project.store, &name, version.number, stage, version.tree)?)
 }

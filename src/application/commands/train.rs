@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use self::folds::Folds;
 use super::{Answer, Context};
+use crate::application::chosen::begin;
 use crate::application::completion;
 use crate::application::following::{
     OnInterrupt, RunReport, exit_of, follow, learning_curve, workspace, worse,
@@ -16,7 +17,7 @@ use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
 use crate::infrastructure::compute::{Executor, Interrupts};
 use crate::platform::data::{Dataset, Fold};
 use crate::platform::project::Project;
-use crate::platform::run::{self, LayerLine, Listed, Planned, RunError, Workspace};
+use crate::platform::run::{self, LayerLine, Listed, Planned, RunError, Weights, Workspace};
 use crate::platform::train::ModelSpec;
 
 /// Trains models.
@@ -90,12 +91,21 @@ struct PlanReport {
     plan: Digest,
     data: String,
     version: Digest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    init: Option<Begun>,
     seed: u64,
     epochs: u32,
     layers: Vec<LayerLine>,
     parameters: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     done: Option<RunReport>,
+}
+
+/// The tensors that a training begins with.
+#[derive(Serialize)]
+struct Begun {
+    from: String,
+    id: Digest,
 }
 
 impl Report for DryRun {
@@ -120,6 +130,9 @@ impl PlanReport {
             self.seed,
             self.epochs
         );
+        if let Some(Begun { from, id }) = &self.init {
+            text += &format!("  begins with {from} b3:{}\n", id.short());
+        }
         // All folds have the same layers.
         if self.fold.is_none_or(|fold| fold.number == 1) {
             let mut table = Table::new(["LAYER", "OUTPUT", "PARAMETERS"]).align(2, Align::Right).indent(2);
@@ -141,6 +154,7 @@ struct Ready {
     name: Name,
     model: ModelSpec,
     dataset: Dataset,
+    weights: Option<Weights>,
     planned: Planned,
 }
 
@@ -228,8 +242,9 @@ fn prepare(
         model.train.seed = seed;
     }
     let dataset = project.dataset(model.data.as_str())?.folded(fold);
-    let planned = run::plan_training(workspace, name, &model, dataset.clone(), sink)?;
-    Ok(Ready { name: name.clone(), model, dataset, planned })
+    let weights = begin(project, workspace, name, &model, sink)?;
+    let planned = run::plan_training(workspace, name, &model, dataset.clone(), weights.as_ref(), sink)?;
+    Ok(Ready { name: name.clone(), model, dataset, weights, planned })
 }
 
 fn plan_report(ready: &Ready, listed: &[Listed], sink: &dyn Sink) -> Result<PlanReport, Failure> {
@@ -240,7 +255,8 @@ fn plan_report(ready: &Ready, listed: &[Listed], sink: &dyn Sink) -> Result<Plan
         fold: ready.fold(),
         plan: ready.planned.digest,
         data: ready.dataset.name.to_string(),
-        version: plan.inputs.values().next().copied().unwrap_or(ready.planned.digest),
+        version: plan.inputs.get(ready.dataset.name.as_str()).copied().unwrap_or(ready.planned.digest),
+        init: ready.weights.as_ref().map(|weights| Begun { from: weights.name.clone(), id: weights.id }),
         seed: ready.model.train.seed,
         epochs: ready.model.train.epochs,
         parameters: layers.iter().map(|layer| layer.parameters).sum(),

@@ -190,6 +190,17 @@ fn files(manifest: &Manifest, root: &Path, found: &mut Found<'_>) {
             );
         }
     }
+    for (name, model) in &manifest.models {
+        if let Some(init) = &model.train.init
+            && init.is_file()
+            && !root.join(&init.from).is_file()
+        {
+            let message = format!("the file `{}` is not there", init.from.escape_debug());
+            let hint = "bring it here before training, or correct the path";
+            let path = ["models", name.as_str(), "train", "init", "from"];
+            found.warn("project::missing-file", &path, message, hint);
+        }
+    }
     let wants_card = Project::stages(manifest)
         .values()
         .any(|stage| stage.gates.values().any(|gate| matches!(gate, GateSpec::ModelCard(_))));

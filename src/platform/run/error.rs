@@ -87,6 +87,16 @@ pub enum RunError {
         /// The path as written.
         path: String,
     },
+    /// What a training is to begin with is not there.
+    #[error("cannot begin with `{from}`: {detail}")]
+    Weights {
+        /// As written, or the version that it stands for.
+        from: String,
+        /// Why not.
+        detail: String,
+        /// What to do.
+        hint: String,
+    },
     /// An input of a step is not there.
     #[error("step `{step}` reads `{path}`, which is not there")]
     MissingInput {
@@ -163,6 +173,7 @@ impl Diagnose for RunError {
             Self::Overlap { .. } => "run::overlap",
             Self::NoStep { .. } => "run::no-step",
             Self::Outside { .. } => "run::outside",
+            Self::Weights { .. } => "run::weights",
             Self::MissingInput { .. } => "run::missing-input",
             Self::MissingOutput { .. } => "run::missing-output",
             Self::NoFile { .. } => "run::no-file",
@@ -200,6 +211,7 @@ impl Diagnose for RunError {
             Self::Cycle(_) => Some("take one path out of `in:` or `out:` of one of these steps".into()),
             Self::Overlap { .. } => Some("let each path be the `out:` of one step only".into()),
             Self::Outside { .. } => Some("give paths relative to `mlp.yaml`, without `..`".into()),
+            Self::Weights { hint, .. } => Some(hint.clone()),
             Self::MissingInput { .. } => Some(
                 "make it, or name the step that makes it by giving that step this path under `out:`".into(),
             ),
@@ -254,6 +266,14 @@ pub const EXPLAIN: &[Explain] = &[
         code: "run::outside",
         text: "Inputs and outputs of steps are relative to the folder of `mlp.yaml` and stay inside it: no absolute \
                path and no `..`.",
+    },
+    Explain {
+        code: "run::weights",
+        text: "`train.init.from` names what a training begins with: a registered version of a model of this project \
+               (`digits@3`, `digits@production`, `digits` for the newest), or a file that ends in `.safetensors` and lies in \
+               the project. The content belongs to the plan of the run, so that it must be here before the run is planned. \
+               Files that git does not keep reach other clones as data: `mlp data add`, `mlp data push`, and there \
+               `mlp data pull`.",
     },
     Explain {
         code: "run::missing-input",

@@ -49,8 +49,12 @@ impl Graph {
             drafts.push(Draft { name, model: false, reads, makes });
         }
         for (name, model) in models {
-            let reads = data.get(&model.data).map(|spec| normal(name, &spec.path)).transpose()?;
-            drafts.push(Draft { name, model: true, reads: reads.into_iter().collect(), makes: Vec::new() });
+            let data = data.get(&model.data).map(|spec| spec.path.as_str());
+            let begins =
+                model.train.init.as_ref().filter(|init| init.is_file()).map(|init| init.from.as_str());
+            let reads = data.into_iter().chain(begins).map(|path| normal(name, path));
+            let reads = reads.collect::<Result<_, _>>()?;
+            drafts.push(Draft { name, model: true, reads, makes: Vec::new() });
         }
         no_overlap(&drafts)?;
         order(&drafts)

@@ -121,6 +121,16 @@ pub fn done(listed: &[Listed], plan: &Digest) -> Option<(Digest, Record<Run>)> {
         .find_map(|run| run.record.clone())
 }
 
+/// What the jobs whose folders are still here rest on: runs under way, and those that can be resumed. It must stay in the
+/// store, whether a record names it yet or not.
+pub fn rested_on(workspace: &Workspace<'_>) -> Result<Vec<Digest>, RunError> {
+    let folders = workspace.executor().folders()?;
+    let works = folders.iter().filter_map(|(_, folder)| Work::of(folder).ok());
+    Ok(works
+        .flat_map(|work| work.plan.inputs.into_values().chain(work.weights.map(|weights| weights.file.id)))
+        .collect())
+}
+
 /// The run of a plan that is under way, if there is one.
 pub fn active<'a>(listed: &'a [Listed], plan: &Digest) -> Option<&'a Listed> {
     listed.iter().find(|run| run.plan == *plan && !run.state.ended())

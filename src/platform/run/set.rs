@@ -73,7 +73,9 @@ pub fn set(model: &ModelSpec, setting: &str) -> Result<ModelSpec, RunError> {
 fn is_option(parent: &str, key: &str) -> bool {
     matches!(
         (parent, key),
-        ("train", "early_stop" | "ema" | "warm_up") | ("input", "normalize") | ("evaluate", "slices")
+        ("train", "early_stop" | "ema" | "init" | "warm_up")
+            | ("input", "normalize")
+            | ("evaluate", "slices")
     )
 }
 

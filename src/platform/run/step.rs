@@ -83,6 +83,7 @@ pub fn plan_step(
         device: workspace.device(),
         binary,
         dataset: None,
+        weights: None,
         makes,
     };
     Planned::new(work, spec)

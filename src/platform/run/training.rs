@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::work::{DatasetWork, Stored, Work};
 use super::workspace::agent;
-use super::{Curves, Plan, RunError, Workspace, folds, picture};
+use super::{Curves, Plan, RunError, Weights, Workspace, folds, picture};
 use crate::base::{Artifact, Digest, Event, Level, Name, Sink, What, variables};
 use crate::infrastructure::compute::{JobFolder, JobSpec, Resources, Retry};
 use crate::infrastructure::durable;
@@ -67,17 +67,25 @@ pub fn dataset_for(model: &ModelSpec, dataset: Dataset) -> Dataset {
     dataset.predicting(kind)
 }
 
-/// Plans the training of `model` on the version of `dataset` that is checked out; with a fold, the run is one of a
-/// cross-validation.
+/// Plans the training of `model` on the version of `dataset` that is checked out, beginning with `weights` if `train.init`
+/// names some; with a fold, the run is one of a cross-validation. The plan names the weights as they are called themselves: a stage by
+/// the version that is live there.
 pub fn plan_training(
     workspace: &Workspace<'_>,
     name: &Name,
     model: &ModelSpec,
     dataset: Dataset,
+    weights: Option<&Weights>,
     sink: &dyn Sink,
 ) -> Result<Planned, RunError> {
     let dataset = dataset_for(model, dataset);
     let root = dataset.version(&workspace.cache(), workspace.store, sink)?;
+    let mut model = model.clone();
+    let mut inputs = BTreeMap::from([(dataset.name.to_string(), root.id)]);
+    if let (Some(init), Some(weights)) = (&mut model.train.init, weights) {
+        init.from.clone_from(&weights.name);
+        inputs.insert(weights.name.clone(), weights.id);
+    }
     let binary = workspace.binary()?;
     let device = workspace.device();
     let fold = dataset.spec.split.fold;
@@ -90,7 +98,7 @@ pub fn plan_training(
         name: name.clone(),
         task: task.into(),
         config,
-        inputs: BTreeMap::from([(dataset.name.to_string(), root.id)]),
+        inputs,
         settings: BTreeMap::from([(dataset.name.to_string(), dataset.settings())]),
         env: BTreeMap::new(),
         code: None,
@@ -126,6 +134,7 @@ pub fn plan_training(
             fold,
             root: Stored::from(&root),
         }),
+        weights: weights.map(Weights::work),
         makes: Vec::new(),
     };
     Planned::new(work, spec)
@@ -171,7 +180,13 @@ pub fn work(
     let parts = dataset_for(&model, dataset).load(model.input.shape.as_deref(), sink)?;
     let fence = || folder.attempt().is_ok_and(|attempt| attempt == own_attempt);
     let control = Control { stop, fence: &fence };
-    let outcome = train::train(&model, &parts, &folder.checkpoints(), &folder.out(), &control, sink);
+    let (checkpoints, out) = (folder.checkpoints(), folder.out());
+    let outcome = match &work.weights {
+        None => train::train(&model, &parts, None, &checkpoints, &out, &control, sink),
+        Some(weights) => weights.with(&store(&work)?, |origin| {
+            train::train(&model, &parts, Some(origin), &checkpoints, &out, &control, sink)
+        }),
+    };
     if fence() {
         draw(&work, folder, sink);
     }
@@ -188,18 +203,21 @@ fn data(work: &Work, folder: &JobFolder, sink: &dyn Sink) -> Result<Dataset, Run
     };
     let planned = work.dataset.as_ref().ok_or_else(missing)?;
     let mut dataset = Dataset::new(&planned.name, &planned.spec, &work.root).folded(planned.fold);
-    let repo = Repo::discover(&work.root)?;
-    let store = Local::open(&repo.state_dir().join("store"))?;
-    let cache = StatCache { path: repo.index_path() };
+    let cache = StatCache { path: Repo::discover(&work.root)?.index_path() };
     if identical(&dataset.path, &planned.root.node(""), &cache, sink) {
         return Ok(dataset);
     }
     sink.log(Level::Info, "the data changed since this run was planned: taking its version from the store");
     let path = folder.0.join("in").join(dataset.path.file_name().unwrap_or_default());
     let root = planned.root.node("");
-    worktree::checkout(&root, &path, &store, None, CheckoutOptions { force: true, kept: None }, sink)?;
+    worktree::checkout(&root, &path, &store(work)?, None, CheckoutOptions { force: true, kept: None }, sink)?;
     dataset.path = path;
     Ok(dataset)
+}
+
+/// The local store of the project that the job belongs to.
+fn store(work: &Work) -> Result<Local, RunError> {
+    Ok(Local::open(&Repo::discover(&work.root)?.state_dir().join("store"))?)
 }
 
 /// Whether `path` holds just what `root` says.

@@ -30,6 +30,9 @@ pub(super) struct Work {
     /// The dataset of a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) dataset: Option<DatasetWork>,
+    /// The tensors that a model begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) weights: Option<WeightsWork>,
     /// Paths that a step makes, below the project's root.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) makes: Vec<String>,
@@ -44,6 +47,15 @@ pub(super) struct DatasetWork {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) fold: Option<Fold>,
     pub(super) root: Stored,
+}
+
+/// Tensors to begin with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct WeightsWork {
+    /// `digits@3`, `weights/base.safetensors`.
+    pub(super) name: String,
+    /// The safetensors file.
+    pub(super) file: Stored,
 }
 
 /// A node of the store without its name.

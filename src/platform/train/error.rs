@@ -32,6 +32,14 @@ pub enum TrainError {
     /// The examples cannot be read.
     #[error(transparent)]
     Examples(#[from] DataError),
+    /// The tensors to begin with do not go with the network.
+    #[error("cannot begin with the tensors of `{from}`: {detail}")]
+    Init {
+        /// The model version or file.
+        from: String,
+        /// The tensors, with what does not fit.
+        detail: String,
+    },
     /// The loss is no longer a finite number.
     #[error("the loss is {loss} at step {step} of epoch {epoch}")]
     Diverged {
@@ -90,6 +98,7 @@ impl Diagnose for TrainError {
             Self::Setting { .. } => "train::setting",
             Self::Data(_) => "train::data",
             Self::Examples(error) => error.code(),
+            Self::Init { .. } => "train::init",
             Self::Diverged { .. } => "train::diverged",
             Self::Model(_) => "train::model",
             Self::Input(_) => "train::input",
@@ -101,7 +110,11 @@ impl Diagnose for TrainError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Layer { .. } | Self::Setting { .. } | Self::Data(_) | Self::Input(_) => Exit::Usage,
+            Self::Layer { .. }
+            | Self::Setting { .. }
+            | Self::Data(_)
+            | Self::Init { .. }
+            | Self::Input(_) => Exit::Usage,
             Self::Diverged { .. } | Self::Model(_) => Exit::No,
             Self::Io { .. } | Self::Device { .. } => Exit::World,
             Self::Tensor(_) => Exit::Bug,
@@ -114,6 +127,9 @@ impl Diagnose for TrainError {
             Self::Layer { .. } => "change the model's `network` in mlp.yaml",
             Self::Setting { .. } => "change the model's settings in mlp.yaml",
             Self::Data(_) => "look at the dataset with `mlp data info`",
+            Self::Init { .. } => {
+                "`train.init` says which tensors are taken: leave others out by their beginning, `except: [layers.10]`"
+            }
             Self::Diverged { .. } => "lower the learning rate; the last good checkpoint is kept with the run",
             Self::Model(_) => "fetch the model again, or train it again",
             Self::Input(_) => "send inputs of the shape that the model was trained on",
@@ -148,6 +164,13 @@ pub const EXPLAIN: &[Explain] = &[
         text: "The examples cannot be trained on or judged with this model: a part is empty, holds values that \
                are not finite, or has another shape or other classes than the model; or a class stands in validation or test and not in \
                the training part, so that nothing can be learnt of it.",
+    },
+    Explain {
+        code: "train::init",
+        text: "`train.init` begins a training with the tensors of another model, which are matched by name and shape. A \
+               tensor is missing there, has another shape, or has no place in this network; nothing is skipped in silence. \
+               `only: [layers.1, layers.4]` takes just the tensors that begin so, `except: [layers.10]` leaves some out, \
+               such as a head for other classes: those begin with random values.",
     },
     Explain {
         code: "train::diverged",

@@ -9,6 +9,7 @@ mod error;
 mod evaluate;
 mod forward;
 mod gradients;
+mod init;
 mod kernels;
 mod measure;
 mod metrics;
@@ -27,12 +28,13 @@ mod trainer;
 
 pub use error::{EXPLAIN as TRAIN_EXPLAIN, TrainError};
 pub use evaluate::{Evaluated, evaluate};
+pub use init::Origin;
 pub use metrics::{METRICS, is_metric, is_share, less_is_better};
 pub use model::{Model, Prediction};
 pub use network::{check, last_outputs};
 pub use spec::{
     AdamW, Attention, Augment, Balanced, ClassWeights, Conv1d, Conv2d, ConvTranspose2d, Corruption, Crop,
-    CrossEntropy, EarlyStop, Ema, Embedding, EvaluateSpec, Flip, Huber, InputSpec, Layer, Loss, Mixup,
+    CrossEntropy, EarlyStop, Ema, Embedding, EvaluateSpec, Flip, Huber, Init, InputSpec, Layer, Loss, Mixup,
     ModelSpec, Normalize, OneCycle, Optimizer, Plateau, Pool, Recurrent, RecurrentOutput, Residual, RmsProp,
     Sampler, Schedule, Sgd, Slices, StepDecay, TrainSpec, WarmUp,
 };

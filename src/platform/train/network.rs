@@ -212,9 +212,6 @@ impl Network {
     /// Keeps the tensors whose names begin with one of `names` from being trained; batch normalisation with such a weight
     /// goes by its running statistics.
     pub(crate) fn freeze(&mut self, names: &[String]) -> Result<(), TrainError> {
-        let begins = |tensor: &str, name: &str| {
-            tensor.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
         for name in names {
             if !self.tensors.iter().any(|tensor| begins(&tensor.name, name)) {
                 let known = self.tensors.iter().map(|tensor| tensor.name.as_str());
@@ -238,6 +235,11 @@ impl Network {
     pub(crate) fn parameters(&self) -> usize {
         self.layers.iter().map(|layer| layer.parameters).sum()
     }
+}
+
+/// Whether `tensor` is called `name` or lies in the layer of that name: `layers.1` holds `layers.1.weight`, not `layers.10.weight`.
+pub(super) fn begins(tensor: &str, name: &str) -> bool {
+    tensor.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Checks network and training settings against an input shape and a number of outputs, without allocating anything;

@@ -1,5 +1,6 @@
 //! What decides the result of a training, checked before anything begins, and its digest.
 
+use super::init::Origin;
 use super::network::Network;
 use super::preprocess::are_tokens;
 use super::spec::{Augment, Sampler, Schedule};
@@ -17,8 +18,18 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Checks settings and examples against each other.
-    pub(super) fn of(spec: &ModelSpec, data: &Parts) -> Result<Self, TrainError> {
+    pub(super) fn of(
+        spec: &ModelSpec,
+        data: &Parts,
+        origin: Option<&Origin<'_>>,
+    ) -> Result<Self, TrainError> {
         settings::check(spec)?;
+        if spec.train.init.is_some() != origin.is_some() {
+            return Err(TrainError::setting(
+                "train.init",
+                "and the tensors that are given do not go together",
+            ));
+        }
         check_examples(data)?;
         check_classes(data)?;
         criterion::check(&spec.train.loss, &data.train.targets, data.classes.len())?;
@@ -46,7 +57,7 @@ impl Plan {
         if let Some(tokens) = network.tokens() {
             check_tokens(spec, data, tokens)?;
         }
-        Ok(Self { network, digest: digest(spec, data)? })
+        Ok(Self { network, digest: digest(spec, data, origin)? })
     }
 }
 
@@ -166,12 +177,16 @@ fn check_classes(data: &Parts) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// What decides the weights: the settings of input, network and training, and the examples in their order.
-fn digest(spec: &ModelSpec, data: &Parts) -> Result<Digest, TrainError> {
+/// What decides the weights: the settings of input, network and training, the tensors that it begins with, and the examples
+/// in their order.
+fn digest(spec: &ModelSpec, data: &Parts, origin: Option<&Origin<'_>>) -> Result<Digest, TrainError> {
     let settings = (&spec.input, &spec.network, &spec.train, &data.classes, &data.train.shape);
     let settings = serde_json::to_vec(&settings).map_err(|error| TrainError::Data(error.to_string()))?;
     let mut hasher = Hasher::new();
     hasher.update(b"mlp training 1\0").update(&(settings.len() as u64).to_le_bytes()).update(&settings);
+    if let Some(origin) = origin {
+        hasher.update(origin.digest.as_bytes());
+    }
     for part in [&data.train, &data.val] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         // Keys are digests of the inputs.

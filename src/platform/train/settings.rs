@@ -48,6 +48,9 @@ pub(super) fn check(spec: &ModelSpec) -> Result<(), TrainError> {
         None => true,
     };
     require(warm_up, "train.warm_up", "must be over 0")?;
+    if let Some(init) = &train.init {
+        require(!init.from.is_empty(), "train.init.from", "must name a model or a file")?;
+    }
     train.augment.iter().try_for_each(check_augment)?;
     if let Some(early) = &train.early_stop {
         require(early.patience > 0, "train.early_stop.patience", "must be over 0")?;

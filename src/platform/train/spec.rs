@@ -15,7 +15,7 @@ pub use layer::{
 };
 pub use loss::{Balanced, ClassWeights, CrossEntropy, Huber, Loss};
 pub use train::{
-    AdamW, Augment, Crop, EarlyStop, Ema, Flip, Mixup, OneCycle, Optimizer, Plateau, RmsProp, Sampler,
+    AdamW, Augment, Crop, EarlyStop, Ema, Flip, Init, Mixup, OneCycle, Optimizer, Plateau, RmsProp, Sampler,
     Schedule, Sgd, StepDecay, TrainSpec, WarmUp,
 };
 

@@ -14,6 +14,7 @@ use super::checkpoint::{Checkpoints, Position};
 use super::criterion::Criterion;
 use super::forward::Pass;
 use super::gradients::Gradients;
+use super::init::{self, Origin};
 use super::measure::count;
 use super::network::{Initial, Network, TensorSpec};
 use super::optimizer::Optimizer;
@@ -63,38 +64,50 @@ pub struct Outcome {
     pub model: Option<PathBuf>,
 }
 
-/// Trains, resuming from `checkpoints` if a checkpoint of the same training is there; writes the model into `out/model`.
+/// Trains, beginning with the tensors of `origin` where `train.init` says so, or resuming from `checkpoints` if a checkpoint of the same training is there; writes the model into `out/model`.
 ///
 /// On the processor the weights are the same, bit for bit, whatever the number of threads and however often the training
 /// was interrupted and resumed.
 ///
 /// # Errors
 /// What [`check`](super::check) finds; [`TrainError::Data`] if the examples do not go with the settings;
-/// [`TrainError::Diverged`] if the loss is not finite, which leaves the last checkpoint; [`TrainError::Io`].
+/// [`TrainError::Init`] if the tensors of `origin` do not go with the network; [`TrainError::Diverged`] if the loss is not finite, which leaves the last checkpoint; [`TrainError::Io`].
 pub fn train(
     spec: &ModelSpec,
     data: &Parts,
+    origin: Option<&Origin<'_>>,
     checkpoints: &Path,
     out: &Path,
     control: &Control<'_>,
     sink: &dyn Sink,
 ) -> Result<Outcome, TrainError> {
     // On a thread of the pool: from any other, each kernel would wake one of its threads and sleep until that has done.
-    rayon::scope(|_| begin(spec, data, checkpoints, out, control, sink))
+    rayon::scope(|_| begin(spec, data, origin, checkpoints, out, control, sink))
 }
 
 fn begin(
     spec: &ModelSpec,
     data: &Parts,
+    origin: Option<&Origin<'_>>,
     checkpoints: &Path,
     out: &Path,
     control: &Control<'_>,
     sink: &dyn Sink,
 ) -> Result<Outcome, TrainError> {
     let threads = hardware::threads();
-    let plan = plan::Plan::of(spec, data)?;
+    let plan = plan::Plan::of(spec, data, origin)?;
     let (checkpoints, saved) = Checkpoints::open(checkpoints, plan.digest, sink)?;
-    let mut trainer = Trainer::new(spec, data, plan, checkpoints, control, sink)?;
+    let first = match (&spec.train.init, origin) {
+        (Some(init), Some(origin)) if saved.is_none() => {
+            let first = init::tensors(init, &plan.network, origin)?;
+            let (taken, all) = (first.len(), plan.network.tensors.len());
+            let text = format!("beginning with {taken} of {all} tensors from `{}`", origin.name);
+            sink.log(Level::Info, &text);
+            first
+        }
+        _ => BTreeMap::new(),
+    };
+    let mut trainer = Trainer::new(spec, data, plan, first, checkpoints, control, sink)?;
     sink.log(
         Level::Info,
         &format!(
@@ -143,10 +156,12 @@ struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
+    /// At the beginning: with the values of `first`, random ones where it has none.
     fn new(
         spec: &'a ModelSpec,
         data: &'a Parts,
         plan: plan::Plan,
+        first: BTreeMap<String, Vec<f32>>,
         checkpoints: Checkpoints,
         control: &'a Control<'a>,
         sink: &'a dyn Sink,
@@ -160,10 +175,13 @@ impl<'a> Trainer<'a> {
             .map(|(index, tensor)| {
                 let mut random = Stream::new(spec.train.seed, Purpose::Weights, &[index as u64]);
                 let count = tensor.shape.iter().product();
-                let values: Vec<f32> = match tensor.initial {
-                    Initial::Constant(value) => vec![value; count],
-                    Initial::Uniform(bound) => (0..count).map(|_| bound * random.symmetric()).collect(),
-                    Initial::Normal(deviation) => {
+                let values: Vec<f32> = match (first.get(&tensor.name), tensor.initial) {
+                    (Some(values), _) => values.clone(),
+                    (None, Initial::Constant(value)) => vec![value; count],
+                    (None, Initial::Uniform(bound)) => {
+                        (0..count).map(|_| bound * random.symmetric()).collect()
+                    }
+                    (None, Initial::Normal(deviation)) => {
                         (0..count).map(|_| deviation * random.normal_pair().0).collect()
                     }
                 };

@@ -93,7 +93,7 @@ fn trained() -> &'static [(&'static str, Vec<u8>); 2] {
         for path in [&checkpoints, &out] {
             std::fs::create_dir_all(path).expect("makes folders");
         }
-        let outcome = train::train(&spec, &parts, &checkpoints, &out, &control, &Null).expect("trains");
+        let outcome = train::train(&spec, &parts, None, &checkpoints, &out, &control, &Null).expect("trains");
         let model = outcome.model.expect("finished");
         ["model.json", "model.safetensors"]
             .map(|name| (name, std::fs::read(model.join(name)).expect("the trained model has its files")))

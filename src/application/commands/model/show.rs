@@ -88,8 +88,10 @@ impl Report for Shown {
             row("run", format!("{} on {}", run.id, run.device));
             let dirty = if run.dirty { " with uncommitted changes" } else { "" };
             row("code", format!("{}{dirty}", run.commit.as_deref().unwrap_or("nothing committed")));
-            for (name, tree) in &run.data {
-                row("data", format!("{name} b3:{}", tree.short()));
+            for (name, id) in &run.data {
+                // What it began with is called `digits@3` or by a path, as no dataset can be.
+                let what = if name.parse::<Name>().is_ok() { "data" } else { "begun with" };
+                row(what, format!("{name} b3:{}", id.short()));
             }
             row("metrics", list(&run.metrics));
         }

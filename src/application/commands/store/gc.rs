@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::super::{Answer, Context};
+use crate::application::following::workspace;
 use crate::application::named::named;
 use crate::application::stores;
 use crate::application::ui::{Report, bytes, count, plural};
@@ -12,6 +13,7 @@ use crate::infrastructure::store::{
     CollectOptions, Collected, Ledger, Pin, PinKind, StoreError, Swept, collect, fetch_pins, sweep,
 };
 use crate::platform::project::Project;
+use crate::platform::run;
 
 /// Removes what nobody needs from the local store, or from a remote one.
 ///
@@ -47,6 +49,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let named = named(&project)?;
     let mut extra = named.clone();
+    extra.extend(run::rested_on(&workspace(&project))?);
     // What models rest on stays, wherever their ledger is. A home out of reach ends it.
     let home = project.ledger_home()?;
     for model in home.models(project.id())? {

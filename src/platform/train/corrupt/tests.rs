@@ -170,7 +170,7 @@ mod whole {
         let folder = tempfile::tempdir().expect("a folder");
         let (checkpoints, out) = (folder.path().join("checkpoints"), folder.path().join("out"));
         let control = Control { stop: &|| false, fence: &|| true };
-        train(&spec, &data, &checkpoints, &out, &control, &Null).expect("trains");
+        train(&spec, &data, None, &checkpoints, &out, &control, &Null).expect("trains");
         Model::load(&out.join("model")).expect("loads")
     }
 

@@ -34,6 +34,9 @@ pub struct TrainSpec {
     /// Which examples an epoch has, `uniform` if absent.
     #[serde(skip_serializing_if = "Sampler::is_uniform")]
     pub sampler: Sampler,
+    /// The tensors that it begins with, those of another model; random ones if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<Init>,
     /// Tensors that keep their first values, by the beginning of their names: `layers.1`. Batch normalisation in them does
     /// not follow the data.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -61,11 +64,35 @@ impl Default for TrainSpec {
             warm_up: None,
             ema: None,
             sampler: Sampler::Uniform,
+            init: None,
             freeze: Vec::new(),
             augment: Vec::new(),
             seed: 0,
             early_stop: None,
         }
+    }
+}
+
+/// Tensors of another model to begin with. All of its tensors and all of this network must go together by name and shape,
+/// but for those left out; what is left out here begins with random values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Init {
+    /// A registered version of a model (`digits@3`, `digits@production`, `digits` for its newest), or a file that ends in
+    /// `.safetensors`, relative to `mlp.yaml`.
+    pub from: String,
+    /// Takes only the tensors whose names begin so (`layers.1`); all if absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
+    /// Leaves out the tensors whose names begin so: `layers.10`, a new head.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+}
+
+impl Init {
+    /// Whether `from` is a file, not a model.
+    pub fn is_file(&self) -> bool {
+        self.from.ends_with(".safetensors")
     }
 }
 

@@ -118,7 +118,7 @@ impl Run {
         let asked = AtomicUsize::new(0);
         let stop = || asked.fetch_add(1, Ordering::Relaxed) >= stop_after;
         let control = Control { stop: &stop, fence: &|| true };
-        train(spec, data, &self.checkpoints(), &self.folder.path().join("out"), &control, sink)
+        train(spec, data, None, &self.checkpoints(), &self.folder.path().join("out"), &control, sink)
     }
 
     fn model(&self) -> Model {
@@ -492,9 +492,12 @@ fn early_stopping_keeps_the_best_weights() {
     let evaluated = evaluate(&run.model(), &spec, &data.val, &Null).expect("evaluates");
     assert!((evaluated.metrics["log_loss"].value - outcome.metrics["val.loss"]).abs() < 1e-5);
     // And it did stop early, with the best four epochs before the end.
-    let (checkpoints, newest) =
-        Checkpoints::open(&run.checkpoints(), plan::Plan::of(&spec, &data).expect("a plan").digest, &Null)
-            .expect("opens");
+    let (checkpoints, newest) = Checkpoints::open(
+        &run.checkpoints(),
+        plan::Plan::of(&spec, &data, None).expect("a plan").digest,
+        &Null,
+    )
+    .expect("opens");
     let (position, _) = newest.expect("a checkpoint");
     let best = position.best.expect("a best");
     assert!(position.stopped && position.epoch < 200);
@@ -507,7 +510,8 @@ fn a_fenced_training_writes_nothing() {
     let run = Run::new();
     let control = Control { stop: &|| false, fence: &|| false };
     let out = run.folder.path().join("out");
-    let outcome = train(&spec(TRAIN), &images(50), &run.checkpoints(), &out, &control, &Null).expect("runs");
+    let outcome =
+        train(&spec(TRAIN), &images(50), None, &run.checkpoints(), &out, &control, &Null).expect("runs");
     assert_eq!(outcome.stopped, Stopped::Fenced);
     assert!(!out.exists());
     assert_eq!(std::fs::read_dir(run.checkpoints()).expect("a folder").count(), 0);
