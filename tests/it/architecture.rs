@@ -100,12 +100,12 @@ const LAYERS: [(&str, u8, &[&str]); 15] = [
 const UNSAFE: &[(&str, &str)] = &[
     ("src/infrastructure/store/mapped.rs", "files mapped into memory: hashing without a copy"),
     (
-        "src/platform/train/kernels/vectorized.rs",
-        "a function compiled for the vectors of the machine is called where they were found",
-    ),
-    (
         "src/platform/train/kernels/tile.rs",
         "vector instructions, chosen at run time, on a tile that is held in registers",
+    ),
+    (
+        "src/platform/train/kernels/vectorized.rs",
+        "a function compiled for the vectors of the machine is called where they were found",
     ),
 ];
 

@@ -8,7 +8,8 @@
 macro_rules! vectorized {
     ($(#[$meta:meta])* $visible:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$meta])*
-        #[allow(unsafe_code, clippy::too_many_arguments)]
+        #[allow(unsafe_code)]
+        #[allow(clippy::too_many_arguments)]
         $visible fn $name($($argument: $type),*) {
             #[inline(always)]
             fn body($($argument: $type),*) $body
