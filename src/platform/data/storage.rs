@@ -160,11 +160,7 @@ impl Storage {
             storage.each(|inputs| {
                 if written.is_ok() {
                     written = match inputs {
-                        Inputs::U8(values) if is_bytes => writer.bytes(values),
-                        Inputs::U8(values) => {
-                            let numbers: Vec<f32> = values.iter().map(|value| f32::from(*value)).collect();
-                            writer.numbers(&numbers)
-                        }
+                        Inputs::U8(values) => writer.bytes(values),
                         Inputs::F32(values) => writer.numbers(values),
                     };
                 }
@@ -280,11 +276,15 @@ impl Writer {
         })
     }
 
-    /// Adds whole examples, of bytes.
+    /// Adds whole examples, of bytes; as numbers where numbers are kept.
     pub(super) fn bytes(&mut self, values: &[u8]) -> Result<(), DataError> {
         match self {
             Self::Bytes(all) => all.extend_from_slice(values),
             Self::Numbers(all) => all.extend(values.iter().map(|value| f32::from(*value))),
+            Self::Scratch { is_bytes: false, .. } => {
+                let numbers: Vec<f32> = values.iter().map(|value| f32::from(*value)).collect();
+                self.numbers(&numbers)?;
+            }
             Self::Scratch { file, width, folder, rows, .. } => {
                 *rows += (values.len() / *width) as u32;
                 file.write_all(values).map_err(DataError::io("write the scratch file in", &*folder))?;

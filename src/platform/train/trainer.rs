@@ -82,58 +82,48 @@ pub fn train(
     sink: &dyn Sink,
 ) -> Result<Outcome, TrainError> {
     // On a thread of the pool: from any other, each kernel would wake one of its threads and sleep until that has done.
-    rayon::scope(|_| begin(spec, data, origin, checkpoints, out, control, sink))
-}
-
-fn begin(
-    spec: &ModelSpec,
-    data: &Parts,
-    origin: Option<&Origin<'_>>,
-    checkpoints: &Path,
-    out: &Path,
-    control: &Control<'_>,
-    sink: &dyn Sink,
-) -> Result<Outcome, TrainError> {
-    let threads = hardware::threads();
-    let plan = plan::Plan::of(spec, data, origin)?;
-    let (checkpoints, saved) = Checkpoints::open(checkpoints, plan.digest, sink)?;
-    let first = match (&spec.train.init, origin) {
-        (Some(init), Some(origin)) if saved.is_none() => {
-            let first = init::tensors(init, &plan.network, origin)?;
-            let (taken, all) = (first.len(), plan.network.tensors.len());
-            let text = format!("beginning with {taken} of {all} tensors from `{}`", origin.name);
-            sink.log(Level::Info, &text);
-            first
+    rayon::scope(|_| {
+        let threads = hardware::threads();
+        let plan = plan::Plan::of(spec, data, origin)?;
+        let (checkpoints, saved) = Checkpoints::open(checkpoints, plan.digest, sink)?;
+        let first = match (&spec.train.init, origin) {
+            (Some(init), Some(origin)) if saved.is_none() => {
+                let first = init::tensors(init, &plan.network, origin)?;
+                let (taken, all) = (first.len(), plan.network.tensors.len());
+                let text = format!("beginning with {taken} of {all} tensors from `{}`", origin.name);
+                sink.log(Level::Info, &text);
+                first
+            }
+            _ => BTreeMap::new(),
+        };
+        let mut trainer = Trainer::new(spec, data, plan, first, checkpoints, control, sink)?;
+        sink.log(
+            Level::Info,
+            &format!(
+                "{} parameters, {} examples, {}, {threads} threads",
+                trainer.network.parameters(),
+                data.train.len(),
+                hardware::describe_cpu(),
+            ),
+        );
+        if let Some((position, tensors)) = saved {
+            let (step, epoch) = (position.step, position.epoch);
+            trainer.restore(position, tensors)?;
+            sink.log(Level::Info, &format!("resumed after step {step}, {epoch} epochs done"));
         }
-        _ => BTreeMap::new(),
-    };
-    let mut trainer = Trainer::new(spec, data, plan, first, checkpoints, control, sink)?;
-    sink.log(
-        Level::Info,
-        &format!(
-            "{} parameters, {} examples, {}, {threads} threads",
-            trainer.network.parameters(),
-            data.train.len(),
-            hardware::describe_cpu(),
-        ),
-    );
-    if let Some((position, tensors)) = saved {
-        let (step, epoch) = (position.step, position.epoch);
-        trainer.restore(position, tensors)?;
-        sink.log(Level::Info, &format!("resumed after step {step}, {epoch} epochs done"));
-    }
-    let stopped = trainer.run()?;
-    let mut outcome = Outcome { stopped, metrics: trainer.position.metrics.clone(), model: None };
-    if stopped == Stopped::Finished {
-        if let Some(best) = trainer.choose_best()? {
-            outcome.metrics = best.metrics;
+        let stopped = trainer.run()?;
+        let mut outcome = Outcome { stopped, metrics: trainer.position.metrics.clone(), model: None };
+        if stopped == Stopped::Finished {
+            if let Some(best) = trainer.choose_best()? {
+                outcome.metrics = best.metrics;
+            }
+            match trainer.write_model(&out.join("model"))? {
+                Some(folder) => outcome.model = Some(folder),
+                None => outcome.stopped = Stopped::Fenced,
+            }
         }
-        match trainer.write_model(&out.join("model"))? {
-            Some(folder) => outcome.model = Some(folder),
-            None => outcome.stopped = Stopped::Fenced,
-        }
-    }
-    Ok(outcome)
+        Ok(outcome)
+    })
 }
 
 struct Trainer<'a> {

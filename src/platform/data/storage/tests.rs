@@ -48,7 +48,9 @@ fn compare(memory: &Examples, scratch: &Examples) {
 }
 
 fn check(format: Format, path: &Path, target: Option<&str>) {
+    let folder = tempfile::tempdir().expect("folder");
     let mut dataset = dataset(format, path);
+    dataset.scratch = folder.path().to_owned();
     dataset.spec.target = target.map(str::to_owned);
     dataset.spec.length = Some(5);
     let memory = dataset.load(None, &Null).expect("loads");
@@ -65,9 +67,8 @@ fn check(format: Format, path: &Path, target: Option<&str>) {
         let inputs = dataset.load(None, &Null).expect("loads").train.inputs;
         assert_eq!(matches!(inputs, Storage::Memory(_)), fits);
     }
-    assert!(
-        std::fs::read_dir(&dataset.scratch).expect("lists").flatten().all(|entry| entry.metadata().is_ok())
-    );
+    // Of the files nothing is to be seen, not even while they are read.
+    assert_eq!(std::fs::read_dir(&dataset.scratch).expect("lists").count(), 0);
 }
 
 #[test]
@@ -104,6 +105,35 @@ fn examples_in_a_scratch_file_are_those_in_memory() {
     std::fs::write(path("arrays/x.npy"), npy("<f4", "(80, 3)", &values)).expect("writes");
     std::fs::write(path("arrays/y.npy"), npy("|u1", "(80,)", &[[0, 1]; 40].concat())).expect("writes");
     check(Format::Npy, &path("arrays"), None);
+}
+
+#[test]
+fn inputs_are_joined_wherever_they_lie() {
+    let folder = tempfile::tempdir().expect("folder");
+    let held = |fits: bool, inputs: &Inputs| -> Storage {
+        let room = Room { fits, folder: folder.path().to_owned() };
+        let is_bytes = matches!(inputs, Inputs::U8(_));
+        let mut writer = Writer::new(&room, is_bytes, 2, 3).expect("begins");
+        match inputs {
+            Inputs::U8(values) => writer.bytes(values),
+            Inputs::F32(values) => writer.numbers(values),
+        }
+        .expect("writes");
+        writer.finish().expect("is written")
+    };
+    let bytes = || Inputs::U8(Arc::new(vec![1, 2, 3, 4, 5, 6]));
+    let halves = || Inputs::F32(Arc::new(vec![0.5, 1.5, 2.5]));
+    for (first, second) in
+        [(bytes(), bytes()), (bytes(), halves()), (halves(), bytes()), (halves(), halves())]
+    {
+        let wanted = [numbers(&first), numbers(&second)].concat();
+        for (one, other) in [(true, true), (true, false), (false, true), (false, false)] {
+            let joined = held(one, &first).with(held(other, &second), 3).expect("joins");
+            assert_eq!(matches!(joined, Storage::Memory(_)), one && other);
+            let all = joined.range(0..wanted.len() / 3, 3).expect("reads");
+            assert_eq!(numbers(&all), wanted);
+        }
+    }
 }
 
 #[test]

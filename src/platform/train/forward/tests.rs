@@ -107,6 +107,24 @@ fn a_network_of_every_layer_gives_the_same_by_kernels_and_by_candle() {
     }
 }
 
+#[test]
+fn an_example_gets_the_same_answer_alone_as_among_others() {
+    for (yaml, input) in [(EVERYTHING, &[1, 18, 22][..]), (SEQUENCE, &[23][..])] {
+        let Example { network, variables, x } = Example::new(&layers(yaml), input, 4, 10);
+        let weights: Vec<Tensor> = variables.iter().map(|variable| variable.as_detached_tensor()).collect();
+        let turned = Pass::turned(&network.layers, &weights).expect("lays out");
+        let answers = |x: &Tensor| {
+            let y = Pass::inference(&weights).with(&turned).run(&network.layers, x).expect("runs");
+            y.to_vec2::<f32>().expect("values")
+        };
+        let together = answers(&x);
+        for (index, together) in together.iter().enumerate() {
+            let alone = x.narrow(0, index, 1).and_then(|x| x.contiguous()).expect("one example");
+            assert_eq!(&answers(&alone)[0], together, "{index}");
+        }
+    }
+}
+
 fn same_by_both(Example { network, variables, x }: &Example, training: bool) {
     let weights: Vec<Tensor> = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
     let pass = || match training {

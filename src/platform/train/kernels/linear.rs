@@ -8,9 +8,6 @@ use rayon::prelude::*;
 use super::matrix::{Matrix, Panels};
 use super::{Lent, Mask, add, rows_per_task, tensor, values};
 
-/// Values of one task where each is on its own.
-const CHUNK: usize = 1 << 14;
-
 /// `x w^T + b` for `x` `[batch, inputs]` and `w` `[outputs, inputs]`, then, where wanted, relu and dropout.
 pub(in crate::platform::train) struct Linear {
     relu: bool,
@@ -71,8 +68,7 @@ impl Linear {
         }
         let scale = self.mask.as_ref().map_or(1.0, Mask::scale);
         let mut dout = dy.to_vec();
-        let chunks = dout.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK));
-        chunks.for_each(|(dout, y)| super::relu::gate(dout, y, scale));
+        super::relu::gate_all(&mut dout, y, scale);
         dout
     }
 }

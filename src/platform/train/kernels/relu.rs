@@ -32,6 +32,12 @@ vectorized! {
     }
 }
 
+/// [`gate`] by many tasks.
+pub(super) fn gate_all(gradient: &mut [f32], y: &[f32], scale: f32) {
+    let chunks = gradient.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK));
+    chunks.for_each(|(gradient, y)| gate(gradient, y, scale));
+}
+
 /// Dropout of one sample in place.
 pub(super) fn drop_sample(mask: &Mask, sample: usize, values: &mut [f32]) {
     let scale = mask.scale();
@@ -68,8 +74,7 @@ impl CustomOp1 for Relu {
     fn bwd(&self, x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let dy = dy.contiguous()?;
         let mut dx = Lent::of(&dy)?.to_vec();
-        let y = Lent::of(y)?;
-        dx.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dx, y)| gate(dx, y, 1.0));
+        gate_all(&mut dx, &Lent::of(y)?, 1.0);
         Ok(Some(tensor(dx, x.shape())?))
     }
 }
