@@ -96,6 +96,26 @@ impl Panels {
         Self { values, steps, columns }
     }
 
+    /// `c += a b` for a single row `a`, by as many tasks as there are panels: one example is too little to be shared out by rows.
+    ///
+    /// # Panics
+    /// As [`Panels::multiply`].
+    pub(super) fn multiply_row(&self, a: &[f32], mut c: &mut [f32]) {
+        let parts: Vec<_> = panels(self.columns)
+            .map(|range| (c.split_off_mut(..range.len()).unwrap_or_default(), range))
+            .collect();
+        parts.into_par_iter().for_each(|(c, range)| {
+            let panel = &self.values[range.start * self.steps..range.end * self.steps];
+            tiles(
+                (1, range.len(), self.steps),
+                Matrix::new(a, self.steps),
+                (panel, range.len()),
+                (c, range.len()),
+                true,
+            );
+        });
+    }
+
     /// `c = a b` for this `b`, or `c += a b` if `accumulate`; `a` is read as `[m, steps]`.
     ///
     /// # Panics
@@ -187,6 +207,11 @@ mod tests {
                     panels.multiply(m, a, &mut c, false);
                     assert_eq!(c, wanted, "{m} {n} {k}");
                 }
+            }
+            let panels = Panels::of(Matrix::new(&b, n), k, n);
+            for ((a, c), added) in a.chunks(k).zip(begun.clone().chunks_mut(n)).zip(added.chunks(n)) {
+                panels.multiply_row(a, c);
+                assert_eq!(c, added, "{m} {n} {k}");
             }
         }
     }

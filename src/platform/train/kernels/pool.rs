@@ -14,77 +14,80 @@ use super::{Lent, tensor, values, vectorized};
 pub(super) const NOWHERE: u8 = 255;
 
 vectorized! {
-/// relu of the largest value of each 2x2 window of one plane (whose rows are `pitch` apart) plus `bias`, and where in the window it was
-/// (0 to 3 by rows, or [`NOWHERE`] where relu gives zero).
-///
-/// Largest of each column pair first, which vectorises, then of each row pair by selection: no branch to mispredict.
-pub(super) fn pool_pair_rows(
-    full: &[f32],
-    size: (usize, usize),
-    pitch: usize,
-    bias: f32,
-    pooled: &mut [f32],
-    routes: &mut [u8],
-) {
-    /// Output columns done at a time.
-    const BLOCK: usize = 32;
-    let (height, width) = size;
-    let columns = width / 2;
-    for row in 0..height / 2 {
-        let upper = &full[2 * row * pitch..][..2 * columns];
-        let lower = &full[(2 * row + 1) * pitch..][..2 * columns];
-        let out = row * columns..(row + 1) * columns;
-        let outputs = pooled[out.clone()].chunks_mut(BLOCK).zip(routes[out].chunks_mut(BLOCK));
-        let inputs = upper.chunks(2 * BLOCK).zip(lower.chunks(2 * BLOCK));
-        for ((upper, lower), (pooled, routes)) in inputs.zip(outputs) {
-            let (mut largest, mut from) = ([0_f32; 2 * BLOCK], [0_u8; 2 * BLOCK]);
-            for (column, (upper, lower)) in upper.iter().zip(lower).enumerate() {
-                from[column] = 2 * u8::from(lower > upper);
-                largest[column] = if lower > upper { *lower } else { *upper };
-            }
-            for (column, (pooled, route)) in pooled.iter_mut().zip(routes).enumerate() {
-                let (left, right) = (largest[2 * column], largest[2 * column + 1]);
-                let value = if right > left { right } else { left } + bias;
-                let place = if right > left { from[2 * column + 1] + 1 } else { from[2 * column] };
-                *pooled = if value < 0.0 { 0.0 } else { value };
-                *route = if value > 0.0 { place } else { NOWHERE };
+    /// relu of the largest value of each 2x2 window of one plane (whose rows are `pitch` apart) plus `bias`, and where in the window it
+    /// was (0 to 3 by rows, or [`NOWHERE`] where relu gives zero).
+    ///
+    /// A whole block of windows at a time, by selection: of a fixed size, so that it is done in vectors, and without a branch to mispredict.
+    pub(super) fn pool_pair_rows(
+        full: &[f32],
+        size: (usize, usize),
+        pitch: usize,
+        bias: f32,
+        pooled: &mut [f32],
+        routes: &mut [u8],
+    ) {
+        /// Output columns done at a time.
+        const BLOCK: usize = 16;
+        let (height, width) = size;
+        let columns = width / 2;
+        for row in 0..height / 2 {
+            let lines = [2 * row, 2 * row + 1].map(|line| full[line * pitch..][..2 * columns].chunks(2 * BLOCK));
+            let out = row * columns..(row + 1) * columns;
+            let outputs = pooled[out.clone()].chunks_mut(BLOCK).zip(routes[out].chunks_mut(BLOCK));
+            let [upper, lower] = lines;
+            for ((upper, lower), (pooled, routes)) in upper.zip(lower).zip(outputs) {
+                let (mut up, mut low) = ([0_f32; 2 * BLOCK], [0_f32; 2 * BLOCK]);
+                up[..upper.len()].copy_from_slice(upper);
+                low[..lower.len()].copy_from_slice(lower);
+                let (mut largest, mut places) = ([0_f32; BLOCK], [0_u8; BLOCK]);
+                for column in 0..BLOCK {
+                    let (first, second) = (2 * column, 2 * column + 1);
+                    let (below, below_too) = (low[first] > up[first], low[second] > up[second]);
+                    let left = if below { low[first] } else { up[first] };
+                    let right = if below_too { low[second] } else { up[second] };
+                    // Of the width of the values, so that they are selected by the same masks.
+                    let (left_at, right_at) = (if below { 2_u32 } else { 0 }, if below_too { 3_u32 } else { 1 });
+                    let value = if right > left { right } else { left } + bias;
+                    let place = if right > left { right_at } else { left_at };
+                    largest[column] = if value < 0.0 { 0.0 } else { value };
+                    places[column] = if value > 0.0 { place } else { u32::from(NOWHERE) } as u8;
+                }
+                pooled.copy_from_slice(&largest[..pooled.len()]);
+                routes.copy_from_slice(&places[..routes.len()]);
             }
         }
     }
-}
-
 }
 
 vectorized! {
-/// The reverse of [`pool_pair_rows`] for all planes of a sample: `scale * dy` where it came from, zero elsewhere.
-pub(super) fn route_back(
-    size: (usize, usize),
-    dy: &[f32],
-    routes: &[u8],
-    scale: f32,
-    out: &mut [f32],
-) {
-    let (height, width) = size;
-    let (rows, columns) = (height / 2, width / 2);
-    let planes = dy.chunks(rows * columns).zip(routes.chunks(rows * columns));
-    for (out, (dy, routes)) in out.chunks_mut(height * width).zip(planes) {
-        let pairs = out.chunks_mut(2 * width).zip(dy.chunks(columns).zip(routes.chunks(columns)));
-        for (pair, (dy, routes)) in pairs {
-            let (upper, lower) = pair.split_at_mut(width);
-            let windows = upper.chunks_exact_mut(2).zip(lower.chunks_exact_mut(2));
-            for ((upper, lower), (dy, route)) in windows.zip(dy.iter().zip(routes)) {
-                let value = |place: u8| if *route == place { scale * dy } else { 0.0 };
-                (upper[0], upper[1]) = (value(0), value(1));
-                (lower[0], lower[1]) = (value(2), value(3));
+    /// The reverse of [`pool_pair_rows`] for all planes of a sample: `scale * dy` where it came from, zero elsewhere.
+    pub(super) fn route_back(
+        size: (usize, usize),
+        dy: &[f32],
+        routes: &[u8],
+        scale: f32,
+        out: &mut [f32],
+    ) {
+        let (height, width) = size;
+        let (rows, columns) = (height / 2, width / 2);
+        let planes = dy.chunks(rows * columns).zip(routes.chunks(rows * columns));
+        for (out, (dy, routes)) in out.chunks_mut(height * width).zip(planes) {
+            let pairs = out.chunks_mut(2 * width).zip(dy.chunks(columns).zip(routes.chunks(columns)));
+            for (pair, (dy, routes)) in pairs {
+                let (upper, lower) = pair.split_at_mut(width);
+                let windows = upper.chunks_exact_mut(2).zip(lower.chunks_exact_mut(2));
+                for ((upper, lower), (dy, route)) in windows.zip(dy.iter().zip(routes)) {
+                    let value = |place: u8| if *route == place { scale * dy } else { 0.0 };
+                    (upper[0], upper[1]) = (value(0), value(1));
+                    (lower[0], lower[1]) = (value(2), value(3));
+                }
+                // What fills no window.
+                upper[2 * columns..].fill(0.0);
+                lower[2 * columns..].fill(0.0);
             }
-            // What fills no window.
-            upper[2 * columns..].fill(0.0);
-            lower[2 * columns..].fill(0.0);
+            out[2 * rows * width..].fill(0.0);
         }
-        out[2 * rows * width..].fill(0.0);
     }
-}
-
 }
 
 /// Planes of an image batch and the windows that divide them.
