@@ -62,6 +62,16 @@ pub enum TrainError {
         /// The reason.
         source: std::io::Error,
     },
+    /// A checkpoint cannot be written; those before it are still there.
+    #[error("cannot write the checkpoint of epoch {epoch} to `{path}`: {source}")]
+    Checkpoint {
+        /// The epoch that is done, or under way, from 1.
+        epoch: u64,
+        /// The file or folder.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
     /// The device is not there.
     #[error("device `{name}` cannot be used: {detail}")]
     Device {
@@ -98,6 +108,7 @@ impl Diagnose for TrainError {
             Self::Model(_) => "train::model",
             Self::Input(_) => "train::input",
             Self::Io { .. } => "train::io",
+            Self::Checkpoint { .. } => "train::checkpoint",
             Self::Device { .. } => "train::device",
             Self::Tensor(_) => "train::tensor",
         }
@@ -111,7 +122,7 @@ impl Diagnose for TrainError {
             | Self::Init { .. }
             | Self::Input(_) => Exit::Usage,
             Self::Diverged { .. } | Self::Model(_) => Exit::No,
-            Self::Io { .. } | Self::Device { .. } => Exit::World,
+            Self::Io { .. } | Self::Checkpoint { .. } | Self::Device { .. } => Exit::World,
             Self::Tensor(_) => Exit::Bug,
         }
     }
@@ -128,6 +139,9 @@ impl Diagnose for TrainError {
             Self::Model(_) => "fetch the model again, or train it again",
             Self::Input(_) => "send inputs of the shape that the model was trained on",
             Self::Io { .. } => "check that the disk has space and that the path can be read and written",
+            Self::Checkpoint { .. } => {
+                "make room on the disk, then go on from the checkpoint before with `mlp runs resume`"
+            }
             Self::Device { .. } => {
                 "use `--device auto`, or build with `--features cuda` or `--features metal`"
             }
@@ -184,6 +198,12 @@ pub const EXPLAIN: &[Explain] = &[
         code: "train::io",
         text: "A checkpoint or a model could not be read or written. What was written before is still whole: \
                files appear under their name only when they are complete.",
+    },
+    Explain {
+        code: "train::checkpoint",
+        text: "A checkpoint could not be written, most often because the disk is full, and the training ended there: it would \
+               otherwise run on with nothing to go back to. Checkpoints appear under their name only when they are complete, \
+               so that the one before is still good. `mlp runs resume` goes on from it once there is room.",
     },
     Explain {
         code: "train::device",
