@@ -143,7 +143,7 @@ impl Diagnose for TrainError {
                 "make room on the disk, then go on from the checkpoint before with `mlp runs resume`"
             }
             Self::Device { .. } => {
-                "use `--device auto`, or build with `--features cuda` or `--features metal`"
+                "check the device and its driver, or use a build of mlp without `cuda` and `metal`: it computes on the processor"
             }
             Self::Tensor(_) => return None,
         };
@@ -207,8 +207,8 @@ pub const EXPLAIN: &[Explain] = &[
     },
     Explain {
         code: "train::device",
-        text: "The device asked for is not in this machine, or this build of mlp has no support for it. The \
-               default build computes on the processor.",
+        text: "This build of mlp computes on an accelerator (`--features cuda` or `metal`) that is not in this machine, or whose \
+               driver does not answer. The default build computes on the processor.",
     },
     Explain {
         code: "train::tensor",
