@@ -6,6 +6,7 @@ pub(crate) mod fault;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
 
@@ -57,6 +58,27 @@ pub(crate) fn replace_if(
     take_name(file, path)?;
     sync_folder(folder)?;
     Ok(true)
+}
+
+/// Does `what` again for as long as it fails because the disk is full, at most for `limit`: for the few bytes that say how
+/// something ended.
+pub(crate) fn when_there_is_room<T>(
+    limit: Duration,
+    mut what: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    let begun = Instant::now();
+    loop {
+        match what() {
+            Err(error) if is_full(&error) && begun.elapsed() < limit => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            done => return done,
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// As [`replace`], through a temporary file in `scratch`, which must be on the same file system: for folders whose files
@@ -229,6 +251,23 @@ mod tests {
             assert_eq!(fs::read(&path).expect("reads"), vec![winners[0] as u8; 5000]);
         }
         assert_eq!(fs::read_dir(folder.path().join("tmp")).expect("lists").count(), 0);
+    }
+
+    #[test]
+    fn a_full_disk_is_waited_for_and_nothing_else_is() {
+        let tries = |limit: u64, errors: &[i32]| {
+            let mut errors = errors.iter();
+            let mut tries = 0;
+            let done = when_there_is_room(Duration::from_millis(limit), || {
+                tries += 1;
+                errors.next().map_or(Ok(()), |error| Err(io::Error::from_raw_os_error(*error)))
+            });
+            (done.is_ok(), tries)
+        };
+        let (full, broken) = (rustix::io::Errno::NOSPC.raw_os_error(), rustix::io::Errno::IO.raw_os_error());
+        assert_eq!(tries(60_000, &[full, full]), (true, 3));
+        assert_eq!(tries(60_000, &[full, broken]), (false, 2));
+        assert_eq!(tries(0, &[full]), (false, 1));
     }
 
     #[test]

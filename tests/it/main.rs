@@ -44,4 +44,5 @@ mod store;
 #[allow(dead_code)]
 mod support;
 mod train;
+mod train_failures;
 mod worktree;

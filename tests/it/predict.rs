@@ -146,6 +146,10 @@ fn texts_are_tokenised_when_predicting_as_when_training() {
     for (network, why) in [
         (serde_json::json!([{"linear": 2}]), "begin it with `embedding"),
         (serde_json::json!([{"embedding": {"tokens": 9, "size": 8}}, "flatten", {"linear": 2}]), "has 257"),
+        (
+            serde_json::json!([{"embedding": {"tokens": 257, "size": 8, "padding": 1}}, "flatten", {"linear": 2}]),
+            "these texts are filled with 0",
+        ),
     ] {
         let network = serde_json::from_value(network).expect("layers");
         let error = begin(&ModelSpec { network, ..model.clone() }).expect_err("refused").to_string();

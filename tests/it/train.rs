@@ -220,11 +220,6 @@ fn a_detached_training_that_ended_unwatched_is_registered_promoted_and_shown() {
 
 const LONG: u32 = 400;
 
-/// A training under way that has done some epochs and is far from its end.
-fn under_way(project: &Project) -> Child {
-    after_some_epochs(project, &["train"])
-}
-
 fn after_some_epochs(project: &Project, args: &[&str]) -> Child {
     let child = project.start(args);
     let events = project.job().join("events.jsonl");
@@ -235,16 +230,43 @@ fn after_some_epochs(project: &Project, args: &[&str]) -> Child {
     child
 }
 
+/// A training that `stop` ended with this exit code after some epochs. How many epochs it must have for that not to come too
+/// late depends on the machine, and on what else it does.
+fn stopped(code: i32, stop: impl Fn(&Project, &Child)) -> Project {
+    for epochs in [LONG, 4 * LONG, 16 * LONG] {
+        let project = project(epochs);
+        let mut child = project.start(&["train"]);
+        let events = project.job().join("events.jsonl");
+        wait_for("some epochs", || {
+            let text = std::fs::read_to_string(&events).unwrap_or_default();
+            (text.matches("\"val.loss\"").count() >= 5).then_some(())
+        });
+        stop(&project, &child);
+        match child.wait().expect("ends").code() {
+            Some(0) => {}
+            found => {
+                assert_eq!(found, Some(code));
+                return project;
+            }
+        }
+    }
+    panic!("the training was faster each time");
+}
+
+/// Kills the process that a file of the job names, if it still lives.
+fn kill(project: &Project, file: &str, process: &str) {
+    // The supervisor notes its worker after it has started it.
+    let pid = wait_for(process, || project.job_file(file)[process]["pid"].as_i64());
+    let _ = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).output();
+}
+
 fn unbroken(project: &Project) -> String {
     model(&project.json(&["train", "--force"], 0)["runs"][0])
 }
 
 #[test]
 fn ctrl_c_stops_with_a_checkpoint_and_resume_ends_with_the_same_weights() {
-    let project = project(LONG);
-    let mut child = under_way(&project);
-    signal("INT", i64::from(child.id()));
-    assert_eq!(child.wait().expect("ends").code(), Some(130));
+    let project = stopped(130, |_, child| signal("INT", i64::from(child.id())));
     let stopped = project.json(&["runs", "show"], 0);
     assert_eq!(stopped["run"]["state"], "cancelled", "{stopped}");
     let resumed = project.json(&["runs", "resume"], 0);
@@ -255,11 +277,7 @@ fn ctrl_c_stops_with_a_checkpoint_and_resume_ends_with_the_same_weights() {
 
 #[test]
 fn a_killed_training_goes_on_from_its_last_checkpoint_to_the_same_weights() {
-    let project = project(LONG);
-    let mut child = under_way(&project);
-    let worker = project.job_file("state.json")["worker"]["pid"].as_i64().expect("a number");
-    signal("KILL", worker);
-    assert_eq!(child.wait().expect("ends").code(), Some(1));
+    let project = stopped(1, |project, _| kill(project, "state.json", "worker"));
     let resumed = project.json(&["runs", "resume", "latest"], 0);
     assert_eq!(resumed["run"]["state"], "succeeded");
     assert_eq!(model(&resumed["run"]), unbroken(&project));
@@ -267,11 +285,10 @@ fn a_killed_training_goes_on_from_its_last_checkpoint_to_the_same_weights() {
 
 #[test]
 fn a_training_whose_supervisor_and_worker_are_killed_is_lost_and_goes_on() {
-    let project = project(LONG);
-    let mut child = under_way(&project);
-    signal("KILL", project.job_file("sup.json")["process"]["pid"].as_i64().expect("a number"));
-    signal("KILL", project.job_file("state.json")["worker"]["pid"].as_i64().expect("a number"));
-    assert_eq!(child.wait().expect("ends").code(), Some(3));
+    let project = stopped(3, |project, _| {
+        kill(project, "sup.json", "process");
+        kill(project, "state.json", "worker");
+    });
     let resumed = project.json(&["runs", "resume", "latest"], 0);
     assert_eq!(model(&resumed["run"]), unbroken(&project));
 }

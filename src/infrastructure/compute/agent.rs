@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::events::PATIENCE;
 use super::folder::{Cancel, State, Supervisor};
 use super::process::{self, Identity, Kill, Reaped};
 use super::{Interrupts, JobError, JobFolder, JobSpec};
@@ -111,7 +112,7 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
             cpu_seconds: process::children_cpu(),
             attempts: attempt,
         };
-        return folder.set_exit(&end, outcome.strays);
+        return folder.set_exit(&end, outcome.strays, PATIENCE);
     }
 }
 

@@ -8,9 +8,12 @@ use std::time::{Duration, Instant};
 
 use super::JobError;
 use crate::base::{Event, Progress, Sink, What};
+use crate::infrastructure::durable;
 
 /// Progress of one task is written at most once in this time.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// How long what says the end of a job waits for room on a full disk.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// A crash of the machine loses at most the events of this time.
 const SYNC_EVERY: Duration = Duration::from_secs(10);
 
@@ -20,6 +23,8 @@ pub struct EventLog(Mutex<Writer>);
 struct Writer {
     file: File,
     synced: Instant,
+    /// Whether the file ends within a line, because the disk was full.
+    torn: bool,
     progress: Option<(String, Instant)>,
 }
 
@@ -28,7 +33,7 @@ impl EventLog {
     pub fn append(path: &Path) -> Result<Self, JobError> {
         let file =
             File::options().append(true).create(true).open(path).map_err(JobError::io("open", path))?;
-        Ok(Self(Mutex::new(Writer { file, synced: Instant::now(), progress: None })))
+        Ok(Self(Mutex::new(Writer { file, synced: Instant::now(), torn: false, progress: None })))
     }
 
     /// Makes everything written so far durable.
@@ -54,6 +59,19 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// Appends a line, and ends a torn one first.
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.torn {
+            self.file.write_all(b"\n")?;
+        }
+        self.torn = false;
+        let written = self.file.write_all(line);
+        self.torn = written.is_err();
+        written
+    }
+}
+
 impl Sink for EventLog {
     fn emit(&self, event: &Event) {
         let mut writer = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -64,8 +82,9 @@ impl Sink for EventLog {
         }
         let Ok(mut line) = serde_json::to_vec(event) else { return };
         line.push(b'\n');
-        // A full disk must not stop a training: the event is lost, the checkpoint says what happened.
-        let _ = writer.file.write_all(&line);
+        // A full disk must not stop a training: the event is lost. But an error is the last word of a job.
+        let patience = if matches!(event.what, What::Error(_)) { PATIENCE } else { Duration::ZERO };
+        let _ = durable::when_there_is_room(patience, || writer.write(&line));
         if writer.synced.elapsed() >= SYNC_EVERY {
             writer.synced = Instant::now();
             let _ = writer.file.sync_data();
@@ -102,6 +121,27 @@ mod tests {
         let text = std::fs::read_to_string(&path).expect("reads");
         assert_eq!(text.lines().count(), 1000);
         assert!(text.lines().all(|line| serde_json::from_str::<Event>(line).is_ok()));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn after_a_full_disk_the_next_event_has_a_line_of_its_own() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("events.jsonl");
+        let log = EventLog::append(&path).expect("opens");
+        let swap = |file: File| std::mem::replace(&mut log.0.lock().expect("a lock").file, file);
+        log.log(Level::Info, "before");
+        let disk = swap(File::options().append(true).open("/dev/full").expect("opens"));
+        log.log(Level::Info, "lost");
+        // As a disk that had room for a part of the line.
+        std::fs::write(&path, format!("{}{{\"time\":", std::fs::read_to_string(&path).expect("reads")))
+            .expect("writes");
+        swap(disk);
+        log.log(Level::Info, "after");
+        let text = std::fs::read_to_string(&path).expect("reads");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(lines[2].contains("after") && serde_json::from_str::<Event>(lines[2]).is_ok(), "{text}");
     }
 
     #[test]

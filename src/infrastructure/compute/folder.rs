@@ -246,7 +246,11 @@ impl JobFolder {
         if same_boot && !self.orphans()?.is_empty() {
             return going(JobState::Orphaned);
         }
-        let why = if same_boot { "its supervisor was killed" } else { "the machine was restarted" };
+        let why = if same_boot {
+            "its supervisor was killed, or the disk was full at its end"
+        } else {
+            "the machine was restarted"
+        };
         self.lost(state.as_ref(), attempt, why)
     }
 
@@ -293,7 +297,7 @@ impl JobFolder {
         let Some(_lock) = self.lock("lock", false)? else { return Ok(None) };
         let status = self.status()?;
         if let (JobState::Lost, Some(end), None) = (status.state, &status.end, self.exit()?) {
-            self.set_exit(end, 0)?;
+            self.set_exit(end, 0, Duration::ZERO)?;
         }
         Ok(status.end)
     }
@@ -320,9 +324,12 @@ impl JobFolder {
         self.read("exit.json")
     }
 
-    pub(super) fn set_exit(&self, end: &RunEnd, strays: u32) -> Result<(), JobError> {
-        let exit = ExitFile { schema: "mlp/exit/1".into(), end: end.clone(), strays };
-        self.write("exit.json", &json(&exit))
+    /// Writes `exit.json`; while the disk is full, tries again for as long as `patience` says.
+    pub(super) fn set_exit(&self, end: &RunEnd, strays: u32, patience: Duration) -> Result<(), JobError> {
+        let exit = json(&ExitFile { schema: "mlp/exit/1".into(), end: end.clone(), strays });
+        let path = self.0.join("exit.json");
+        durable::when_there_is_room(patience, || durable::replace(&path, &exit))
+            .map_err(JobError::io("write", &path))
     }
 
     pub(super) fn state(&self) -> Result<Option<State>, JobError> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::RunError;
 use crate::base::{Digest, GitState};
-use crate::hardware::{describe_cpu, facts};
+use crate::hardware::{Device, describe_cpu, facts};
 use crate::infrastructure::compute::LocalExecutor;
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::store::Local;
@@ -40,8 +40,12 @@ impl Workspace<'_> {
             .map_err(RunError::io("read", "the mlp executable"))
     }
 
+    /// What trainings of this build run on: instruction sets, and accelerators, differ in rounding.
     pub(super) fn device(&self) -> String {
-        format!("cpu {}", describe_cpu())
+        match Device::auto().0 {
+            Device::Cpu => format!("cpu {}", describe_cpu()),
+            accelerator => accelerator.to_string(),
+        }
     }
 
     pub(super) fn git(&self) -> Result<GitState, RunError> {

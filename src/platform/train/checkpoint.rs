@@ -354,8 +354,11 @@ mod tests {
         let (mut others, _) = Checkpoints::open(folder.path(), Digest::of(b"plan"), &Null).expect("opens");
         others.write(&position(9), &tensors(1.0), &yes).expect("writes");
         let plan = Digest::of(b"another plan");
-        let (mut checkpoints, found) = Checkpoints::open(folder.path(), plan, &Null).expect("opens");
+        let talk = Talk(std::sync::Mutex::default());
+        let (mut checkpoints, found) = Checkpoints::open(folder.path(), plan, &talk).expect("opens");
         assert!(found.is_none());
+        let text = talk.0.into_inner().expect("a lock");
+        assert!(text.contains("00000009-") && text.contains("another training: passed over"), "{text}");
         for step in 1..=3 {
             let position = Position { plan, ..position(step) };
             checkpoints.write(&position, &tensors(1.0), &yes).expect("writes");

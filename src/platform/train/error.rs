@@ -66,6 +66,16 @@ pub enum TrainError {
         /// The reason.
         source: std::io::Error,
     },
+    /// A checkpoint cannot be written; those before it are still there.
+    #[error("cannot write the checkpoint of epoch {epoch} to `{path}`: {source}")]
+    Checkpoint {
+        /// The epoch that is done, or under way, from 1.
+        epoch: u64,
+        /// The file or folder.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
     /// The device is not there.
     #[error("device `{name}` cannot be used: {detail}")]
     Device {
@@ -103,6 +113,7 @@ impl Diagnose for TrainError {
             Self::Model(_) => "train::model",
             Self::Input(_) => "train::input",
             Self::Io { .. } => "train::io",
+            Self::Checkpoint { .. } => "train::checkpoint",
             Self::Device { .. } => "train::device",
             Self::Tensor(_) => "train::tensor",
         }
@@ -116,7 +127,7 @@ impl Diagnose for TrainError {
             | Self::Init { .. }
             | Self::Input(_) => Exit::Usage,
             Self::Diverged { .. } | Self::Model(_) => Exit::No,
-            Self::Io { .. } | Self::Device { .. } => Exit::World,
+            Self::Io { .. } | Self::Checkpoint { .. } | Self::Device { .. } => Exit::World,
             Self::Tensor(_) => Exit::Bug,
             Self::Examples(error) => error.exit(),
         }
@@ -134,8 +145,11 @@ impl Diagnose for TrainError {
             Self::Model(_) => "fetch the model again, or train it again",
             Self::Input(_) => "send inputs of the shape that the model was trained on",
             Self::Io { .. } => "check that the disk has space and that the path can be read and written",
+            Self::Checkpoint { .. } => {
+                "make room on the disk, then go on from the checkpoint before with `mlp runs resume`"
+            }
             Self::Device { .. } => {
-                "use `--device auto`, or build with `--features cuda` or `--features metal`"
+                "check the device and its driver, or use a build of mlp without `cuda` and `metal`: it computes on the processor"
             }
             Self::Tensor(_) => return None,
             Self::Examples(error) => return error.hint(),
@@ -194,9 +208,15 @@ pub const EXPLAIN: &[Explain] = &[
                files appear under their name only when they are complete.",
     },
     Explain {
+        code: "train::checkpoint",
+        text: "A checkpoint could not be written, most often because the disk is full, and the training ended there: it would \
+               otherwise run on with nothing to go back to. Checkpoints appear under their name only when they are complete, \
+               so that the one before is still good. `mlp runs resume` goes on from it once there is room.",
+    },
+    Explain {
         code: "train::device",
-        text: "The device asked for is not in this machine, or this build of mlp has no support for it. The \
-               default build computes on the processor.",
+        text: "This build of mlp computes on an accelerator (`--features cuda` or `metal`) that is not in this machine, or whose \
+               driver does not answer. The default build computes on the processor.",
     },
     Explain {
         code: "train::tensor",

@@ -1,5 +1,6 @@
 //! Runs a network on a batch: on the processor by the kernels of this module, elsewhere by candle's own operations.
 
+mod padding;
 mod path;
 mod sequence;
 mod tape;
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use candle_core::{D, Result, Tensor};
 
+use padding::Present;
 use path::Path;
 use tape::Tape;
 
@@ -28,12 +30,14 @@ pub(super) struct Pass<'a> {
     pub(super) statistics: Vec<(usize, Arc<Mutex<Moments>>)>,
     /// While training: the way back. Not there within a layer that is made of layers.
     tape: Option<Tape>,
+    /// Which positions are no padding, where the network says what fills its inputs and the sequence still has their length.
+    present: Option<Present>,
 }
 
 impl<'a> Pass<'a> {
     /// A run that predicts: no dropout, running statistics.
     pub(super) fn inference(weights: &'a [Tensor]) -> Self {
-        Self { weights, turned: &[], training: None, statistics: Vec::new(), tape: None }
+        Self { weights, turned: &[], training: None, statistics: Vec::new(), tape: None, present: None }
     }
 
     /// The weights of linear layers of whole examples as a run reads them, at their places among the `weights`: for networks that
@@ -196,10 +200,14 @@ impl<'a> Pass<'a> {
     /// Runs one layer that both ways do with the same operations but for what [`Path`] has.
     fn either(&mut self, path: Path, layer: &Resolved, x: &Tensor) -> Result<Tensor> {
         let weights = self.weights;
+        let present = self.present.as_ref().filter(|_| x.rank() == 3);
         match &layer.operation {
             &Operation::Linear { weight } => path.linear(x, &weights[weight], &weights[weight + 1]),
             &Operation::Conv1d { weight, window } => {
                 let length = layer.output[0];
+                if length != x.dim(1)? {
+                    self.present = None;
+                }
                 sequence::conv1d(path, x, &weights[weight], &weights[weight + 1], window, length)
             }
             &Operation::Conv2d { weight, window } => {
@@ -210,8 +218,14 @@ impl<'a> Pass<'a> {
             }
             &Operation::MaxPoolWindows(pool) => path.max_pool(x, pool),
             &Operation::AvgPoolWindows(pool) => path.avg_pool(x, pool),
-            Operation::GlobalMaxPool => path.largest(&planes(x)?),
-            Operation::GlobalAvgPool => planes(x)?.mean(D::Minus1),
+            Operation::GlobalMaxPool => match present {
+                Some(present) => path.largest(&planes(&present.lowered(x)?)?),
+                None => path.largest(&planes(x)?),
+            },
+            Operation::GlobalAvgPool => match present {
+                Some(present) => present.mean(x),
+                None => planes(x)?.mean(D::Minus1),
+            },
             &Operation::LayerNorm { weight } => stock::layer_norm(x, &weights[weight], &weights[weight + 1]),
             &Operation::GroupNorm { weight, groups } => {
                 stock::group_norm(x, &weights[weight], &weights[weight + 1], groups)
@@ -230,26 +244,31 @@ impl<'a> Pass<'a> {
             Operation::Tanh => x.tanh(),
             Operation::Flatten => x.flatten_from(1),
             Operation::Reshape(shape) => {
+                // Its positions, if it has any, are others.
+                self.present = None;
                 let mut dimensions = vec![x.dim(0)?];
                 dimensions.extend_from_slice(shape);
                 x.reshape(dimensions)
             }
-            &Operation::Embedding { weight } => sequence::embedding(x, &weights[weight]),
+            &Operation::Embedding { weight, padding } => {
+                self.present = padding.map(|padding| Present::of(x, padding)).transpose()?;
+                sequence::embedding(x, &weights[weight])
+            }
             &Operation::PositionalEmbedding { weight } => x.broadcast_add(&weights[weight]),
             &Operation::Attention { weight, heads, causal } => {
-                sequence::attention(path, x, &weights[weight..weight + 4], heads, causal)
+                sequence::attention(path, x, &weights[weight..weight + 4], heads, causal, present)
             }
             &Operation::Lstm { weight, output } => {
-                sequence::recurrent(path, Cell::Lstm, x, &weights[weight..weight + 4], output)
+                sequence::recurrent(path, Cell::Lstm, x, &weights[weight..weight + 4], output, present)
             }
             &Operation::Gru { weight, output } => {
-                sequence::recurrent(path, Cell::Gru, x, &weights[weight..weight + 4], output)
+                sequence::recurrent(path, Cell::Gru, x, &weights[weight..weight + 4], output, present)
             }
             Operation::Residual { layers, shortcut } => {
-                self.run_by(path, layers, x)? + self.run_by(path, shortcut, x)?
+                self.branch(path, layers, x)? + self.branch(path, shortcut, x)?
             }
             Operation::Parallel(branches) => {
-                let outputs = branches.iter().map(|branch| self.run_by(path, branch, x));
+                let outputs = branches.iter().map(|branch| self.branch(path, branch, x));
                 Tensor::cat(&outputs.collect::<Result<Vec<_>>>()?, 1 + channel_axis(&layer.output))
             }
             Operation::MaxPool2d(_)
@@ -258,6 +277,14 @@ impl<'a> Pass<'a> {
             | Operation::Dropout { .. }
             | Operation::Relu => candle_core::bail!("`{}` is done in another way", layer.name),
         }
+    }
+
+    /// Runs layers beside others: what becomes of the positions in one branch is nothing to the next.
+    fn branch(&mut self, path: Path, layers: &[Resolved], x: &Tensor) -> Result<Tensor> {
+        let present = self.present.clone();
+        let y = self.run_by(path, layers, x);
+        self.present = present;
+        y
     }
 
     fn dropout(operation: &Operation) -> Option<(f32, u64)> {

@@ -125,7 +125,7 @@ pub(crate) enum Operation {
     /// The same values in this shape.
     Reshape(Vec<usize>),
     /// A row of the weight `[tokens, size]` for each token.
-    Embedding { weight: usize },
+    Embedding { weight: usize, padding: Option<usize> },
     /// Adds the weight `[length, size]`.
     PositionalEmbedding { weight: usize },
     /// Four tensors: weight and bias of the three input projections in one, then of the output projection.
@@ -204,7 +204,15 @@ impl Network {
     /// How many different tokens its inputs are made of, if they are tokens.
     pub(crate) fn tokens(&self) -> Option<usize> {
         match self.layers.first()?.operation {
-            Operation::Embedding { weight } => Some(self.tensors[weight].shape[0]),
+            Operation::Embedding { weight, .. } => Some(self.tensors[weight].shape[0]),
+            _ => None,
+        }
+    }
+
+    /// The token that fills up its inputs, if they are tokens and it leaves that one out.
+    pub(crate) fn padding(&self) -> Option<usize> {
+        match self.layers.first()?.operation {
+            Operation::Embedding { padding, .. } => padding,
             _ => None,
         }
     }

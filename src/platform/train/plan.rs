@@ -53,7 +53,7 @@ impl Plan {
         let outputs = spec.train.loss.outputs(data.classes.len());
         let mut network = Network::resolve(&spec.network, &data.train.shape, outputs)?;
         network.freeze(&spec.train.freeze)?;
-        check_text(data, network.tokens())?;
+        check_text(data, network.tokens(), network.padding())?;
         if let Some(tokens) = network.tokens() {
             check_tokens(spec, data, tokens)?;
         }
@@ -76,8 +76,15 @@ fn check_watched(data: &Parts, key: &'static str, metric: &str) -> Result<(), Tr
 }
 
 /// Texts are numbers of tokens: only an embedding that has all of them makes something of these.
-fn check_text(data: &Parts, tokens: Option<usize>) -> Result<(), TrainError> {
+fn check_text(data: &Parts, tokens: Option<usize>, padding: Option<usize>) -> Result<(), TrainError> {
     let Some(text) = &data.text else { return Ok(()) };
+    if let Some(padding) = padding.filter(|padding| *padding != text.padding as usize) {
+        let detail = format!(
+            "has an `embedding` whose padding is the token {padding}, but these texts are filled with {}",
+            text.padding
+        );
+        return Err(TrainError::setting("network", detail));
+    }
     let vocabulary = text.vocabulary;
     match tokens {
         Some(tokens) if tokens >= vocabulary => Ok(()),

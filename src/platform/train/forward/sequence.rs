@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
+use super::padding::Present;
 use super::path::Path;
 use crate::platform::train::kernels::Cell;
 use crate::platform::train::spec::{Conv1d, RecurrentOutput};
@@ -35,13 +36,14 @@ pub(super) fn conv1d(
 }
 
 /// Multi-head self-attention: softmax(q k^T / sqrt(size of a head)) v for each head (Vaswani and others, 2017); `tensors` are
-/// weight and bias of the input projections in one and of the output projection.
+/// weight and bias of the input projections in one and of the output projection. No position looks at one that is not `present`.
 pub(super) fn attention(
     path: Path,
     x: &Tensor,
     tensors: &[Tensor],
     heads: usize,
     causal: bool,
+    present: Option<&Present>,
 ) -> Result<Tensor> {
     let (batch, length, features) = x.dims3()?;
     let size = features / heads;
@@ -51,6 +53,7 @@ pub(super) fn attention(
     let [q, k, v] = [0, 1, 2].map(|index| projected.get(index));
     let scores = (path.products_transposed(&q?, &k?)? * (1.0 / (size as f64).sqrt()))?;
     let scores = if causal { scores.broadcast_add(&future(length, x)?)? } else { scores };
+    let scores = present.map_or_else(|| Ok(scores.clone()), |present| present.masked(&scores))?;
     let seen = path.products(&path.softmax(&scores)?, &v?)?;
     let seen = seen.reshape((batch, heads, length, size))?.transpose(1, 2)?.contiguous()?;
     path.linear(&seen.reshape((batch, length, features))?, &tensors[2], &tensors[3])
@@ -70,11 +73,13 @@ pub(super) fn recurrent(
     x: &Tensor,
     tensors: &[Tensor],
     output: RecurrentOutput,
+    present: Option<&Present>,
 ) -> Result<Tensor> {
     let gates = path.linear(x, &tensors[0], &tensors[2])?;
     let states = path.recurrent(cell, &gates, &tensors[1], &tensors[3])?;
-    match output {
-        RecurrentOutput::Sequence => Ok(states),
-        RecurrentOutput::Last => states.get_on_dim(1, x.dim(1)? - 1)?.contiguous(),
+    match (output, present) {
+        (RecurrentOutput::Sequence, _) => Ok(states),
+        (RecurrentOutput::Last, Some(present)) => present.last(&states),
+        (RecurrentOutput::Last, None) => states.get_on_dim(1, x.dim(1)? - 1)?.contiguous(),
     }
 }

@@ -50,6 +50,23 @@ const SEQUENCE: &str = "
 - linear: 4
 ";
 
+/// Everything that leaves padding out, and what ends that.
+const PADDED: &str = "
+- embedding: {tokens: 4, size: 6, padding: 0}
+- positional_embedding
+- residual: [layer_norm, {attention: {heads: 2}}]
+- residual: [{conv1d: {out: 6, kernel: 1}}, relu]
+- parallel: [[{attention: {heads: 3, causal: true}}], [{lstm: {size: 4}}]]
+- parallel:
+  - [global_avg_pool]
+  - [global_max_pool]
+  - [{gru: {size: 3, output: last}}]
+  - [{lstm: {size: 3, output: last}}]
+  - [{conv1d: {out: 3, kernel: 2, stride: 2}}, global_avg_pool]
+  - [{reshape: [12, 10]}, global_max_pool]
+- linear: 4
+";
+
 fn layers(yaml: &str) -> Vec<Layer> {
     serde_yaml::from_str(yaml).expect("layers")
 }
@@ -99,7 +116,7 @@ impl Example {
 
 #[test]
 fn a_network_of_every_layer_gives_the_same_by_kernels_and_by_candle() {
-    for (yaml, input) in [(EVERYTHING, &[1, 18, 22][..]), (SEQUENCE, &[23][..])] {
+    for (yaml, input) in [(EVERYTHING, &[1, 18, 22][..]), (SEQUENCE, &[23][..]), (PADDED, &[12][..])] {
         let example = Example::new(&layers(yaml), input, 4, 10);
         for training in [false, true] {
             same_by_both(&example, training);
@@ -154,7 +171,7 @@ fn same_by_both(Example { network, variables, x }: &Example, training: bool) {
 }
 
 /// Networks of one new layer each, with what makes its input depend on weights, so that its input gradient is seen too.
-const ALONE: [(&str, &[usize]); 23] = [
+const ALONE: [(&str, &[usize]); 26] = [
     ("[{conv2d: {out: 2, kernel: 1}}, {avg_pool2d: {kernel: 3, stride: 2, padding: 1}}]", &[1, 6, 5]),
     ("[{conv2d: {out: 2, kernel: 1}}, {max_pool2d: {kernel: 3, stride: 2, padding: 1}}]", &[1, 6, 5]),
     ("[{linear: 5}, tanh]", &[3, 4]),
@@ -183,6 +200,12 @@ const ALONE: [(&str, &[usize]); 23] = [
     ("[{embedding: {tokens: 5, size: 3}}, positional_embedding]", &[6]),
     ("[{linear: 6}, {attention: {heads: 3}}]", &[4, 5]),
     ("[{linear: 4}, {attention: {heads: 2, causal: true}}]", &[5, 4]),
+    ("[{embedding: {tokens: 3, size: 4, padding: 1}}, {attention: {heads: 2}}]", &[6]),
+    (
+        "[{embedding: {tokens: 3, size: 4, padding: 1}}, {parallel: [[global_avg_pool], [global_max_pool]]}]",
+        &[6],
+    ),
+    ("[{embedding: {tokens: 3, size: 4, padding: 1}}, {gru: {size: 3, output: last}}]", &[6]),
     ("[{linear: 3}, {lstm: {size: 4}}]", &[5, 2]),
     ("[{linear: 3}, {gru: {size: 4}}]", &[5, 2]),
     ("[{linear: 3}, {lstm: {size: 2}}, {gru: {size: 4, output: last}}]", &[4, 2]),
@@ -259,5 +282,43 @@ fn check_gradients(yaml: &str, example: &Example) {
             );
         }
         variable.set(&before).expect("set");
+    }
+}
+
+/// Whatever fills a text up: the outputs are those of the text alone.
+#[test]
+fn padding_changes_nothing_that_is_said_of_a_text() {
+    let yaml = "
+- embedding: {tokens: 9, size: 6, padding: 2}
+- residual: [layer_norm, {attention: {heads: 2}}]
+- residual: [layer_norm, {linear: 8}, gelu, {linear: 6}]
+- residual: [{attention: {heads: 3, causal: true}}]
+- parallel: [[global_avg_pool], [global_max_pool], [{gru: {size: 3, output: last}}], [{lstm: {size: 3, output: last}}]]
+- linear: 4
+";
+    let text = [3.0_f32, 5.0, 8.0, 1.0, 4.0];
+    let long = Example::new(&layers(yaml), &[11], 4, 1);
+    let short = Network::resolve(&layers(yaml), &[text.len()], 4).expect("fits");
+    let weights = long.weights();
+    let outputs = |path: Path, network: &Network, tokens: &[f32]| {
+        let x = Tensor::new(tokens, &Device::Cpu).and_then(|x| x.unsqueeze(0)).expect("a tensor");
+        let y = Pass::inference(&weights).run_by(path, &network.layers, &x).expect("runs");
+        y.flatten_all().and_then(|y| y.to_vec1::<f32>()).expect("values")
+    };
+    let far = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    for path in [Path::Kernels, Path::Stock] {
+        let wanted = outputs(path, &short, &text);
+        let mut filled = text.to_vec();
+        filled.resize(11, 2.0);
+        let found = outputs(path, &long.network, &filled);
+        assert!(far(&found, &wanted) < 1e-5, "{path:?}: {found:?} {wanted:?}");
+        // The same six tokens more, were they of the text, would change it.
+        filled[5..].fill(7.0);
+        assert!(far(&outputs(path, &long.network, &filled), &wanted) > 1e-3, "{path:?}");
+        // A text without any token is a position of padding, and nothing is divided by zero.
+        let empty = outputs(path, &long.network, &[2.0; 11]);
+        assert!(empty.iter().all(|value| value.is_finite()), "{path:?}: {empty:?}");
+        let one = Network::resolve(&layers(yaml), &[1], 4).expect("fits");
+        assert!(far(&empty, &outputs(path, &one, &[2.0])) < 1e-5, "{path:?}");
     }
 }

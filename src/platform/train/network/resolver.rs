@@ -249,7 +249,7 @@ impl Resolver {
     }
 
     fn embedding(&mut self, index: &str, embedding: Embedding, input: &[usize]) -> Fits {
-        let Embedding { tokens, size } = embedding;
+        let Embedding { tokens, size, padding } = embedding;
         if index != "1" {
             return Err("it can only be the first layer of the network: it takes token numbers".to_owned());
         }
@@ -261,9 +261,12 @@ impl Resolver {
         if tokens == 0 || size == 0 {
             return Err("`tokens` and `size` must be over 0".to_owned());
         }
+        if let Some(padding) = padding.filter(|padding| *padding >= tokens) {
+            return Err(format!("its padding is the token {padding}, but there are only {tokens}, from 0"));
+        }
         let weight = self.tensors.len();
         self.tensor(index, "weight", &[tokens, size], Initial::Normal(1.0));
-        Ok((Operation::Embedding { weight }, vec![input[0], size]))
+        Ok((Operation::Embedding { weight, padding }, vec![input[0], size]))
     }
 
     fn attention(&mut self, index: &str, attention: Attention, input: &[usize]) -> Fits {

@@ -112,6 +112,8 @@ fn what_does_not_fit_is_named_with_its_place() {
         let text = refusal(yaml, &[1, 8, 8], 2);
         assert!(text.contains(wanted), "{yaml}: {text}");
     }
+    let text = refusal("[{embedding: {tokens: 9, size: 2, padding: 9}}, flatten, output]", &[5], 2);
+    assert!(text.contains("its padding is the token 9"), "{text}");
 }
 
 #[test]

@@ -211,6 +211,10 @@ pub struct Embedding {
     pub tokens: usize,
     /// Length of a vector.
     pub size: usize,
+    /// The token that fills short texts (0 where each byte is a token). Attention, global pooling and `output: last` then leave
+    /// its positions out, as long as the sequence keeps its length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub padding: Option<usize>,
 }
 
 /// Multi-head self-attention (Vaswani and others, 2017).

@@ -49,6 +49,8 @@ pub(super) struct Preset {
     small: Option<bool>,
     /// `tiny-transformer`: number of different tokens; 256 if absent.
     tokens: Option<usize>,
+    /// `tiny-transformer`: the token that fills short texts, which is then left out (0 where each byte is a token).
+    padding: Option<usize>,
     /// `tiny-transformer`: features of a position; 64 if absent.
     size: Option<usize>,
     /// `tiny-transformer`: heads of its attention; 4 if absent.
@@ -102,6 +104,7 @@ impl Preset {
             width: None,
             small: None,
             tokens: None,
+            padding: None,
             size: None,
             heads: None,
             blocks: None,
@@ -118,6 +121,7 @@ impl Preset {
             ("width", self.width.is_some(), name == Resnet18),
             ("small", self.small.is_some(), name == Resnet18),
             ("tokens", self.tokens.is_some(), name == TinyTransformer),
+            ("padding", self.padding.is_some(), name == TinyTransformer),
             ("size", self.size.is_some(), name == TinyTransformer),
             ("heads", self.heads.is_some(), name == TinyTransformer),
             ("blocks", self.blocks.is_some(), name == TinyTransformer),
@@ -152,7 +156,7 @@ impl Preset {
         let dropout = Layer::Dropout(self.dropout.unwrap_or(0.1));
         let attention = Layer::Attention(Attention { heads: self.heads.unwrap_or(4), causal: false });
         let mut layers = vec![
-            Layer::Embedding(Embedding { tokens: self.tokens.unwrap_or(256), size }),
+            Layer::Embedding(Embedding { tokens: self.tokens.unwrap_or(256), size, padding: self.padding }),
             Layer::PositionalEmbedding,
             dropout.clone(),
         ];

@@ -25,7 +25,11 @@ impl Trainer<'_> {
                 tensors.insert(averaged(&tensor.name), (tensor.shape.clone(), values(variable)?));
             }
         }
-        self.checkpoints.write(&self.position, &tensors, &self.control.fence)
+        let epoch = self.position.epoch + u64::from(self.position.batch > 0);
+        self.checkpoints.write(&self.position, &tensors, &self.control.fence).map_err(|error| match error {
+            TrainError::Io { path, source, .. } => TrainError::Checkpoint { epoch, path, source },
+            error => error,
+        })
     }
 
     /// The tensors of the training by name.
