@@ -82,7 +82,7 @@ class Watched(threading.Thread):
         while not self.over:
             for process in pathlib.Path("/proc").glob("[0-9]*"):
                 try:
-                    if self.work in (command := (process / "cmdline").read_text(errors="replace")) and "agent" in command:
+                    if self.work in (command := (process / "cmdline").read_text(errors="replace")) and "agent\0work" in command:
                         fields = (process / "stat").read_text().rpartition(")")[2].split()
                         peak = next(line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM"))
                         self.cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
