@@ -124,21 +124,32 @@ fn a_network_of_every_layer_gives_the_same_by_kernels_and_by_candle() {
     }
 }
 
+/// Wide enough for the threads to share the outputs of one image.
+const WIDE: &str = "[{conv2d: {out: 16, kernel: 3}}, relu, {max_pool2d: 2}, {conv2d: {out: 24, kernel: 3}}, {conv2d: {out: 32, kernel: 3, stride: 2}}, flatten, {linear: 4}]";
+
 #[test]
 fn an_example_gets_the_same_answer_alone_as_among_others() {
-    for (yaml, input) in [(EVERYTHING, &[1, 18, 22][..]), (SEQUENCE, &[23][..])] {
-        let Example { network, variables, x } = Example::new(&layers(yaml), input, 4, 10);
-        let weights: Vec<Tensor> = variables.iter().map(|variable| variable.as_detached_tensor()).collect();
-        let turned = Pass::turned(&network.layers, &weights).expect("lays out");
-        let answers = |x: &Tensor| {
-            let y = Pass::inference(&weights).with(&turned).run(&network.layers, x).expect("runs");
-            y.to_vec2::<f32>().expect("values")
-        };
-        let together = answers(&x);
-        for (index, together) in together.iter().enumerate() {
-            let alone = x.narrow(0, index, 1).and_then(|x| x.contiguous()).expect("one example");
-            assert_eq!(&answers(&alone)[0], together, "{index}");
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(4).build().expect("threads");
+    threads.install(|| {
+        for (yaml, input) in [(EVERYTHING, &[1, 18, 22][..]), (SEQUENCE, &[23][..]), (WIDE, &[1, 14, 18][..])]
+        {
+            same_alone_as_among_others(yaml, input);
         }
+    });
+}
+
+fn same_alone_as_among_others(yaml: &str, input: &[usize]) {
+    let Example { network, variables, x } = Example::new(&layers(yaml), input, 4, 10);
+    let weights: Vec<Tensor> = variables.iter().map(|variable| variable.as_detached_tensor()).collect();
+    let turned = Pass::turned(&network.layers, &weights).expect("lays out");
+    let answers = |x: &Tensor| {
+        let y = Pass::inference(&weights).with(&turned).run(&network.layers, x).expect("runs");
+        y.to_vec2::<f32>().expect("values")
+    };
+    let together = answers(&x);
+    for (index, together) in together.iter().enumerate() {
+        let alone = x.narrow(0, index, 1).and_then(|x| x.contiguous()).expect("one example");
+        assert_eq!(&answers(&alone)[0], together, "{index}");
     }
 }
 

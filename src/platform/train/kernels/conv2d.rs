@@ -20,6 +20,9 @@ use crate::platform::train::spec;
 /// Samples whose weight gradients are added up in one task.
 const SLICE: usize = 8;
 
+/// Outputs that a task computes at least: the rows of a tile.
+const PART: usize = 8;
+
 /// Convolution, bias, then in this order, where wanted: relu, 2x2 max pooling, dropout.
 pub(in crate::platform::train) struct Conv2d {
     window: spec::Conv2d,
@@ -79,22 +82,33 @@ impl Conv2d {
         }
     }
 
+    /// Tasks that share the outputs of one sample: one, except where there are fewer samples than threads, as predictions are asked for.
+    fn parts(&self, g: &Geometry) -> usize {
+        let wanted = rayon::current_num_threads().div_ceil(g.batch.max(1));
+        let alike = |parts: &usize| g.window.out % (parts * PART) == 0;
+        if self.mask.is_some() { 1 } else { (1..=wanted).rev().find(alike).unwrap_or(1) }
+    }
+
     fn forward(&self, g: &Geometry, x: &[f32], weight: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<u8>) {
-        let products = Self::products(g, None);
+        let parts = self.parts(g);
+        let part = Geometry { window: spec::Conv2d { out: g.window.out / parts, ..g.window }, ..*g };
+        let products = Self::products(&part, None);
         let (height, width) = g.output();
-        let full = g.window.out * height * products.pitch();
+        let full = part.window.out * height * products.pitch();
         let pooled = if self.pool { (height / 2) * (width / 2) } else { height * width };
-        let length = g.window.out * pooled;
-        let mut y = vec![0_f32; g.batch * length];
+        let length = part.window.out * pooled;
+        let mut y = vec![0_f32; g.batch * parts * length];
         let mut routes = vec![0_u8; if self.pool { y.len() } else { 0 }];
         let mut routes_of: Vec<&mut [u8]> = routes.chunks_mut(length).collect();
-        routes_of.resize_with(g.batch, Default::default);
-        let samples = y.par_chunks_mut(length).zip(routes_of).zip(x.par_chunks(g.sample()));
-        samples.enumerate().for_each(|(sample, ((y, routes), x))| {
+        routes_of.resize_with(g.batch * parts, Default::default);
+        y.par_chunks_mut(length).zip(routes_of).enumerate().for_each(|(at, (y, routes))| {
+            let (sample, outputs) = (at / parts, at % parts * part.window.out);
+            let x = &x[sample * g.sample()..][..g.sample()];
+            let weight = &weight[outputs * g.rows()..][..part.window.out * g.rows()];
             with_scratch(full + products.scratch(), |scratch| {
                 let (planes, scratch) = scratch.split_at_mut(full);
                 products.convolve(x, weight, scratch, planes);
-                self.finish((height, width), products.pitch(), planes, bias, y, routes);
+                self.finish((height, width), products.pitch(), planes, &bias[outputs..], y, routes);
             });
             match &self.mask {
                 Some(mask) if self.pool => super::relu::drop_routed(mask, sample, y, routes),
