@@ -152,6 +152,9 @@ impl<'a> Pass<'a> {
                     None => (x.clone(), 1),
                 }
             }
+            Operation::Relu if matches!(operation(1), Some(Operation::MaxPool2d(2))) => {
+                (Tape::one(&mut self.tape, kernels::ReluPool2d::default(), x)?, 2)
+            }
             Operation::Relu => (Tape::one(&mut self.tape, kernels::Relu, x)?, 1),
             // The way back gives every gradient the shape that it needs.
             Operation::Flatten | Operation::Reshape(_) => (self.either(Path::Kernels, &layers[0], x)?, 1),

@@ -249,11 +249,16 @@ impl Model {
     }
 
     /// What comes out of the network for the examples at `order`, one row after the other.
+    ///
+    /// On a thread of the pool: from outside of it, each kernel would put its caller to sleep and wake it.
     fn outputs(&self, inputs: &Inputs, order: &[u32]) -> Result<Vec<f32>, TrainError> {
-        let x = preprocess::inputs(&self.normalization, &self.shape, &inputs.batch(), order, &Device::Cpu)?;
-        let mut pass = Pass::inference(&self.weights).with(&self.turned);
-        let y = pass.run(&self.network.layers, &x)?;
-        Ok(y.flatten_all()?.to_vec1()?)
+        rayon::scope(|_| {
+            let x =
+                preprocess::inputs(&self.normalization, &self.shape, &inputs.batch(), order, &Device::Cpu)?;
+            let mut pass = Pass::inference(&self.weights).with(&self.turned);
+            let y = pass.run(&self.network.layers, &x)?;
+            Ok(y.flatten_all()?.to_vec1()?)
+        })
     }
 
     fn prediction(&self, outputs: &[f32]) -> Prediction {

@@ -116,7 +116,12 @@ impl Example {
 
 #[test]
 fn a_network_of_every_layer_gives_the_same_by_kernels_and_by_candle() {
-    for (yaml, input) in [(EVERYTHING, &[1, 18, 22][..]), (SEQUENCE, &[23][..]), (PADDED, &[12][..])] {
+    for (yaml, input) in [
+        (EVERYTHING, &[1, 18, 22][..]),
+        (NORMALISED, &[1, 11, 37][..]),
+        (SEQUENCE, &[23][..]),
+        (PADDED, &[12][..]),
+    ] {
         let example = Example::new(&layers(yaml), input, 4, 10);
         for training in [false, true] {
             same_by_both(&example, training);
@@ -124,8 +129,13 @@ fn a_network_of_every_layer_gives_the_same_by_kernels_and_by_candle() {
     }
 }
 
+/// Normalised between convolution and relu.
+const NORMALISED: &str = "[{conv2d: {out: 6, kernel: 3}}, batch_norm, relu, {max_pool2d: 2}, {conv2d: {out: 3, kernel: 2}}, relu, \
+                          {dropout: 0.2}, global_avg_pool, {linear: 4}]";
+
 /// Wide enough for the threads to share the outputs of one image.
-const WIDE: &str = "[{conv2d: {out: 16, kernel: 3}}, relu, {max_pool2d: 2}, {conv2d: {out: 24, kernel: 3}}, {conv2d: {out: 32, kernel: 3, stride: 2}}, flatten, {linear: 4}]";
+const WIDE: &str = "[{conv2d: {out: 16, kernel: 3}}, relu, {max_pool2d: 2}, {conv2d: {out: 24, kernel: 3}}, \
+                    {conv2d: {out: 32, kernel: 3, stride: 2}}, flatten, {linear: 4}]";
 
 #[test]
 fn an_example_gets_the_same_answer_alone_as_among_others() {

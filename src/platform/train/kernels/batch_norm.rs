@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::{Lent, sum, tensor, values};
+use super::{Lent, centred_dot, squares, sum, tensor, values, vectorized};
 
 /// Added to the variance.
 pub(in crate::platform::train) const EPSILON: f32 = 1e-5;
@@ -65,14 +65,29 @@ impl Planes {
             .map(|channel| {
                 let total: f64 = self.channel(x, channel).map(|plane| f64::from(sum(plane))).sum();
                 let mean = (total / count) as f32;
-                let squares: f64 = self
-                    .channel(x, channel)
-                    .map(|plane| plane.iter().map(|x| f64::from((x - mean) * (x - mean))).sum::<f64>())
-                    .sum();
+                let squares: f64 =
+                    self.channel(x, channel).map(|plane| f64::from(squares(plane, mean))).sum();
                 (mean, (squares / count) as f32)
             })
             .unzip();
         Moments { mean, variance }
+    }
+}
+
+vectorized! {
+    fn normalize(x: &[f32], mean: f32, scale: f32, bias: f32, y: &mut [f32]) {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = (x - mean) * scale + bias;
+        }
+    }
+}
+
+vectorized! {
+    fn normalize_back(x: &[f32], dy: &[f32], mean: f32, factors: [f32; 3], dx: &mut [f32]) {
+        let [factor, dw, db] = factors;
+        for (dx, (x, dy)) in dx.iter_mut().zip(x.iter().zip(dy)) {
+            *dx = factor * (dy - db - (x - mean) * dw);
+        }
     }
 }
 
@@ -105,9 +120,7 @@ impl CustomOp3 for BatchNorm {
             let channels = y.chunks_mut(planes.pixels).zip(x.chunks(planes.pixels)).enumerate();
             for (channel, (y, x)) in channels {
                 let (mean, scale, bias) = (moments.mean[channel], scale[channel], bias[channel]);
-                for (y, x) in y.iter_mut().zip(x) {
-                    *y = (x - mean) * scale + bias;
-                }
+                normalize(x, mean, scale, bias, y);
             }
         });
         if let Ok(mut found) = self.found.lock() {
@@ -137,7 +150,7 @@ impl CustomOp3 for BatchNorm {
                 let (mut products, mut total) = (0_f64, 0_f64);
                 for (x, dy) in planes.channel(x_all, channel).zip(planes.channel(dy_all, channel)) {
                     total += f64::from(sum(dy));
-                    products += x.iter().zip(dy).map(|(x, dy)| f64::from((x - mean) * dy)).sum::<f64>();
+                    products += f64::from(centred_dot(x, mean, dy));
                 }
                 (products as f32 * inverse, total as f32)
             })
@@ -153,9 +166,7 @@ impl CustomOp3 for BatchNorm {
                 let factor = weight_values[channel] * inverse;
                 let (mean, dw, db) =
                     (moments.mean[channel], dw[channel] * inverse / count, db[channel] / count);
-                for (dx, (x, dy)) in dx.iter_mut().zip(x.iter().zip(dy)) {
-                    *dx = factor * (dy - db - (x - mean) * dw);
-                }
+                normalize_back(x, dy, mean, [factor, dw, db], dx);
             }
         });
         Ok((Some(tensor(dx, x.shape())?), Some(tensor(dw, weight.shape())?), Some(tensor(db, bias.shape())?)))

@@ -39,7 +39,7 @@ pub(super) use linear::{Linear, turned};
 pub(super) use loss::{CrossEntropy, Distance, MeanDistance};
 pub(super) use matrix::Panels;
 pub(super) use optimizer::{AdamStep, MomentumStep, RmsPropStep};
-pub(super) use pool::{AvgPool2d, MaxOfRow, MaxPool2d};
+pub(super) use pool::{AvgPool2d, MaxOfRow, MaxPool2d, ReluPool2d};
 pub(super) use pool_windows::{AvgPoolWindows, MaxPoolWindows};
 pub(super) use recurrent::{Cell, Recurrent};
 pub(super) use relu::{Dropout, Relu};
@@ -132,17 +132,53 @@ fn tensor(values: Vec<f32>, shape: &Shape) -> Result<Tensor> {
     Tensor::from_vec(values, shape, &Device::Cpu)
 }
 
-/// The sum in a fixed order, on 16 lanes.
-fn sum(values: &[f32]) -> f32 {
-    let mut lanes = [0_f32; 16];
-    let chunks = values.chunks_exact(16);
-    let rest: f32 = chunks.remainder().iter().sum();
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += value;
+/// Lanes on which sums are taken, in the order of the values.
+const LANES: usize = 16;
+
+vectorized! {
+    /// The sum of all values.
+    fn sum(values: &[f32]) -> f32 {
+        let mut lanes = [0_f32; LANES];
+        let chunks = values.chunks_exact(LANES);
+        let rest: f32 = chunks.remainder().iter().sum();
+        for chunk in chunks {
+            for (lane, value) in lanes.iter_mut().zip(chunk) {
+                *lane += value;
+            }
         }
+        lanes.iter().sum::<f32>() + rest
     }
-    lanes.iter().sum::<f32>() + rest
+}
+
+vectorized! {
+    /// The sum of `(x - mean) * factor` over both.
+    fn centred_dot(x: &[f32], mean: f32, factors: &[f32]) -> f32 {
+        let mut lanes = [0_f32; LANES];
+        let (chunks, others) = (x.chunks_exact(LANES), factors.chunks_exact(LANES));
+        let rest = chunks.remainder().iter().zip(others.remainder());
+        let rest: f32 = rest.map(|(x, factor)| (x - mean) * factor).sum();
+        for (chunk, others) in chunks.zip(others) {
+            for ((lane, x), factor) in lanes.iter_mut().zip(chunk).zip(others) {
+                *lane += (x - mean) * factor;
+            }
+        }
+        lanes.iter().sum::<f32>() + rest
+    }
+}
+
+vectorized! {
+    /// The sum of `(x - mean)^2`.
+    fn squares(x: &[f32], mean: f32) -> f32 {
+        let mut lanes = [0_f32; LANES];
+        let chunks = x.chunks_exact(LANES);
+        let rest: f32 = chunks.remainder().iter().map(|x| (x - mean) * (x - mean)).sum();
+        for chunk in chunks {
+            for (lane, x) in lanes.iter_mut().zip(chunk) {
+                *lane += (x - mean) * (x - mean);
+            }
+        }
+        lanes.iter().sum::<f32>() + rest
+    }
 }
 
 vectorized! {

@@ -185,6 +185,54 @@ impl CustomOp1 for MaxPool2d {
     }
 }
 
+/// relu and then the largest value of each 2x2 window.
+#[derive(Default)]
+pub(in crate::platform::train) struct ReluPool2d {
+    /// Where in its window each value came from, as in [`pool_pair_rows`].
+    routes: Mutex<Vec<u8>>,
+}
+
+impl CustomOp1 for ReluPool2d {
+    fn name(&self) -> &'static str {
+        "relu-pool2d"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (x, planes) = (values(x, layout)?, Planes::new(layout.dims(), 2));
+        let (size, pooled) = ((planes.height, planes.width), planes.pooled());
+        let mut y = vec![0_f32; planes.output.elem_count()];
+        let mut routes = vec![0_u8; y.len()];
+        // All planes of an example are one task.
+        let channels = layout.dims()[1];
+        y.par_chunks_mut(channels * pooled)
+            .zip(routes.par_chunks_mut(channels * pooled))
+            .zip(x.par_chunks(channels * size.0 * size.1))
+            .for_each(|((y, routes), x)| {
+                let outputs = y.chunks_mut(pooled).zip(routes.chunks_mut(pooled));
+                for (x, (y, routes)) in x.chunks(size.0 * size.1).zip(outputs) {
+                    pool_pair_rows(x, size, size.1, 0.0, y, routes);
+                }
+            });
+        if let Ok(mut kept) = self.routes.lock() {
+            *kept = routes;
+        }
+        Ok((CpuStorage::F32(y), planes.output))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let planes = Planes::new(x.dims(), 2);
+        let routes = self.routes.lock().map(|mut routes| std::mem::take(&mut *routes)).unwrap_or_default();
+        let dy = dy.contiguous()?;
+        let dy = Lent::of(&dy)?;
+        let mut dx = vec![0_f32; x.elem_count()];
+        let (sample, pooled) = (x.elem_count() / x.dims()[0], planes.pooled() * x.dims()[1]);
+        dx.par_chunks_mut(sample)
+            .zip(dy.par_chunks(pooled).zip(routes.par_chunks(pooled)))
+            .for_each(|(dx, (dy, routes))| route_back((planes.height, planes.width), dy, routes, 1.0, dx));
+        Ok(Some(tensor(dx, x.shape())?))
+    }
+}
+
 /// The mean of each window of this side.
 pub(in crate::platform::train) struct AvgPool2d(pub(in crate::platform::train) usize);
 
