@@ -3,14 +3,15 @@
 //! [`attach`] says which argument names what, so that commands need not know of it; they may add these lists themselves.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Command;
 use clap_complete::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 
-use crate::base::Id;
+use crate::base::{Id, Name};
+use crate::infrastructure::compute::HostSpec;
 use crate::infrastructure::git::Repo;
-use crate::platform::project::{Manifest, Profile, Project, TEMPLATES};
+use crate::platform::project::{self, Manifest, Profile, Project, TEMPLATES};
 
 /// How many runs are offered, the newest first.
 const RUNS: usize = 50;
@@ -31,6 +32,7 @@ fn inner(command: Command, verb: &str) -> Command {
             ("init", "template") => templates,
             ("init", "profile") => profiles,
             ("explain", "code") => codes,
+            ("host", "host" | "hosts") | ("train" | "run" | "attach", "on") => hosts,
             (_, "store") => stores,
             (_, "to" | "stage") => stages,
             ("data", "name" | "names" | "place") => datasets,
@@ -69,6 +71,18 @@ pub(crate) fn models() -> Vec<CompletionCandidate> {
             .map(|name| (name.to_string(), format!("of {}", manifest.models[name].data)))
             .collect()
     })
+}
+
+/// Names of hosts, with what ssh is given.
+pub(crate) fn hosts() -> Vec<CompletionCandidate> {
+    let own = project::hosts::own().unwrap_or_default();
+    let of_project = Project::read(Path::new(".")).map(|(_, manifest)| manifest.hosts).unwrap_or_default();
+    let mut all = of_project;
+    all.extend(own);
+    let candidate = |(name, host): (Name, HostSpec)| {
+        CompletionCandidate::new(name.as_str()).help(host.ssh.map(Into::into))
+    };
+    all.into_iter().map(candidate).collect()
 }
 
 /// Names of datasets.

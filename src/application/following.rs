@@ -17,7 +17,7 @@ use crate::platform::run::{self, Curves, Workspace};
 
 /// Where the runs of a project happen.
 pub(super) fn workspace(project: &Project) -> Workspace<'_> {
-    Workspace { repo: &project.repo, store: &project.store, root: &project.root }
+    Workspace { repo: &project.repo, store: &project.store, root: &project.root, on: None }
 }
 
 /// What Ctrl-C means for a job in the foreground.

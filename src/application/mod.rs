@@ -3,6 +3,7 @@
 mod chosen;
 mod commands;
 mod completion;
+mod elsewhere;
 mod following;
 mod judgement;
 mod live;

@@ -34,5 +34,7 @@ pub const TREE: &str = "MLP_TREE";
 pub const MODEL_DIR: &str = "MLP_MODEL_DIR";
 /// Fails or kills mlp at one of its operations on files (`infrastructure/durable/fault.rs`). Read by mlp; for tests.
 pub const FAULT: &str = "MLP_FAULT";
+/// A configuration file for `ssh` in place of the user's own. Read by mlp.
+pub const SSH_CONFIG: &str = "MLP_SSH_CONFIG";
 /// Long counts instead of quick ones. Read by the tests.
 pub const TEST_LONG: &str = "MLP_TEST_LONG";

@@ -103,6 +103,14 @@ pub fn describe_cpu() -> String {
     format!("{} {level}", std::env::consts::ARCH.replace('_', "-"))
 }
 
+/// What trainings of this build run on here: `cpu x86-64 avx512`, `cuda:0`. Instruction sets, and accelerators, differ in rounding.
+pub fn device_line() -> String {
+    match Device::auto().0 {
+        Device::Cpu => format!("cpu {}", describe_cpu()),
+        accelerator => accelerator.to_string(),
+    }
+}
+
 /// How many threads computations use: `MLP_THREADS` if set, else what rayon takes (`RAYON_NUM_THREADS`, or the available
 /// parallelism). Never changes a result, only how soon it is there.
 ///

@@ -4,5 +4,5 @@ mod device;
 pub mod facts;
 pub mod memory;
 
-pub use device::{Device, describe_cpu, threads};
+pub use device::{Device, describe_cpu, device_line, threads};
 pub use facts::Facts;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::{Answer, Context};
-use crate::base::{Diagnose, ErrorEvent, Event, Exit, Failure, Level, Sink, What};
-use crate::infrastructure::compute::{EventLog, Interrupts, JobFolder, agent};
+use crate::base::{Diagnose, Digest, ErrorEvent, Event, Exit, Failure, Level, Sink, What};
+use crate::infrastructure::compute::{self, EventLog, Interrupts, JobFolder, agent};
 use crate::platform::run;
 use crate::platform::train::Stopped;
 
@@ -35,6 +35,20 @@ enum Command {
         /// The job folder.
         job: PathBuf,
     },
+    /// Answers a command elsewhere on standard input and output.
+    Serve {
+        /// The folder of mlp on this machine.
+        root: PathBuf,
+        /// What the answer begins with.
+        nonce: String,
+    },
+    /// Puts this executable where agents lie.
+    Install {
+        /// The folder of mlp on this machine.
+        root: PathBuf,
+        /// Digest of this executable.
+        digest: Digest,
+    },
 }
 
 pub(crate) fn run(args: Args, _: &Context) -> Answer {
@@ -43,6 +57,12 @@ pub(crate) fn run(args: Args, _: &Context) -> Answer {
         Command::Supervise { detached: true, job } => agent::supervise(&JobFolder(job))?,
         Command::Work { job } => return work(&JobFolder(job)),
         Command::Keep { job } => return keep(&JobFolder(job)),
+        Command::Serve { root, nonce } => {
+            compute::serve(&root, &nonce, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())?;
+        }
+        Command::Install { root, digest } => {
+            compute::install(&root, &digest)?;
+        }
     }
     Ok(Exit::Ok)
 }

@@ -10,6 +10,7 @@ mod explain;
 mod export;
 mod gate;
 mod hook;
+mod host;
 mod import;
 mod init;
 mod merge;
@@ -98,6 +99,7 @@ enum Command {
     Export(export::Args),
     Merge(merge::Args),
     Hook(hook::Args),
+    Host(host::Args),
     Train(train::Args),
     #[command(name = "run")]
     RunSteps(run::Args),
@@ -138,6 +140,7 @@ fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Export(args) => export::run(args, context),
         Command::Merge(args) => merge::run(args, context),
         Command::Hook(args) => hook::run(args, context),
+        Command::Host(args) => host::run(args, context),
         Command::Train(args) => train::run(args, context),
         Command::RunSteps(args) => run::run(args, context),
         Command::Runs(args) => runs::run(args, context),

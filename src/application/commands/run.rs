@@ -10,10 +10,11 @@ use serde::Serialize;
 use super::{Answer, Context};
 use crate::application::chosen::begin;
 use crate::application::completion;
+use crate::application::elsewhere::Place;
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, workspace, worse};
 use crate::application::ui::Report;
 use crate::base::{Digest, Exit, Failure, Level, Name, Record, Run, Sink};
-use crate::infrastructure::compute::{Executor, Interrupts};
+use crate::infrastructure::compute::Interrupts;
 use crate::platform::data::Dataset;
 use crate::platform::project::Project;
 use crate::platform::run::{self, Graph, Listed, Planned, Point, Workspace};
@@ -30,6 +31,9 @@ pub(crate) struct Args {
     /// How many may run at the same time.
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
+    /// Runs on this host (`mlp host ls`).
+    #[arg(long, value_name = "HOST")]
+    on: Option<String>,
     /// Says what would be run and why.
     #[arg(long)]
     dry_run: bool,
@@ -85,8 +89,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let manifest = &project.manifest;
     let graph = Graph::new(&manifest.steps, &manifest.models, &manifest.data)?.select(&args.steps)?;
-    let workspace = workspace(&project);
-    let maker = Maker::new(&args, &project, &workspace, context)?;
+    let place = Place::of(&project, args.on.as_deref(), &context.ui)?;
+    let workspace = place.workspace(&project);
+    let maker = Maker::new(&args, &project, &place, &workspace, context)?;
     if !args.dry_run {
         context.ui.stream();
     }
@@ -98,6 +103,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
 struct Maker<'a> {
     args: &'a Args,
     project: &'a Project,
+    place: &'a Place,
     workspace: &'a Workspace<'a>,
     context: &'a Context,
     datasets: Vec<Dataset>,
@@ -114,6 +120,7 @@ impl<'a> Maker<'a> {
     fn new(
         args: &'a Args,
         project: &'a Project,
+        place: &'a Place,
         workspace: &'a Workspace<'a>,
         context: &'a Context,
     ) -> Result<Self, Failure> {
@@ -125,7 +132,7 @@ impl<'a> Maker<'a> {
         });
         let paths = data.iter().map(|(name, spec)| (name, spec.path.as_str())).chain(begins);
         let apart = run::named_paths(&project.manifest.steps, paths)?;
-        Ok(Self { args, project, workspace, context, datasets, apart })
+        Ok(Self { args, project, place, workspace, context, datasets, apart })
     }
 
     fn plan(&self, point: &Point) -> Result<Planned, Failure> {
@@ -223,14 +230,15 @@ impl<'a> Maker<'a> {
                     if !point.model {
                         run::clear_outputs(self.workspace, &planned, &self.context.ui)?;
                     }
-                    let job = planned.job(None);
-                    self.workspace.executor().submit(&job)?;
-                    let text = format!("{} runs as {}", point.name, run::short(job.id));
+                    let ui = &self.context.ui;
+                    let id = self.place.start(&planned, self.workspace, None, &self.apart, ui)?;
+                    let on = self.args.on.as_ref().map_or_else(String::new, |host| format!(" on {host}"));
+                    let text = format!("{} runs{on} as {}", point.name, run::short(id));
                     self.context.ui.log(Level::Info, &text);
                     let (over, interrupts, context) = (over.clone(), &interrupts, self.context);
                     let prefix = several.then(|| point.name.to_string());
                     scope.spawn(move || {
-                        let _ = over.send((at, watch(context, job.id, prefix.as_deref(), interrupts)));
+                        let _ = over.send((at, watch(context, id, prefix.as_deref(), interrupts)));
                     });
                 }
                 if running.is_empty() {
@@ -289,6 +297,10 @@ impl<'a> Maker<'a> {
             return Ok(line("failed", reason, Some(run)));
         }
         if !point.model {
+            // What was made on a host is not here yet.
+            if self.args.on.is_some() {
+                run::restore(self.workspace, &record, &self.context.ui)?;
+            }
             for name in run::point(self.workspace, &record, &self.datasets)? {
                 self.context.ui.log(Level::Info, &format!("dataset {name} has a new version"));
             }

@@ -9,12 +9,11 @@ use self::folds::Folds;
 use super::{Answer, Context};
 use crate::application::chosen::begin;
 use crate::application::completion;
-use crate::application::following::{
-    OnInterrupt, RunReport, exit_of, follow, learning_curve, workspace, worse,
-};
+use crate::application::elsewhere::Place;
+use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, learning_curve, worse};
 use crate::application::ui::{Align, Report, Table, count};
 use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
-use crate::infrastructure::compute::{Executor, Interrupts};
+use crate::infrastructure::compute::Interrupts;
 use crate::platform::data::{Dataset, Fold};
 use crate::platform::project::Project;
 use crate::platform::run::{self, LayerLine, Listed, Planned, RunError, Weights, Workspace};
@@ -46,6 +45,9 @@ pub(crate) struct Args {
     /// Leaves it running in the background.
     #[arg(short, long)]
     detach: bool,
+    /// Trains on this host (`mlp host ls`).
+    #[arg(long, value_name = "HOST", conflicts_with = "folds")]
+    on: Option<String>,
     /// Trains although the plan was already done.
     #[arg(long)]
     force: bool,
@@ -171,7 +173,8 @@ fn of_fold(fold: Option<Fold>) -> String {
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let workspace = workspace(&project);
+    let place = Place::of(&project, args.on.as_deref(), &context.ui)?;
+    let workspace = place.workspace(&project);
     let names = names(&args, &project)?;
     let folds = match args.folds {
         Some(of) => (1..=of).map(|number| Some(Fold { number, of })).collect(),
@@ -194,7 +197,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let mut exit = Exit::Ok;
     let interrupts = (!args.detach).then(Interrupts::watch);
     for ready in &ready {
-        let report = train(&args, ready, &workspace, &listed, interrupts.as_ref(), context)?;
+        let report = train(&args, ready, &place, &workspace, &listed, interrupts.as_ref(), context)?;
         if report.state.ended() {
             exit = worse(exit, exit_of(report.state));
         }
@@ -268,6 +271,7 @@ fn plan_report(ready: &Ready, listed: &[Listed], sink: &dyn Sink) -> Result<Plan
 fn train(
     args: &Args,
     ready: &Ready,
+    place: &Place,
     workspace: &Workspace<'_>,
     listed: &[Listed],
     interrupts: Option<&Interrupts>,
@@ -283,20 +287,21 @@ fn train(
         }
     }
     run::describe_network(&ready.model, &ready.dataset, false, &context.ui)?;
-    let job = ready.planned.job(args.threads.map(usize::from));
     let executor = workspace.executor();
-    executor.submit(&job)?;
-    let active = RunReport::active(job.id, ready.name.as_str(), &ready.planned.plan.task, digest);
+    let id = place.start(&ready.planned, workspace, args.threads.map(usize::from), &[], &context.ui)?;
+    let active = RunReport::active(id, ready.name.as_str(), &ready.planned.plan.task, digest);
     let Some(interrupts) = interrupts else { return Ok(active) };
     let which = of_fold(ready.fold());
-    context.ui.log(Level::Info, &format!("training {}{which} as run {}", ready.name, run::short(job.id)));
-    let ended = follow(&context.ui, workspace, job.id, None, interrupts, OnInterrupt::Cancel)?;
+    let on = args.on.as_ref().map_or_else(String::new, |host| format!(" on {host}"));
+    let text = format!("training {}{which}{on} as run {}", ready.name, run::short(id));
+    context.ui.log(Level::Info, &text);
+    let ended = follow(&context.ui, workspace, id, None, interrupts, OnInterrupt::Cancel)?;
     Ok(match ended {
         // Of folds the last word is what they came to together.
         Some((id, record)) if ready.fold().is_some() => RunReport::of(id, &record, false),
-        Some((id, record)) => {
-            let events = std::fs::read(executor.folder(job.id).events()).unwrap_or_default();
-            RunReport { curve: learning_curve(&events), ..RunReport::of(id, &record, false) }
+        Some((digest, record)) => {
+            let events = std::fs::read(executor.folder(id).events()).unwrap_or_default();
+            RunReport { curve: learning_curve(&events), ..RunReport::of(digest, &record, false) }
         }
         None => active,
     })

@@ -1,6 +1,8 @@
 //! The host side: the supervisor of one job. It knows only an argv.
 
+use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::events::PATIENCE;
 use super::folder::{Cancel, State, Supervisor};
 use super::process::{self, Identity, Kill, Reaped};
-use super::{Interrupts, JobError, JobFolder, JobSpec};
+use super::{Interrupts, JobError, JobFolder, JobSpec, mirror};
 use crate::base::{JobState, RunEnd, Time, variables};
 use crate::hardware::facts;
 
@@ -21,9 +23,10 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// Starts the supervisor of the job in `folder` as a process in a session of its own, and returns once it is up.
 ///
+/// `variables` (a JSON object, or nothing) goes to the worker's environment by way of the supervisor's memory, and into no file.
 /// `program` is the mlp executable. It is started twice: the first leads a process group, which keeps Ctrl-C of the
 /// terminal away from the start, and therefore cannot lead a session; its child can, and outlives everybody.
-pub(super) fn start(program: &Path, folder: &JobFolder) -> Result<(), JobError> {
+pub(super) fn start(program: &Path, folder: &JobFolder, variables: &[u8]) -> Result<(), JobError> {
     if cfg!(not(unix)) {
         return Err(JobError::Platform);
     }
@@ -32,10 +35,14 @@ pub(super) fn start(program: &Path, folder: &JobFolder) -> Result<(), JobError> 
         JobError::NotStarted { id, detail }
     };
     let mut command = Command::new(program);
-    command.args(["agent", "supervise"]).arg(&folder.0).stdin(Stdio::null()).stdout(Stdio::null());
-    let output = process::own_group(command.stderr(Stdio::piped()))
-        .output()
-        .map_err(|error| failed(format!("`{}`: {error}", program.display())))?;
+    command.args(["agent", "supervise"]).arg(&folder.0).stdin(Stdio::piped()).stdout(Stdio::null());
+    let told = |error: std::io::Error| failed(format!("`{}`: {error}", program.display()));
+    let mut child = process::own_group(command.stderr(Stdio::piped())).spawn().map_err(told)?;
+    if let Some(mut input) = child.stdin.take() {
+        // A process that ends before it has read them says why.
+        let _ = input.write_all(variables);
+    }
+    let output = child.wait_with_output().map_err(told)?;
     if output.status.success() {
         return Ok(());
     }
@@ -49,7 +56,7 @@ pub fn detach(folder: &JobFolder) -> Result<(), JobError> {
         .args(["agent", "supervise", "--detached"])
         .arg(&folder.0)
         .current_dir(&folder.0)
-        .stdin(Stdio::null())
+        .stdin(Stdio::inherit())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -76,7 +83,8 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
     if folder.exit()?.is_some() {
         return Ok(());
     }
-    let spec = folder.spec()?;
+    let mut spec = folder.spec()?;
+    spec.env.extend(variables_told(&folder.0)?);
     let limit = spec.resources.time_limit()?;
     let started = folder.state()?.map_or_else(Time::now, |state| state.started);
     let note =
@@ -89,6 +97,21 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
         host: facts::host(),
     })?;
     let first = folder.attempt()?;
+    if let Err(error) = lay_out(folder, &spec) {
+        let reason = Some(format!("its inputs cannot be laid out: {error}"));
+        let (state, ended) = (JobState::Failed, Time::now());
+        let end = RunEnd {
+            state,
+            code: None,
+            signal: None,
+            reason,
+            started,
+            ended,
+            cpu_seconds: None,
+            attempts: first,
+        };
+        return folder.set_exit(&end, 0, PATIENCE);
+    }
     let mut attempt = first;
     loop {
         let job = Job { folder, spec: &spec, attempt, limit, interrupts: &interrupts };
@@ -114,6 +137,34 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
         };
         return folder.set_exit(&end, outcome.strays, PATIENCE);
     }
+}
+
+/// What stands on standard input. The worker gets the variables; the supervisor's own environment does not.
+fn variables_told(folder: &Path) -> Result<BTreeMap<String, String>, JobError> {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut bytes).map_err(JobError::io("read variables for", folder))?;
+    if bytes.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let damaged = |error: serde_json::Error| JobError::Damaged {
+        path: "standard input".into(),
+        // Not what serde would show of a value.
+        detail: format!("line {} holds no variables", error.line()),
+    };
+    serde_json::from_slice(&bytes).map_err(damaged)
+}
+
+/// Puts the job's inputs into its working directory.
+fn lay_out(folder: &JobFolder, spec: &JobSpec) -> Result<(), JobError> {
+    let cwd = folder.0.join(&spec.cwd);
+    if spec.cwd.is_relative() {
+        std::fs::create_dir_all(&cwd).map_err(JobError::io("make", &cwd))?;
+    }
+    if spec.inputs.is_empty() {
+        return Ok(());
+    }
+    let store = folder.store()?;
+    spec.inputs.iter().try_for_each(|(path, stored)| mirror::lay(&store, stored, &cwd.join(path)))
 }
 
 struct Job<'a> {
@@ -202,8 +253,13 @@ impl Job<'_> {
             .open(self.folder.log())
             .map_err(JobError::io("open", self.folder.log()))?;
         let errors = log.try_clone().map_err(JobError::io("open", self.folder.log()))?;
-        let mut argv =
-            argv.iter().map(|word| if word == "{job}" { folder.as_os_str() } else { word.as_ref() });
+        let own = std::env::current_exe().map_err(JobError::io("find", "the mlp executable"))?;
+        let mut argv = argv.iter().map(|word| match word.as_str() {
+            "{job}" => folder.as_os_str(),
+            "{mlp}" => own.as_os_str(),
+            word => word.as_ref(),
+        });
+        let cwd = folder.join(&self.spec.cwd);
         let Some(program) = argv.next() else { return Ok(Err("its command line is empty".into())) };
         let mut command = Command::new(program);
         // The keys of stores are mlp's own: what a job prints or keeps must not hold them.
@@ -214,7 +270,7 @@ impl Job<'_> {
         }
         command
             .args(argv)
-            .current_dir(&self.spec.cwd)
+            .current_dir(&cwd)
             .envs(&self.spec.env)
             .env(variables::EVENTS, self.folder.events())
             .env(variables::PARAMS, self.folder.params())
@@ -233,7 +289,7 @@ impl Job<'_> {
             Err(error) => Err(format!(
                 "`{}` cannot be started in `{}`: {error}",
                 program.to_string_lossy(),
-                self.spec.cwd.display()
+                cwd.display()
             )),
         })
     }

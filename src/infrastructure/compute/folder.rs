@@ -14,8 +14,11 @@
 //!   cancel         a request to stop: `term`, or `kill` to skip the grace
 //!   exit.json      how it ended; written last and once per attempt by hand (`exit.1.json` is that of a resumed job)
 //!   recorded       digest of the run's record, once it is published
+//!   kept.json      what a step made, in the store
+//!   host.json      where the job is, if this folder only mirrors it
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,11 +27,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::mirror::Mirrored;
 use super::process::{self, Identity};
-use super::{JobError, JobSpec, JobStatus};
+use super::{Host, JobError, JobSpec, JobStatus};
 use crate::base::{Digest, JobState, RunEnd, Time, variables};
 use crate::hardware::facts;
 use crate::infrastructure::durable;
+use crate::infrastructure::store::{Local, Stored};
 
 /// How long a job may wait for its supervisor before it counts as lost.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -84,6 +89,15 @@ impl JobFolder {
 
     /// Makes the folder of a new job. It appears under its name complete, or not at all; false if it is there already.
     pub fn create(&self, spec: &JobSpec) -> Result<bool, JobError> {
+        self.create_mirrored(spec, None)
+    }
+
+    /// The same for a job that is on a host.
+    pub(super) fn create_mirrored(
+        &self,
+        spec: &JobSpec,
+        mirrored: Option<&Mirrored>,
+    ) -> Result<bool, JobError> {
         if self.0.exists() {
             return Ok(false);
         }
@@ -100,6 +114,9 @@ impl JobFolder {
         inside.write("spec.json", &json(spec))?;
         inside.write("params.json", &json(&spec.params))?;
         inside.write("attempt", b"1\n")?;
+        if let Some(mirrored) = mirrored {
+            inside.write("host.json", &json(mirrored))?;
+        }
         match durable::rename(draft.path(), &self.0) {
             Ok(()) => {
                 let _ = draft.keep();
@@ -196,6 +213,38 @@ impl JobFolder {
         self.write("recorded", format!("{record}\n").as_bytes())
     }
 
+    /// Where the job is, if that is not here.
+    pub(super) fn mirrored(&self) -> Result<Option<Mirrored>, JobError> {
+        self.read("host.json")
+    }
+
+    /// The host that the job is on, and that machine's own name; none if it is here.
+    pub fn host(&self) -> Result<Option<(Host, String)>, JobError> {
+        Ok(self.mirrored()?.map(|mirrored| (mirrored.host, mirrored.machine)))
+    }
+
+    /// The store beside the folder of all jobs.
+    pub fn store(&self) -> Result<Local, JobError> {
+        let state = self.0.parent().and_then(Path::parent).ok_or_else(|| JobError::NoJob(self.0.clone()))?;
+        Ok(Local::open(&state.join("store"))?)
+    }
+
+    /// What a step made and kept, by path; none before it did.
+    pub fn kept(&self) -> Result<Option<BTreeMap<String, Stored>>, JobError> {
+        self.read("kept.json")
+    }
+
+    /// Notes what a step made and kept.
+    pub fn set_kept(&self, kept: &BTreeMap<String, Stored>) -> Result<(), JobError> {
+        self.write("kept.json", &json(kept))
+    }
+
+    /// Whether it has ended longer than `age` ago.
+    pub(super) fn ended_before(&self, age: Duration) -> Result<bool, JobError> {
+        let ended = modified(&self.0.join("exit.json")).and_then(|time| time.elapsed().ok());
+        Ok(ended.is_some_and(|elapsed| elapsed > age) && self.exit()?.is_some())
+    }
+
     /// Holds `name` in this folder (flock) until the file is dropped, or the process ends however it may; none if another
     /// process holds it and `wait` is false.
     pub fn lock(&self, name: &str, wait: bool) -> Result<Option<File>, JobError> {
@@ -225,6 +274,10 @@ impl JobFolder {
         }
         let going = |state| Ok(JobStatus { state, end: None, attempt });
         let state: Option<State> = self.read("state.json")?;
+        if self.mirrored()?.is_some() {
+            // As it was when the host was last asked.
+            return going(state.map_or(JobState::Queued, |state| state.state));
+        }
         let Some(supervisor) = self.read::<Supervisor>("sup.json")? else {
             let waited = modified(&self.0.join("attempt")).and_then(|time| time.elapsed().ok());
             if waited.is_none_or(|waited| waited < START_LIMIT) {
@@ -304,12 +357,18 @@ impl JobFolder {
 
     /// Prepares another attempt of a job that has ended; returns its number. The checkpoints stay.
     pub fn reopen(&self) -> Result<u32, JobError> {
+        self.reopen_after(|| Ok(()))
+    }
+
+    /// The same, if `first` succeeds.
+    pub(super) fn reopen_after(&self, first: impl FnOnce() -> Result<(), JobError>) -> Result<u32, JobError> {
         let active = || JobError::Active(self.spec().map(|spec| spec.id.to_string()).unwrap_or_default());
         let _lock = self.lock("lock", false)?.ok_or_else(active)?;
         if self.exit()?.is_none() {
             return Err(active());
         }
         let attempt = self.attempt()?;
+        first()?;
         // The new number first: whatever of the old attempt still lives must not write a checkpoint any more.
         self.set_attempt(attempt + 1)?;
         for name in ["cancel", "recorded", "sup.json"] {

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::JobError;
-use crate::base::{Id, JobState, Name, RunEnd};
+use crate::base::{Digest, Id, JobState, Name, RunEnd};
+use crate::infrastructure::store::Stored;
 
 /// What a job asks of its host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -53,13 +54,20 @@ pub struct JobSpec {
     pub id: Id,
     /// Model or step name.
     pub name: Name,
-    /// The worker's command line; never a shell string. `{job}` stands for the job folder.
+    /// The worker's command line; never a shell string. `{job}` stands for the job folder, `{mlp}` for the supervisor's own
+    /// executable.
     pub argv: Vec<String>,
     /// A command line that is run after the worker succeeded and belongs to the job: it keeps what the worker made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<String>,
-    /// The worker's working directory.
+    /// The worker's working directory: an absolute path, or one below the job folder.
     pub cwd: PathBuf,
+    /// What is laid out in the working directory before the worker begins, from the store beside the folder of all jobs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, Stored>,
+    /// Trees and files that the job needs, in that store.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rests_on: Vec<Digest>,
     /// Variables added to the worker's environment. No secrets: this file stays.
     pub env: BTreeMap<String, String>,
     /// Resources and limits.

@@ -1,13 +1,16 @@
 //! Jobs on this machine: the same supervisor as everywhere, started as a process of its own.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::folder::Cancel;
+use super::link::Link;
 use super::process::{self, Kill};
 use super::tail::Tail;
-use super::{Cursor, Ended, Executor, JobError, JobFolder, JobSpec, JobStatus, Ticket, agent};
-use crate::base::{Event, Id, JobState, Level, Log, Sink, StateChange, What};
+use super::{Cursor, Ended, Executor, JobError, JobFolder, JobSpec, JobStatus, Ticket, agent, mirror};
+use crate::base::{Digest, Event, Id, JobState, Level, Log, Null, Sink, StateChange, What};
+use crate::hardware::facts;
 
 /// How often a follower looks for news.
 const POLL: Duration = Duration::from_millis(40);
@@ -46,11 +49,31 @@ impl LocalExecutor {
 
     /// Starts the next attempt of a job that has ended; it goes on from its last checkpoint.
     pub fn resume(&self, id: Id) -> Result<Ticket, JobError> {
+        self.resume_with(id, &[])
+    }
+
+    /// The same with variables for the worker, a JSON object, which are written nowhere.
+    pub fn resume_with(&self, id: Id, variables: &[u8]) -> Result<Ticket, JobError> {
         let folder = self.folder(id);
+        if let Some(mirrored) = folder.mirrored()? {
+            let mut link = Link::open(&mirrored.host, self.binary()?, &Null)?;
+            link.resume(&folder, variables)?;
+            link.rest();
+            return Ok(ticket(id));
+        }
         folder.settle()?;
         folder.reopen()?;
-        self.start(&folder)?;
+        self.start(&folder, variables)?;
         Ok(ticket(id))
+    }
+
+    pub(super) fn submit_with(&self, spec: &JobSpec, variables: &[u8]) -> Result<Ticket, JobError> {
+        spec.resources.time_limit()?;
+        let folder = self.folder(spec.id);
+        if folder.create(spec)? {
+            self.start(&folder, variables)?;
+        }
+        Ok(ticket(spec.id))
     }
 
     /// As [`Executor::cancel`], without the time to end in an orderly way.
@@ -58,17 +81,23 @@ impl LocalExecutor {
         self.stop(ticket, Cancel::Kill)
     }
 
-    fn start(&self, folder: &JobFolder) -> Result<(), JobError> {
+    fn start(&self, folder: &JobFolder, variables: &[u8]) -> Result<(), JobError> {
         let program = std::env::current_exe().map_err(JobError::io("find", "the mlp executable"))?;
-        agent::start(&program, folder)
+        agent::start(&program, folder, variables)
     }
 
-    fn stop(&self, ticket: &Ticket, how: Cancel) -> Result<(), JobError> {
+    /// Digest of this executable.
+    fn binary(&self) -> Result<Digest, JobError> {
+        facts::binary(&self.jobs.with_file_name("binary")).map_err(JobError::io("read", "the mlp executable"))
+    }
+
+    pub(super) fn stop(&self, ticket: &Ticket, how: Cancel) -> Result<(), JobError> {
         let folder = self.folder(ticket.id);
         let status = folder.status()?;
         if status.end.is_some() {
             return Ok(());
         }
+        // Of a mirrored job, whoever follows it passes it on.
         folder.request_cancel(how)?;
         if status.state == JobState::Orphaned {
             // Nobody is left who would see the request.
@@ -105,12 +134,7 @@ fn end_orphans(folder: &JobFolder, grace: Duration) -> Result<(), JobError> {
 
 impl Executor for LocalExecutor {
     fn submit(&self, spec: &JobSpec) -> Result<Ticket, JobError> {
-        spec.resources.time_limit()?;
-        let folder = self.folder(spec.id);
-        if folder.create(spec)? {
-            self.start(&folder)?;
-        }
-        Ok(ticket(spec.id))
+        self.submit_with(spec, &[])
     }
 
     fn follow(
@@ -121,31 +145,26 @@ impl Executor for LocalExecutor {
         detach: &dyn Fn() -> bool,
     ) -> Result<Ended, JobError> {
         let folder = self.folder(ticket.id);
-        let mut reader = Reader {
-            events: Tail::new(folder.events(), from.events),
-            log: Tail::new(folder.log(), from.log),
-            sink,
-        };
-        let mut known = None;
-        loop {
-            // The state first: what was written before the end is then read before the end is told.
-            let status = folder.status()?;
-            reader.news(&folder)?;
-            if known != Some((status.state, status.attempt)) && status.end.is_none() {
-                sink.emit(&state_event(status.state, None));
+        match folder.mirrored()?.filter(|_| !matches!(folder.exit(), Ok(Some(_)))) {
+            None => read(&folder, from, sink, detach),
+            Some(mirrored) => {
+                let (binary, stop) = (self.binary()?, AtomicBool::new(false));
+                std::thread::scope(|scope| {
+                    let mirror = scope.spawn(|| mirror::run(&folder, &mirrored, binary, &stop, sink));
+                    let gone = || detach() || mirror.is_finished();
+                    let ended = read(&folder, from, sink, &gone);
+                    stop.store(true, Ordering::Relaxed);
+                    let mirrored = mirror.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                    match (ended, mirrored) {
+                        // The mirror ended and so did the reader: what the mirror brought last is read now.
+                        (Ok(Ended::Detached(cursor)), Ok(())) if folder.exit()?.is_some() => {
+                            read(&folder, cursor, sink, detach)
+                        }
+                        (Ok(ended @ Ended::Job(_)), _) => Ok(ended),
+                        (ended, mirrored) => mirrored.and(ended),
+                    }
+                })
             }
-            known = Some((status.state, status.attempt));
-            if status.end.is_some()
-                && let Some(end) = folder.settle()?
-            {
-                reader.rest(&folder)?;
-                sink.emit(&state_event(end.state, end.reason.clone()));
-                return Ok(Ended::Job(end));
-            }
-            if detach() {
-                return Ok(Ended::Detached(reader.cursor()));
-            }
-            std::thread::sleep(POLL);
         }
     }
 
@@ -155,6 +174,41 @@ impl Executor for LocalExecutor {
 
     fn status(&self, tickets: &[Ticket]) -> Result<Vec<JobStatus>, JobError> {
         tickets.iter().map(|ticket| self.folder(ticket.id).status()).collect()
+    }
+}
+
+/// Reads what the folder of a job says until it has ended or `detach` says true.
+fn read(
+    folder: &JobFolder,
+    from: Cursor,
+    sink: &dyn Sink,
+    detach: &dyn Fn() -> bool,
+) -> Result<Ended, JobError> {
+    let mut reader = Reader {
+        events: Tail::new(folder.events(), from.events),
+        log: Tail::new(folder.log(), from.log),
+        sink,
+    };
+    let mut known = None;
+    loop {
+        // The state first: what was written before the end is then read before the end is told.
+        let status = folder.status()?;
+        reader.news(folder)?;
+        if known != Some((status.state, status.attempt)) && status.end.is_none() {
+            sink.emit(&state_event(status.state, None));
+        }
+        known = Some((status.state, status.attempt));
+        if status.end.is_some()
+            && let Some(end) = folder.settle()?
+        {
+            reader.rest(folder)?;
+            sink.emit(&state_event(end.state, end.reason.clone()));
+            return Ok(Ended::Job(end));
+        }
+        if detach() {
+            return Ok(Ended::Detached(reader.cursor()));
+        }
+        std::thread::sleep(POLL);
     }
 }
 

@@ -150,6 +150,18 @@ pub(super) fn with_variable(_: &str, _: &str) -> Vec<Identity> {
     Vec::new()
 }
 
+/// Whether a process runs an executable below `folder`.
+#[cfg(target_os = "linux")]
+pub(super) fn runs_from(folder: &std::path::Path) -> bool {
+    pids().any(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.starts_with(folder)))
+}
+
+/// Elsewhere it cannot be told: what may be in use stays.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn runs_from(_: &std::path::Path) -> bool {
+    true
+}
+
 #[cfg(target_os = "linux")]
 fn pids() -> impl Iterator<Item = i32> {
     std::fs::read_dir("/proc")

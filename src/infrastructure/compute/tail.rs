@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A line longer than this is given in pieces.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -50,17 +50,22 @@ impl Tail {
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        match File::open(&self.path) {
-            Ok(mut file) => {
-                file.seek(SeekFrom::Start(self.offset))?;
-                file.take(LONGEST_LINE).read_to_end(&mut bytes)?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        Ok(bytes)
+        bytes_from(&self.path, self.offset, LONGEST_LINE)
     }
+}
+
+/// Up to `most` bytes of a file from `offset` on; none if it is not there yet.
+pub(super) fn bytes_from(path: &Path, offset: u64, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Ok(mut file) => {
+            file.seek(SeekFrom::Start(offset))?;
+            file.take(most).read_to_end(&mut bytes)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Id, Name};
+use crate::infrastructure::compute::HostSpec;
 use crate::infrastructure::store::StoreSpec;
 use crate::platform::data::DataSpec;
 use crate::platform::model::{StageSpec, TrustSpec, Waiver};
@@ -31,6 +32,9 @@ pub struct Manifest {
     /// Places that other tools and projects keep data in, which pointers of this project name; nothing is ever written there.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub imports: IndexMap<Name, StoreSpec>,
+    /// Machines that runs can be sent to.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub hosts: IndexMap<Name, HostSpec>,
     /// Datasets.
     #[serde(default)]
     pub data: IndexMap<Name, DataSpec>,

@@ -4,6 +4,7 @@ mod amend;
 mod check;
 mod collaboration;
 mod error;
+pub mod hosts;
 mod manifest;
 mod open;
 mod outline;

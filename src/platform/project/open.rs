@@ -181,7 +181,7 @@ impl Project {
 }
 
 /// An entry of the manifest by a name from the command line, or an error that names what is near.
-fn entry<'a, T>(
+pub(super) fn entry<'a, T>(
     kind: &'static str,
     name: &str,
     entries: &'a IndexMap<Name, T>,

@@ -7,9 +7,11 @@ use etcetera::BaseStrategy;
 use indexmap::IndexMap;
 use serde::Deserialize;
 
+use super::hosts;
 use super::source::Source;
 use super::{Manifest, ProjectError, yaml};
 use crate::base::{Failure, Name};
+use crate::infrastructure::compute::HostSpec;
 use crate::infrastructure::store::{StoreError, StoreSpec};
 
 /// The file of one repository.
@@ -23,6 +25,8 @@ struct Personal {
     stores: IndexMap<Name, StoreSpec>,
     #[serde(default)]
     imports: IndexMap<Name, StoreSpec>,
+    #[serde(default)]
+    hosts: IndexMap<Name, HostSpec>,
 }
 
 /// Adds the user's own stores and places to import from to those of a project; returns the names of stores that only the user has.
@@ -42,7 +46,10 @@ pub(super) fn add(manifest: &mut Manifest, state: &Path) -> Result<Vec<Name>, Fa
         let personal = read(&path, secret)?;
         join(&mut manifest.stores, personal.stores, &mut own, &path)?;
         join(&mut manifest.imports, personal.imports, &mut own_imports, &path)?;
+        // Of a host of the project's the user may know another way there.
+        manifest.hosts.extend(personal.hosts);
     }
+    manifest.hosts.extend(hosts::own()?);
     Ok(own)
 }
 
@@ -77,10 +84,18 @@ fn join(
     Ok(())
 }
 
+fn user_file() -> Option<PathBuf> {
+    folder().map(|folder| folder.join("config.yaml"))
+}
+
+/// The folder of the user's own configuration.
+pub(super) fn folder() -> Option<PathBuf> {
+    etcetera::choose_base_strategy().ok().map(|base| base.config_dir().join("mlp"))
+}
+
 /// The files, and whether others may not even read them.
 fn files(state: &Path) -> Vec<(PathBuf, bool)> {
-    let user = etcetera::choose_base_strategy().ok().map(|base| base.config_dir().join("mlp/config.yaml"));
-    user.into_iter().map(|path| (path, false)).chain([(state.join(LOCAL), true)]).collect()
+    user_file().into_iter().map(|path| (path, false)).chain([(state.join(LOCAL), true)]).collect()
 }
 
 fn read(path: &Path, secret: bool) -> Result<Personal, ProjectError> {
@@ -94,7 +109,7 @@ fn read(path: &Path, secret: bool) -> Result<Personal, ProjectError> {
 
 /// It may name commands: whoever can write it can run them.
 #[cfg(unix)]
-fn guarded(path: &Path, metadata: &std::fs::Metadata, secret: bool) -> Result<(), ProjectError> {
+pub(super) fn guarded(path: &Path, metadata: &std::fs::Metadata, secret: bool) -> Result<(), ProjectError> {
     let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
     let (others, may) = if secret { (0o077, "read or write") } else { (0o022, "write") };
     if mode & others == 0 {
@@ -106,6 +121,6 @@ fn guarded(path: &Path, metadata: &std::fs::Metadata, secret: bool) -> Result<()
 }
 
 #[cfg(not(unix))]
-fn guarded(_: &Path, _: &std::fs::Metadata, _: bool) -> Result<(), ProjectError> {
+pub(super) fn guarded(_: &Path, _: &std::fs::Metadata, _: bool) -> Result<(), ProjectError> {
     Ok(())
 }

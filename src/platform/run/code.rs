@@ -1,6 +1,6 @@
 //! Which code a step runs: the digest of the project's source files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::RunError;
 use crate::base::{Digest, Hasher};
@@ -11,30 +11,42 @@ use crate::infrastructure::git::Repo;
 ///
 /// It does not change with a commit, so that committing what just ran keeps the results.
 pub(super) fn code(repo: &Repo, root: &Path, apart: &[String]) -> Result<Digest, RunError> {
-    let repo_root = repo.root().canonicalize().unwrap_or_else(|_| repo.root().to_owned());
-    let root = root.canonicalize().map_err(RunError::io("find", root))?;
     let mut digest = Hasher::new();
     digest.update(b"mlp code 1\n");
-    for file in repo.files()? {
-        let absolute = repo_root.join(&file);
-        let Ok(path) = absolute.strip_prefix(&root) else { continue };
-        let path = path.to_string_lossy().replace('\\', "/");
-        if !is_code(&path, apart) {
-            continue;
-        }
+    for (path, absolute) in code_files(repo, root, apart)? {
         let content = match std::fs::symlink_metadata(&absolute) {
-            Ok(meta) if meta.is_file() => std::fs::read(&absolute),
             Ok(meta) if meta.is_symlink() => {
                 std::fs::read_link(&absolute).map(|target| target.to_string_lossy().into_owned().into_bytes())
             }
-            // Deleted but not yet committed, or a submodule.
-            _ => continue,
+            _ => std::fs::read(&absolute),
         };
         let content = content.map_err(RunError::io("read", &absolute))?;
         digest.update(path.as_bytes()).update(b"\0");
         digest.update(Digest::of(&content).as_bytes());
     }
     Ok(digest.finish())
+}
+
+/// The files that are the code below `root`: their paths there, and where they are.
+pub(super) fn code_files(
+    repo: &Repo,
+    root: &Path,
+    apart: &[String],
+) -> Result<Vec<(String, PathBuf)>, RunError> {
+    let repo_root = repo.root().canonicalize().unwrap_or_else(|_| repo.root().to_owned());
+    let root = root.canonicalize().map_err(RunError::io("find", root))?;
+    let mut files = Vec::new();
+    for file in repo.files()? {
+        let absolute = repo_root.join(&file);
+        let Ok(path) = absolute.strip_prefix(&root) else { continue };
+        let path = path.to_string_lossy().replace('\\', "/");
+        // Anything else was deleted but not yet committed, or is a submodule.
+        let meta = std::fs::symlink_metadata(&absolute);
+        if is_code(&path, apart) && meta.is_ok_and(|meta| meta.is_file() || meta.is_symlink()) {
+            files.push((path, absolute));
+        }
+    }
+    Ok(files)
 }
 
 fn is_code(path: &str, apart: &[String]) -> bool {

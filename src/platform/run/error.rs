@@ -105,6 +105,12 @@ pub enum RunError {
         /// The path as written.
         path: String,
     },
+    /// An input changed while it was read.
+    #[error("`{path}` changed while it was read")]
+    Moving {
+        /// The path.
+        path: String,
+    },
     /// A step did not make what it declares.
     #[error("step `{step}` succeeded but did not make `{path}`")]
     MissingOutput {
@@ -175,6 +181,7 @@ impl Diagnose for RunError {
             Self::Outside { .. } => "run::outside",
             Self::Weights { .. } => "run::weights",
             Self::MissingInput { .. } => "run::missing-input",
+            Self::Moving { .. } => "run::moving",
             Self::MissingOutput { .. } => "run::missing-output",
             Self::NoFile { .. } => "run::no-file",
             Self::NotResumable { .. } => "run::not-resumable",
@@ -278,6 +285,11 @@ pub const EXPLAIN: &[Explain] = &[
     Explain {
         code: "run::missing-input",
         text: "A declared input of the step does not exist and no other step makes it.",
+    },
+    Explain {
+        code: "run::moving",
+        text: "An input was planned with one content and had another when it was stored for its way to a host: something writes there. \
+               Nothing was started.",
     },
     Explain {
         code: "run::missing-output",

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 
-use super::step::{OUTS, kept};
-use super::work::{Stored, Work};
+use super::step::OUTS;
+use super::work::Work;
 use super::{RunError, publish};
 use crate::base::{Digest, JobState, Null, Record, RecordKind, Run, RunEnd, What};
 use crate::hardware::facts;
 use crate::infrastructure::compute::{JobFolder, LocalExecutor, event};
-use crate::infrastructure::store::{Local, Node, NodeKind, PinKind, Tree, Writer, worktree};
+use crate::infrastructure::store::{Local, Node, NodeKind, PinKind, Stored, Tree, Writer, worktree};
 
 /// The record of the job in `folder`, published now if it was not yet; none while the job has not ended.
 pub fn finish(store: &Local, folder: &JobFolder) -> Result<Option<(Digest, Record<Run>)>, RunError> {
@@ -52,7 +52,8 @@ fn record(store: &Local, folder: &JobFolder, end: RunEnd) -> Result<(Record<Run>
     let spec = folder.spec()?;
     let work = Work::of(folder)?;
     let told = Told::read(folder)?;
-    let kept = if end.state == JobState::Succeeded { kept(folder)? } else { BTreeMap::new() };
+    let kept =
+        if end.state == JobState::Succeeded { folder.kept()?.unwrap_or_default() } else { BTreeMap::new() };
     let output = store_output(store, folder, &kept)?;
     let mut outputs: BTreeMap<String, Digest> =
         kept.iter().map(|(path, stored)| (path.clone(), stored.id)).collect();
@@ -76,7 +77,7 @@ fn record(store: &Local, folder: &JobFolder, end: RunEnd) -> Result<(Record<Run>
         config: serde_json::to_value(&work.plan).unwrap_or_default(),
         device: work.device,
         binary: work.binary,
-        host: facts::host(),
+        host: folder.host()?.map_or_else(facts::host, |(_, machine)| machine),
         metrics: told.metrics,
         output: Some(output),
         outputs,

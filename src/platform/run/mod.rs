@@ -3,6 +3,7 @@
 mod code;
 mod compare;
 mod curves;
+mod elsewhere;
 mod error;
 pub mod evaluation;
 mod files;
@@ -24,6 +25,7 @@ mod workspace;
 
 pub use compare::{Difference, changes, compare};
 pub use curves::Curves;
+pub use elsewhere::Elsewhere;
 pub use error::{EXPLAIN as RUN_EXPLAIN, RunError};
 pub use evaluation::{evaluate, find_evaluation};
 pub use files::{Kept, copy_file, files};

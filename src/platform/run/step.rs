@@ -1,22 +1,21 @@
 //! Steps as jobs: planning, keeping what they make, restoring it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::json;
 
 use super::code::code;
 use super::graph::normal;
 use super::training::identical;
-use super::work::{Stored, Work};
+use super::work::Work;
 use super::workspace::agent;
 use super::{Plan, Planned, RunError, StepSpec, Workspace};
 use crate::base::{Artifact, Digest, Event, Id, Name, Record, Run, Sink, What};
 use crate::infrastructure::compute::{JobFolder, JobSpec};
-use crate::infrastructure::durable;
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::store::worktree::{self, CheckoutOptions, StatCache};
-use crate::infrastructure::store::{Local, Node, NodeKind};
+use crate::infrastructure::store::{Node, NodeKind, Stored};
 use crate::platform::data::{Dataset, Pointer, ignore};
 
 /// Where the declared outputs lie in the tree of a run.
@@ -46,7 +45,7 @@ pub fn plan_step(
         // The value may be a secret: only its digest is kept.
         Some((variable.clone(), Digest::derive("mlp variable 1", value.to_string_lossy().as_bytes())))
     };
-    let binary = workspace.binary()?;
+    let binary = workspace.worker()?;
     let plan = Plan {
         schema: Plan::SCHEMA.into(),
         name: name.clone(),
@@ -65,8 +64,10 @@ pub fn plan_step(
         id: Id::new(),
         name: name.clone(),
         argv: vec!["sh".into(), "-c".into(), step.run.clone()],
-        after: agent("keep")?,
+        after: agent("keep"),
         cwd: workspace.root.to_owned(),
+        inputs: BTreeMap::new(),
+        rests_on: Vec::new(),
         env: BTreeMap::new(),
         resources: step.resources.clone(),
         retry: step.retry.clone(),
@@ -109,16 +110,19 @@ pub fn named_paths<'a>(
 /// The last part of a step's job: stores what the step was to make, and notes it in `kept.json`.
 pub fn keep(folder: &JobFolder, sink: &dyn Sink) -> Result<(), RunError> {
     let work = Work::of(folder)?;
-    let repo = Repo::discover(&work.root)?;
-    let store = Local::open(&repo.state_dir().join("store"))?;
-    let cache = StatCache { path: repo.index_path() };
+    let store = folder.store()?;
+    let root = folder.0.join(&work.root);
+    let cache = match work.is_laid_out() {
+        true => None,
+        false => Some(StatCache { path: Repo::discover(&root)?.index_path() }),
+    };
     let mut kept = BTreeMap::new();
     for path in &work.makes {
-        let place = work.root.join(path);
+        let place = root.join(path);
         if place.symlink_metadata().is_err() {
             return Err(RunError::MissingOutput { step: work.plan.name.to_string(), path: path.clone() });
         }
-        let snapshot = worktree::snapshot(&place, &store, Some(&cache), sink)?;
+        let snapshot = worktree::snapshot(&place, &store, cache.as_ref(), sink)?;
         let digest = Some(snapshot.root.id);
         sink.emit(&Event::now(What::Artifact(Artifact {
             path: path.clone(),
@@ -127,25 +131,7 @@ pub fn keep(folder: &JobFolder, sink: &dyn Sink) -> Result<(), RunError> {
         })));
         kept.insert(path.clone(), Stored::from(&snapshot.root));
     }
-    let path = kept_path(folder);
-    let bytes = serde_json::to_vec_pretty(&kept).unwrap_or_default();
-    durable::replace(&path, &bytes).map_err(RunError::io("write", path))
-}
-
-fn kept_path(folder: &JobFolder) -> PathBuf {
-    folder.0.join("kept.json")
-}
-
-/// What [`keep`] noted; nothing for a model.
-pub(super) fn kept(folder: &JobFolder) -> Result<BTreeMap<String, Stored>, RunError> {
-    let path = kept_path(folder);
-    match std::fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-            crate::infrastructure::compute::JobError::Damaged { path, detail: error.to_string() }.into()
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(RunError::io("read", path)(error)),
-    }
+    Ok(folder.set_kept(&kept)?)
 }
 
 /// Takes what an earlier run left of the step's outputs away, where the store has it: a step starts from nothing.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::work::{DatasetWork, Stored, Work};
+use super::work::{DatasetWork, Work};
 use super::workspace::agent;
 use super::{Curves, Plan, RunError, Weights, Workspace, folds, picture};
 use crate::base::{Artifact, Digest, Event, Level, Name, Sink, What, variables};
@@ -13,7 +13,7 @@ use crate::infrastructure::compute::{JobFolder, JobSpec, Resources, Retry};
 use crate::infrastructure::durable;
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::store::worktree::{self, CheckoutOptions, StatCache};
-use crate::infrastructure::store::{Local, Node};
+use crate::infrastructure::store::{Node, Stored};
 use crate::platform::data::{Dataset, Format, TargetKind};
 use crate::platform::train::{self, Control, ModelSpec, Outcome, Stopped};
 
@@ -43,6 +43,10 @@ impl Planned {
             }
         }
         spec
+    }
+
+    pub(super) fn work(&self) -> &Work {
+        &self.work
     }
 
     pub(super) fn makes(&self) -> &[String] {
@@ -86,7 +90,7 @@ pub fn plan_training(
         init.from.clone_from(&weights.name);
         inputs.insert(weights.name.clone(), weights.id);
     }
-    let binary = workspace.binary()?;
+    let binary = workspace.worker()?;
     let device = workspace.device();
     let fold = dataset.spec.split.fold;
     let (task, config) = match fold {
@@ -110,9 +114,11 @@ pub fn plan_training(
         schema: JobSpec::SCHEMA.into(),
         id: crate::base::Id::new(),
         name: name.clone(),
-        argv: agent("work")?,
+        argv: agent("work"),
         after: Vec::new(),
         cwd: workspace.root.to_owned(),
+        inputs: BTreeMap::new(),
+        rests_on: Vec::new(),
         env: BTreeMap::new(),
         resources: Resources::default(),
         retry: Retry::default(),
@@ -183,7 +189,7 @@ pub fn work(
     let (checkpoints, out) = (folder.checkpoints(), folder.out());
     let outcome = match &work.weights {
         None => train::train(&model, &parts, None, &checkpoints, &out, &control, sink),
-        Some(weights) => weights.with(&store(&work)?, |origin| {
+        Some(weights) => weights.with(&folder.store()?, |origin| {
             train::train(&model, &parts, Some(origin), &checkpoints, &out, &control, sink)
         }),
     };
@@ -202,7 +208,11 @@ fn data(work: &Work, folder: &JobFolder, sink: &dyn Sink) -> Result<Dataset, Run
         crate::infrastructure::compute::JobError::Damaged { path, detail: "it names no dataset".into() }
     };
     let planned = work.dataset.as_ref().ok_or_else(missing)?;
-    let mut dataset = Dataset::new(&planned.name, &planned.spec, &work.root).folded(planned.fold);
+    let root = folder.0.join(&work.root);
+    let mut dataset = Dataset::new(&planned.name, &planned.spec, &root).folded(planned.fold);
+    if work.is_laid_out() {
+        return Ok(dataset);
+    }
     let cache = StatCache { path: Repo::discover(&work.root)?.index_path() };
     if identical(&dataset.path, &planned.root.node(""), &cache, sink) {
         return Ok(dataset);
@@ -210,14 +220,16 @@ fn data(work: &Work, folder: &JobFolder, sink: &dyn Sink) -> Result<Dataset, Run
     sink.log(Level::Info, "the data changed since this run was planned: taking its version from the store");
     let path = folder.0.join("in").join(dataset.path.file_name().unwrap_or_default());
     let root = planned.root.node("");
-    worktree::checkout(&root, &path, &store(work)?, None, CheckoutOptions { force: true, kept: None }, sink)?;
+    worktree::checkout(
+        &root,
+        &path,
+        &folder.store()?,
+        None,
+        CheckoutOptions { force: true, kept: None },
+        sink,
+    )?;
     dataset.path = path;
     Ok(dataset)
-}
-
-/// The local store of the project that the job belongs to.
-fn store(work: &Work) -> Result<Local, RunError> {
-    Ok(Local::open(&Repo::discover(&work.root)?.state_dir().join("store"))?)
 }
 
 /// Whether `path` holds just what `root` says.

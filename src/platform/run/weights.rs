@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::graph::normal;
-use super::work::{Stored, WeightsWork};
+use super::work::WeightsWork;
 use super::{RunError, Workspace};
 use crate::base::{Digest, Name, Sink};
 use crate::infrastructure::store::worktree::snapshot;
-use crate::infrastructure::store::{Local, NodeKind};
+use crate::infrastructure::store::{Local, NodeKind, Stored};
 use crate::platform::data::Pointer;
 use crate::platform::train::{Origin, TrainError};
 

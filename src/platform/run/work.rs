@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Plan, RunError};
 use crate::base::{Digest, GitState, Name};
 use crate::infrastructure::compute::{JobError, JobFolder};
-use crate::infrastructure::store::{Node, NodeKind};
+use crate::infrastructure::store::Stored;
 use crate::platform::data::{DataSpec, Fold};
 
 /// What a job carries along.
@@ -21,7 +21,7 @@ pub(super) struct Work {
     pub(super) author: String,
     /// The code at submission.
     pub(super) git: GitState,
-    /// Folder of `mlp.yaml`.
+    /// Folder of `mlp.yaml`: an absolute path, or one below the job folder.
     pub(super) root: PathBuf,
     /// What it runs on: `cpu x86-64 avx512`.
     pub(super) device: String,
@@ -58,17 +58,6 @@ pub(super) struct WeightsWork {
     pub(super) file: Stored,
 }
 
-/// A node of the store without its name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Stored {
-    /// `file`, `executable`, `link` or `directory`.
-    kind: String,
-    /// Bytes.
-    pub(super) size: u64,
-    /// File or tree id.
-    pub(super) id: Digest,
-}
-
 impl Work {
     pub(super) const SCHEMA: &'static str = "mlp/work/1";
 
@@ -79,29 +68,9 @@ impl Work {
             JobError::Damaged { path: folder.0.join("spec.json"), detail: error.to_string() }.into()
         })
     }
-}
 
-impl From<&Node> for Stored {
-    fn from(node: &Node) -> Self {
-        let kind = match node.kind {
-            NodeKind::File => "file",
-            NodeKind::Executable => "executable",
-            NodeKind::Link => "link",
-            NodeKind::Directory => "directory",
-        };
-        Self { kind: kind.to_owned(), size: node.size, id: node.id }
-    }
-}
-
-impl Stored {
-    /// The node, as a root or under a name.
-    pub(super) fn node(&self, name: &str) -> Node {
-        let kind = match self.kind.as_str() {
-            "file" => NodeKind::File,
-            "executable" => NodeKind::Executable,
-            "link" => NodeKind::Link,
-            _ => NodeKind::Directory,
-        };
-        Node { name: name.as_bytes().to_vec(), kind, size: self.size, id: self.id }
+    /// Whether the project lies in the job's own folder, with everything as it was planned.
+    pub(super) fn is_laid_out(&self) -> bool {
+        self.root.is_relative()
     }
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::RunError;
 use crate::base::{Digest, GitState};
-use crate::hardware::{Device, describe_cpu, facts};
-use crate::infrastructure::compute::LocalExecutor;
+use crate::hardware::{device_line, facts};
+use crate::infrastructure::compute::{Hello, LocalExecutor};
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::store::Local;
 use crate::infrastructure::store::worktree::StatCache;
@@ -18,6 +18,8 @@ pub struct Workspace<'a> {
     pub store: &'a Local,
     /// Folder of `mlp.yaml`.
     pub root: &'a Path,
+    /// The host that runs are planned for; this machine if there is none.
+    pub on: Option<&'a Hello>,
 }
 
 impl Workspace<'_> {
@@ -40,12 +42,14 @@ impl Workspace<'_> {
             .map_err(RunError::io("read", "the mlp executable"))
     }
 
+    /// Digest of the executable that a run is planned for.
+    pub(super) fn worker(&self) -> Result<Digest, RunError> {
+        self.on.map_or_else(|| self.binary(), |host| Ok(host.binary))
+    }
+
     /// What trainings of this build run on: instruction sets, and accelerators, differ in rounding.
     pub(super) fn device(&self) -> String {
-        match Device::auto().0 {
-            Device::Cpu => format!("cpu {}", describe_cpu()),
-            accelerator => accelerator.to_string(),
-        }
+        self.on.map_or_else(device_line, |host| host.device.clone())
     }
 
     pub(super) fn git(&self) -> Result<GitState, RunError> {
@@ -53,8 +57,7 @@ impl Workspace<'_> {
     }
 }
 
-/// The command line `mlp agent VERB JOBDIR` of this executable.
-pub(super) fn agent(verb: &str) -> Result<Vec<String>, RunError> {
-    let program = std::env::current_exe().map_err(RunError::io("find", "the mlp executable"))?;
-    Ok(vec![program.to_string_lossy().into_owned(), "agent".into(), verb.into(), "{job}".into()])
+/// The command line `mlp agent VERB JOBDIR` of the executable that supervises the job.
+pub(super) fn agent(verb: &str) -> Vec<String> {
+    ["{mlp}", "agent", verb, "{job}"].map(str::to_owned).to_vec()
 }

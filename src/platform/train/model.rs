@@ -250,15 +250,20 @@ impl Model {
 
     /// What comes out of the network for the examples at `order`, one row after the other.
     ///
-    /// On a thread of the pool: from outside of it, each kernel would put its caller to sleep and wake it.
+    /// For networks that share one example among threads this happens on a thread of the pool: from outside of it, each kernel would put
+    /// its caller to sleep and wake it.
     fn outputs(&self, inputs: &Inputs, order: &[u32]) -> Result<Vec<f32>, TrainError> {
-        rayon::scope(|_| {
+        /// Below it crossing to the pool takes longer than a prediction.
+        const LARGE: usize = 1 << 19;
+        let answer = || {
             let x =
                 preprocess::inputs(&self.normalization, &self.shape, &inputs.batch(), order, &Device::Cpu)?;
             let mut pass = Pass::inference(&self.weights).with(&self.turned);
             let y = pass.run(&self.network.layers, &x)?;
             Ok(y.flatten_all()?.to_vec1()?)
-        })
+        };
+        let size: usize = self.weights.iter().map(Tensor::elem_count).sum();
+        if size < LARGE { answer() } else { rayon::scope(|_| answer()) }
     }
 
     fn prediction(&self, outputs: &[f32]) -> Prediction {

@@ -29,6 +29,7 @@ pub(super) use clones::Clones;
 pub use diff::{Change, diff, dropped, status};
 pub use edit::{Edit, Edits, edit};
 pub use snapshot::{Snapshot, identify, snapshot};
+pub use space::available;
 pub use sparse::Sparse;
 pub use sparse_file::SparseFile;
 pub use trash::{Trashed, restore, trashed};

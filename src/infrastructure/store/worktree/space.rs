@@ -16,7 +16,7 @@ pub(in crate::infrastructure::store) fn check(path: &Path, needed: u64) -> Resul
 }
 
 /// Bytes that this user can still write where `path` is or will be; none if the file system does not say.
-pub(super) fn available(path: &Path) -> Option<u64> {
+pub fn available(path: &Path) -> Option<u64> {
     let path = std::path::absolute(path).ok()?;
     let there = path.ancestors().find(|path| path.exists())?;
     let stat = rustix::fs::statvfs(there).ok()?;

@@ -1,0 +1,426 @@
+//! The connection of one command to a host: the system's `ssh` with `mlp agent serve` at its other end.
+//!
+//! `ssh` is the user's own, with everything that `~/.ssh/config` says: jump hosts, keys, agents, certificates, passwords asked for at the
+//! terminal. Host keys are checked as the user has it, the agent is never forwarded. Its exit status says nothing (255 may be anything):
+//! what is known of a job comes from its folder, what went wrong with the connection from what `ssh` wrote.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::de::DeserializeOwned;
+
+use super::frame::{self, ABSENT, Ask, Hello, MAGIC, PARCEL, PROTOCOL, Reply};
+use super::host::Host;
+use super::session::agent_path;
+use super::{JobError, process};
+use crate::base::{Digest, Id, Level, Sink, Unit, variables};
+use crate::infrastructure::store::Local;
+
+/// What the script there says, on standard error, before it gives up.
+const CANNOT: &str = "MLP-CANNOT";
+/// A login shell may say so much before the agent does.
+const NOISE: u64 = 1 << 20;
+
+/// A connection to a host, which answers.
+pub struct Link {
+    /// The host.
+    pub host: Host,
+    /// What it said about itself.
+    pub hello: Hello,
+    ssh: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    words: Words,
+}
+
+/// What `ssh` and the shell there wrote to their standard error.
+#[derive(Clone, Default)]
+struct Words(Arc<Mutex<String>>);
+
+impl Words {
+    /// Collects in the background: a shared connection that `ssh` leaves behind may keep the pipe open for long.
+    fn collect(mut from: impl Read + Send + 'static) -> Self {
+        let words = Self::default();
+        let into = words.clone();
+        std::thread::spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(read @ 1..) = from.read(&mut piece) {
+                let mut words = into.0.lock().unwrap_or_else(PoisonError::into_inner);
+                if words.len() < NOISE as usize {
+                    words.push_str(&String::from_utf8_lossy(&piece[..read]));
+                }
+            }
+        });
+        words
+    }
+
+    fn so_far(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // The agent ends with its input; what does not end is not waited for.
+        let _ = self.ssh.kill();
+        let _ = self.ssh.wait();
+    }
+}
+
+/// Connections that nobody uses now. A command has one to each host; it ends with the process.
+static IDLE: Mutex<Vec<Link>> = Mutex::new(Vec::new());
+
+impl Link {
+    /// Leaves the connection to whoever asks for one to this host next.
+    pub fn rest(self) {
+        IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+    }
+
+    /// Connects to `host`. An agent of this very build is brought there if there is none.
+    ///
+    /// # Errors
+    /// [`JobError::Unreachable`] and others that say what `ssh` said.
+    pub fn open(host: &Host, binary: Digest, sink: &dyn Sink) -> Result<Self, JobError> {
+        let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = idle.iter().position(|link| link.host == *host) {
+            return Ok(idle.swap_remove(at));
+        }
+        drop(idle);
+        let nonce = Id::new().to_string();
+        let agent = Agent::of(host, binary)?;
+        let mut command = Command::new("ssh");
+        if let Some(config) = std::env::var_os(variables::SSH_CONFIG) {
+            command.arg("-F").arg(config);
+        }
+        for option in [
+            "ForwardAgent=no",
+            "ForwardX11=no",
+            "ClearAllForwardings=yes",
+            "RequestTTY=no",
+            "RemoteCommand=none",
+            "ConnectTimeout=15",
+            "ServerAliveInterval=5",
+            "ServerAliveCountMax=3",
+        ] {
+            command.args(["-o", option]);
+        }
+        if !io::IsTerminal::is_terminal(&io::stderr()) {
+            command.args(["-o", "BatchMode=yes"]);
+        }
+        command.arg("--").arg(host.destination()?).arg(agent.script(&nonce));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Ctrl-C is for mlp, which decides what becomes of the job.
+        let mut ssh =
+            process::own_group(&mut command).spawn().map_err(|error| JobError::NoSsh(error.to_string()))?;
+        let (Some(input), Some(output), Some(errors)) =
+            (ssh.stdin.take(), ssh.stdout.take(), ssh.stderr.take())
+        else {
+            return Err(JobError::NoSsh("it has no standard input and output".to_owned()));
+        };
+        let words = Words::collect(errors);
+        let mut greeting = Greeting { host, ssh, input, output: BufReader::new(output), words, nonce };
+        let hello = greeting.hello(&agent, sink)?;
+        let Greeting { ssh, input, output, words, .. } = greeting;
+        Ok(Self { host: host.clone(), hello, ssh, input, output, words })
+    }
+
+    /// Asks; answers with what the host said and the bytes that came with it.
+    pub(super) fn ask<T: DeserializeOwned>(
+        &mut self,
+        ask: &Ask,
+        body: &[u8],
+    ) -> Result<(T, Vec<u8>), JobError> {
+        let asked =
+            frame::write(&mut self.input, ask, body).and_then(|()| frame::read::<Reply>(&mut self.output));
+        match asked {
+            Ok(Some((Reply::Ok(value), body))) => match serde_json::from_value(value) {
+                Ok(value) => Ok((value, body)),
+                Err(error) => Err(self.foreign(&error.to_string())),
+            },
+            Ok(Some((Reply::Failed { code, message, hint }, _))) => {
+                Err(JobError::OnHost { host: self.host.name.clone(), code, message, hint })
+            }
+            Ok(None) => Err(self.lost("it ended")),
+            Err(error) => Err(self.lost(&error.to_string())),
+        }
+    }
+
+    fn foreign(&self, detail: &str) -> JobError {
+        JobError::Agent {
+            host: self.host.name.clone(),
+            detail: format!("its answer cannot be read: {detail}"),
+        }
+    }
+
+    fn lost(&self, detail: &str) -> JobError {
+        let said = last_line(&self.words.so_far());
+        JobError::LinkLost { host: self.host.name.clone(), detail: said.unwrap_or_else(|| detail.to_owned()) }
+    }
+
+    /// Sends what `roots` rest on and the host does not have; answers how many bytes went.
+    pub fn send(&mut self, store: &Local, roots: &[Digest], sink: &dyn Sink) -> Result<u64, JobError> {
+        let objects = store.rested_on(roots)?;
+        let ids: Vec<Digest> = objects.iter().map(|(id, _)| *id).collect();
+        let ((), body) = self.ask(&Ask::Lacking, &frame::put_ids(&ids))?;
+        let lacking = frame::ids(&body).ok_or_else(|| self.foreign("no ids"))?;
+        let lacking: std::collections::HashSet<Digest> = lacking.into_iter().collect();
+        let wanted: Vec<(Digest, u64)> = objects.into_iter().filter(|(id, _)| lacking.contains(id)).collect();
+        let total: u64 = wanted.iter().map(|(_, bytes)| bytes).sum();
+        let parcels = parcels(&wanted);
+        let mut sent = 0;
+        for (at, ids) in parcels.iter().enumerate() {
+            let parcel = store.parcel(ids)?;
+            let last = at + 1 == parcels.len();
+            let ((), _) = self.ask(&Ask::Keep { last }, &parcel)?;
+            sent += parcel.len() as u64;
+            sink.progress(&format!("sending to {}", self.host.name), sent, Some(total), Unit::Bytes);
+        }
+        Ok(sent)
+    }
+
+    /// Gets what `roots` rest on there and `store` does not have; answers how many bytes came.
+    pub fn get(&mut self, store: &Local, roots: &[Digest], sink: &dyn Sink) -> Result<u64, JobError> {
+        let ((), body) = self.ask(&Ask::RestedOn { roots: roots.to_vec() }, &[])?;
+        let (entries, rest) = body.as_chunks::<40>();
+        if !rest.is_empty() {
+            return Err(self.foreign("no ids"));
+        }
+        let mut wanted = Vec::new();
+        for entry in entries {
+            let (mut id, mut size) = ([0; 32], [0; 8]);
+            id.copy_from_slice(&entry[..32]);
+            size.copy_from_slice(&entry[32..]);
+            wanted.push((Digest::from_bytes(id), u64::from_le_bytes(size)));
+        }
+        let lacking: std::collections::HashSet<Digest> =
+            store.lacking(wanted.iter().map(|(id, _)| *id))?.into_iter().collect();
+        wanted.retain(|(id, _)| lacking.contains(id));
+        if wanted.is_empty() {
+            return Ok(0);
+        }
+        let total: u64 = wanted.iter().map(|(_, bytes)| bytes).sum();
+        let (mut writer, mut got) = (store.writer()?, 0);
+        for ids in parcels(&wanted) {
+            let ((), parcel) = self.ask(&Ask::Send, &frame::put_ids(&ids))?;
+            writer.take(&parcel)?;
+            got += parcel.len() as u64;
+            sink.progress(&format!("getting from {}", self.host.name), got, Some(total), Unit::Bytes);
+        }
+        writer.finish()?;
+        Ok(got)
+    }
+}
+
+/// Ids in groups of about [`PARCEL`] bytes.
+fn parcels(objects: &[(Digest, u64)]) -> Vec<Vec<Digest>> {
+    let mut parcels: Vec<Vec<Digest>> = Vec::new();
+    let mut size = PARCEL;
+    for (id, bytes) in objects {
+        if size >= PARCEL {
+            parcels.push(Vec::new());
+            size = 0;
+        }
+        size += bytes;
+        if let Some(parcel) = parcels.last_mut() {
+            parcel.push(*id);
+        }
+    }
+    parcels
+}
+
+/// A connection that has not said who it is.
+struct Greeting<'a> {
+    host: &'a Host,
+    ssh: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    words: Words,
+    nonce: String,
+}
+
+impl Greeting<'_> {
+    fn hello(&mut self, agent: &Agent, sink: &dyn Sink) -> Result<Hello, JobError> {
+        if let Some(machine) = self.first_words()? {
+            agent.check(self.host, &machine)?;
+            self.bring(agent, sink)?;
+            if self.first_words()?.is_some() {
+                return Err(self.wrong("the agent that was brought there does not start"));
+            }
+        }
+        match frame::read::<Hello>(&mut self.output) {
+            Ok(Some((hello, _))) if hello.protocol == PROTOCOL => Ok(hello),
+            Ok(Some((hello, _))) => Err(self.wrong(&format!(
+                "it is of version {}, this is {}",
+                hello.version,
+                env!("CARGO_PKG_VERSION")
+            ))),
+            Ok(None) => Err(self.silent()),
+            Err(error) => Err(self.wrong(&error.to_string())),
+        }
+    }
+
+    /// Passes over what a login shell says. None if an agent speaks; the machine's kind if there is none yet.
+    fn first_words(&mut self) -> Result<Option<String>, JobError> {
+        let mut heard = 0;
+        loop {
+            let mut line = Vec::new();
+            let read = (&mut self.output).take(NOISE).read_until(b'\n', &mut line);
+            heard += match read {
+                Ok(0) | Err(_) => return Err(self.silent()),
+                Ok(read) => read as u64,
+            };
+            let line = String::from_utf8_lossy(&line);
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some(MAGIC), Some(nonce)) if nonce == self.nonce => return Ok(None),
+                (Some(ABSENT), Some(nonce)) if nonce == self.nonce => {
+                    return Ok(Some(words.collect::<Vec<_>>().join(" ")));
+                }
+                _ if heard > NOISE => return Err(self.wrong("its login shell does not stop talking")),
+                _ => {}
+            }
+        }
+    }
+
+    /// Sends the agent.
+    fn bring(&mut self, agent: &Agent, sink: &dyn Sink) -> Result<(), JobError> {
+        sink.log(Level::Info, &format!("bringing mlp to {}", self.host.name));
+        let packed = agent.packed()?;
+        let total = packed.len() as u64;
+        let sent = writeln!(self.input, "{total}").and_then(|()| {
+            for (at, piece) in packed.chunks(1 << 18).enumerate() {
+                self.input.write_all(piece)?;
+                let done = (at as u64 * (1 << 18) + piece.len() as u64).min(total);
+                sink.progress(&format!("bringing mlp to {}", self.host.name), done, Some(total), Unit::Bytes);
+            }
+            self.input.flush()
+        });
+        sent.map_err(|_| self.silent())
+    }
+
+    fn wrong(&self, detail: &str) -> JobError {
+        JobError::Agent { host: self.host.name.clone(), detail: detail.to_owned() }
+    }
+
+    /// Why the connection ended before anybody spoke.
+    fn silent(&mut self) -> JobError {
+        // What it said may still be on its way.
+        let _ = self.ssh.wait();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        refused(
+            &self.host.name,
+            self.host.spec.ssh.as_deref().unwrap_or(&self.host.name),
+            &self.words.so_far(),
+        )
+    }
+}
+
+/// What `ssh` meant by what it wrote.
+fn refused(host: &str, destination: &str, words: &str) -> JobError {
+    let said = last_line(words).unwrap_or_else(|| "ssh ended without a word".to_owned());
+    let (host, destination) = (host.to_owned(), destination.to_owned());
+    let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
+    let lines: Vec<&str> = words.lines().collect();
+    if let Some(at) = lines.iter().position(|line| line.starts_with(CANNOT)) {
+        // What the system, or mlp there, said stands before it.
+        let why = last_line(&lines[..at].join("\n")).map_or_else(String::new, |why| format!(": {why}"));
+        return JobError::Agent { host, detail: format!("it cannot{}{why}", &lines[at][CANNOT.len()..]) };
+    }
+    if has(&["HOST IDENTIFICATION HAS CHANGED", "Host key verification failed", "host key for"]) {
+        let changed = words.contains("HOST IDENTIFICATION HAS CHANGED");
+        return JobError::HostKey { host, destination, changed };
+    }
+    if has(&["Permission denied", "Too many authentication failures"]) {
+        return JobError::Login { host, destination, said };
+    }
+    JobError::Unreachable { host, destination, said }
+}
+
+fn last_line(words: &str) -> Option<String> {
+    let line = words.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.chars().filter(|letter| !letter.is_control()).take(300).collect())
+}
+
+/// The executable that works on a host.
+struct Agent {
+    path: std::path::PathBuf,
+    digest: Digest,
+    root: Option<String>,
+    own: bool,
+}
+
+impl Agent {
+    fn of(host: &Host, binary: Digest) -> Result<Self, JobError> {
+        let root = host.spec.root.clone();
+        match &host.spec.agent {
+            Some(path) => {
+                let bytes = std::fs::read(path).map_err(JobError::io("read", path))?;
+                Ok(Self { path: path.into(), digest: Digest::of(&bytes), root, own: false })
+            }
+            None => {
+                let path = std::env::current_exe().map_err(JobError::io("find", "the mlp executable"))?;
+                Ok(Self { path, digest: binary, root, own: true })
+            }
+        }
+    }
+
+    /// What runs on the host: the agent if it is there, else what brings it and then runs it. `sh` alone is asked for, with
+    /// `head`, `gunzip` and `mkdir`; the login shell may be any.
+    fn script(&self, nonce: &str) -> String {
+        let root = match &self.root {
+            // `~` and `$USER` are for the shell there to fill in.
+            Some(root) => match root.strip_prefix("~/") {
+                Some(rest) => format!("\"$HOME\"/{}", quoted(rest)),
+                None => quoted(root).replace("$USER", "'\"$USER\"'").replace("$HOME", "'\"$HOME\"'"),
+            },
+            None => "\"$HOME\"/.mlp".to_owned(),
+        };
+        let (agent, digest) = (agent_path(&self.digest), self.digest);
+        let agent = agent.display();
+        let script = format!(
+            "umask 077; R={root}; A=\"$R\"/{agent}; \
+             if [ -x \"$A\" ]; then exec \"$A\" agent serve \"$R\" {nonce}; fi; \
+             echo {ABSENT} {nonce} $(uname -s) $(uname -m); \
+             read -r N || exit 1; \
+             mkdir -p \"$R\"/bin || {{ echo {CANNOT} make \"$R\"/bin >&2; exit 1; }}; \
+             T=\"$R\"/bin/.new.$$; trap 'rm -f \"$T\"' EXIT; \
+             head -c \"$N\" | gunzip >\"$T\" || {{ echo {CANNOT} write \"$T\" >&2; exit 1; }}; \
+             chmod 700 \"$T\"; \
+             \"$T\" agent install \"$R\" {digest} || {{ echo {CANNOT} run \"$T\" >&2; exit 1; }}; \
+             exec \"$A\" agent serve \"$R\" {nonce}"
+        );
+        format!("exec sh -c {}", quoted(&script))
+    }
+
+    /// Whether it can run on a machine of this kind (`Linux x86_64`).
+    fn check(&self, host: &Host, machine: &str) -> Result<(), JobError> {
+        let os = match std::env::consts::OS {
+            "macos" => "Darwin",
+            "linux" => "Linux",
+            other => other,
+        };
+        let arch = |text: &str| text.replace("arm64", "aarch64").replace("amd64", "x86_64");
+        let here = format!("{os} {}", std::env::consts::ARCH);
+        if !self.own || arch(machine) == here {
+            return Ok(());
+        }
+        Err(JobError::Agent {
+            host: host.name.clone(),
+            detail: format!("this build of mlp is for {here}, and the host is {machine}"),
+        })
+    }
+
+    fn packed(&self) -> Result<Vec<u8>, JobError> {
+        let bytes = std::fs::read(&self.path).map_err(JobError::io("read", &self.path))?;
+        let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+        packer.write_all(&bytes).and_then(|()| packer.finish()).map_err(JobError::io("pack", &self.path))
+    }
+}
+
+/// A word for `sh`, csh and fish alike.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}

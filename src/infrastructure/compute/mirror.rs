@@ -1,0 +1,175 @@
+//! A job on a host, mirrored: its folder here is kept in step with the one there, so that whatever reads job folders (listing, following,
+//! logs, records) knows nothing of hosts. `host.json` in the folder says where the job is.
+//!
+//! Bytes of `events.jsonl` and `log` are asked for from where the files here end: however often the connection breaks, the files are
+//! those of the host, byte for byte. `exit.json` is written last, when the results are in the store.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::{Cancel, State};
+use super::frame::{Ask, News};
+use super::link::Link;
+use super::{Host, JobError, JobFolder};
+use crate::base::{Digest, JobState, Level, Null, Sink, Time};
+use crate::infrastructure::store::worktree::{self, CheckoutOptions};
+use crate::infrastructure::store::{Local, Stored};
+
+/// The host waits so long for news before it answers that there is none.
+const WAIT: Duration = Duration::from_millis(250);
+/// Waits between attempts to connect grow up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Where a mirrored job is (`host.json`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Mirrored {
+    pub(super) schema: String,
+    /// The host by name.
+    pub(super) host: Host,
+    /// The host's own name, for the record.
+    pub(super) machine: String,
+}
+
+impl Mirrored {
+    pub(super) const SCHEMA: &str = "mlp/host/1";
+}
+
+/// What a job left, in the host's store.
+#[derive(Deserialize)]
+struct Results {
+    out: Stored,
+    kept: Option<BTreeMap<String, Stored>>,
+}
+
+/// Keeps the folder of a mirrored job in step until the job has ended or `stop` says true. If another process does so already,
+/// waits until that is over.
+pub(super) fn run(
+    folder: &JobFolder,
+    mirrored: &Mirrored,
+    binary: Digest,
+    stop: &AtomicBool,
+    sink: &dyn Sink,
+) -> Result<(), JobError> {
+    let _lock = loop {
+        if let Some(lock) = folder.lock("mirror.lock", false)? {
+            break lock;
+        }
+        if stop.load(Ordering::Relaxed) || folder.exit()?.is_some() {
+            return Ok(());
+        }
+        std::thread::sleep(WAIT);
+    };
+    let name = &mirrored.host.name;
+    let mut down: Option<(Instant, Duration)> = None;
+    loop {
+        let synced = Link::open(&mirrored.host, binary, sink).and_then(|link| {
+            if let Some((since, _)) = down.take() {
+                let seconds = since.elapsed().as_secs();
+                sink.log(Level::Info, &format!("connected to {name} again after {seconds} s"));
+            }
+            sync(folder, link, stop)
+        });
+        match synced {
+            Err(error) if error.passes() => {
+                let (since, pause) = down.unwrap_or((Instant::now(), Duration::from_millis(500)));
+                if down.is_none() {
+                    sink.log(
+                        Level::Warn,
+                        &format!("{error}; the run goes on there, trying to connect again"),
+                    );
+                }
+                down = Some((since, (pause * 2).min(LONGEST_PAUSE)));
+                let begun = Instant::now();
+                while begun.elapsed() < pause {
+                    if stop.load(Ordering::Relaxed) {
+                        return Ok(());
+                    }
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Takes over what is new until the job has ended and its results are here.
+fn sync(folder: &JobFolder, mut link: Link, stop: &AtomicBool) -> Result<(), JobError> {
+    let id = folder.spec()?.id;
+    let mut forwarded: Option<Cancel> = None;
+    loop {
+        if folder.exit()?.is_some() {
+            return Ok(());
+        }
+        let asked = folder.cancel();
+        if asked > forwarded {
+            let ((), _) = link.ask(&Ask::Cancel { id, kill: asked == Some(Cancel::Kill) }, &[])?;
+            forwarded = asked;
+        }
+        let (events, log) = (length(&folder.events())?, length(&folder.log())?);
+        let wait = WAIT.as_millis() as u64;
+        let (news, bytes): (News, _) = link.ask(&Ask::News { id, events, log, wait }, &[])?;
+        let (new_events, new_log) = bytes.split_at_checked(news.events as usize).unwrap_or((&bytes, &[]));
+        append(&folder.events(), new_events)?;
+        append(&folder.log(), new_log)?;
+        if let Some(end) = &news.end {
+            if end.state != JobState::Lost {
+                results(folder, &mut link, id)?;
+            }
+            return folder.set_exit(end, 0, Duration::ZERO);
+        }
+        let started = news.started.unwrap_or_else(Time::now);
+        let state = State { schema: "mlp/state/1".into(), state: news.state, started, worker: None };
+        if folder.state()?.is_none_or(|known| known.state != state.state) {
+            folder.set_state(&state)?;
+        }
+        if folder.attempt()? != news.attempt {
+            folder.set_attempt(news.attempt)?;
+        }
+        if stop.load(Ordering::Relaxed) && folder.cancel() <= forwarded {
+            return Ok(());
+        }
+    }
+}
+
+/// Brings what the job left: `out/` into its folder, what a step kept into the store.
+fn results(folder: &JobFolder, link: &mut Link, id: crate::base::Id) -> Result<(), JobError> {
+    let (results, _): (Results, _) = link.ask(&Ask::Results { id }, &[])?;
+    let store = folder.store()?;
+    let kept = results.kept.unwrap_or_default();
+    let roots: Vec<Digest> =
+        [results.out.id].into_iter().chain(kept.values().map(|stored| stored.id)).collect();
+    link.get(&store, &roots, &Null)?;
+    lay(&store, &results.out, &folder.out())?;
+    folder.set_kept(&kept)
+}
+
+/// Puts a node of the store at `path`, in place of what is there.
+pub(super) fn lay(store: &Local, stored: &Stored, path: &Path) -> Result<(), JobError> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(JobError::io("make", parent))?;
+    }
+    let options = CheckoutOptions { force: true, kept: None };
+    worktree::checkout(&stored.node(""), path, store, None, options, &Null)?;
+    Ok(())
+}
+
+fn length(path: &Path) -> Result<u64, JobError> {
+    match std::fs::metadata(path) {
+        Ok(meta) => Ok(meta.len()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(JobError::io("read", path)(error)),
+    }
+}
+
+fn append(path: &Path, bytes: &[u8]) -> Result<(), JobError> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let file = std::fs::File::options().append(true).create(true).open(path);
+    file.and_then(|mut file| file.write_all(bytes)).map_err(JobError::io("write", path))
+}

@@ -1,0 +1,72 @@
+//! Jobs on a host: the same as here, by questions over one connection.
+
+use super::frame::{Ask, HostedJob, Tidied};
+use super::link::Link;
+use super::mirror::Mirrored;
+use super::{JobError, JobFolder, JobSpec};
+use crate::base::{Id, Sink};
+use crate::infrastructure::store::Local;
+
+impl Link {
+    /// Starts a job: sends what it needs, makes the folder that mirrors it at `folder`, and has it started there. Answers
+    /// the bytes that went.
+    ///
+    /// The folder here first: a connection that breaks loses no job that may have been started.
+    pub fn submit(
+        &mut self,
+        folder: &JobFolder,
+        spec: &JobSpec,
+        store: &Local,
+        variables: &[u8],
+        sink: &dyn Sink,
+    ) -> Result<u64, JobError> {
+        spec.resources.time_limit()?;
+        let sent = self.send(store, &spec.rests_on, sink)?;
+        let mirrored = self.mirrored();
+        folder.create_mirrored(spec, Some(&mirrored))?;
+        match self.ask::<()>(&Ask::Start { spec: Box::new(spec.clone()) }, variables) {
+            // It said no: there is no job.
+            Err(error @ JobError::OnHost { .. }) => {
+                std::fs::remove_dir_all(&folder.0).map_err(JobError::io("remove", &folder.0))?;
+                Err(error)
+            }
+            other => other.map(|_| sent),
+        }
+    }
+
+    /// Starts the next attempt of a mirrored job that has ended; it goes on from its last checkpoint there.
+    pub fn resume(&mut self, folder: &JobFolder, variables: &[u8]) -> Result<(), JobError> {
+        let id = folder.spec()?.id;
+        folder.reopen_after(|| self.ask::<()>(&Ask::Resume { id }, variables).map(drop)).map(drop)
+    }
+
+    /// Makes the folder that mirrors a job of the host which another machine started.
+    pub fn mirror(&mut self, folder: &JobFolder, id: Id) -> Result<(), JobError> {
+        let (spec, _): (JobSpec, _) = self.ask(&Ask::Spec { id }, &[])?;
+        let mirrored = self.mirrored();
+        folder.create_mirrored(&spec, Some(&mirrored)).map(drop)
+    }
+
+    fn mirrored(&self) -> Mirrored {
+        Mirrored {
+            schema: Mirrored::SCHEMA.into(),
+            host: self.host.clone(),
+            machine: self.hello.facts.host.clone(),
+        }
+    }
+
+    /// Asks a job to stop.
+    pub fn cancel(&mut self, id: Id, now: bool) -> Result<(), JobError> {
+        self.ask::<()>(&Ask::Cancel { id, kill: now }, &[]).map(drop)
+    }
+
+    /// All jobs of this user there.
+    pub fn jobs(&mut self) -> Result<Vec<HostedJob>, JobError> {
+        self.ask(&Ask::Jobs, &[]).map(|(jobs, _)| jobs)
+    }
+
+    /// Removes ended jobs and agents that nobody uses any more.
+    pub fn tidy(&mut self, dry_run: bool) -> Result<Tidied, JobError> {
+        self.ask(&Ask::Tidy { dry_run }, &[]).map(|(tidied, _)| tidied)
+    }
+}
