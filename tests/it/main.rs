@@ -20,6 +20,7 @@ mod gates;
 mod generated;
 mod hooks;
 mod hostile;
+mod hosts;
 mod import;
 mod independent_reader;
 mod init;

@@ -22,6 +22,9 @@ pub fn own() -> Result<Hosts, ProjectError> {
         Err(source) => Err(ProjectError::Io { action: "read", path, source }),
         Ok(metadata) => {
             personal::guarded(&path, &metadata, false)?;
+            if metadata.len() == 0 {
+                return Ok(Hosts::new());
+            }
             Ok(yaml::read(&Source::open(&path, &path)?)?)
         }
     }
@@ -54,6 +57,10 @@ impl Manifest {
 
     /// The one of `hosts` that has this name.
     pub fn host_of(hosts: &Hosts, name: &str) -> Result<Host, ProjectError> {
+        if hosts.is_empty() {
+            let hint = format!("add it: `mlp host add {}`", name.escape_debug());
+            return Err(ProjectError::Unknown { kind: "host", name: name.escape_debug().to_string(), hint });
+        }
         let (name, spec) = entry("host", name, hosts)?;
         Ok(Host { name: name.to_string(), spec: spec.clone() })
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod faulted;
 pub(crate) mod files;
+pub(crate) mod hosts;
 pub(crate) mod http;
 pub(crate) mod http_server;
 pub(crate) mod lifecycle;
@@ -26,6 +27,10 @@ pub(crate) fn mlp(dir: &Path) -> Command {
         .env("GIT_CONFIG_GLOBAL", gitconfig(dir))
         .env("NO_COLOR", "1")
         .env_remove("MLP_THREADS");
+    let ssh = dir.join(".ssh-config");
+    if ssh.exists() {
+        command.env("MLP_SSH_CONFIG", ssh);
+    }
     command
 }
 

@@ -17,8 +17,10 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     /// Its files.
     pub(crate) folder: TempDir,
+    /// What starts it.
+    command: Vec<String>,
     /// A shell that kills the server when its standard input is closed.
-    _shell: Child,
+    shell: Child,
 }
 
 impl Server {
@@ -28,22 +30,30 @@ impl Server {
             tempfile::Builder::new().prefix("mlp-server-").tempdir_in("/tmp").expect("makes a folder");
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        let log = fs::File::create(folder.path().join("log")).expect("makes a log");
-        let shell = Command::new("sh")
-            .args(["-c", "exec 3<&0; \"$@\" </dev/null & trap 'kill $!' EXIT; read -r _ <&3", "sh"])
-            .args(command(folder.path(), port))
-            .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()))
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone().expect("shares the log"))
-            .stderr(log)
-            .spawn()
-            .expect("sh starts");
-        let server = Self { port, folder, _shell: shell };
-        wait_for(&format!("a server (its log: {})", server.folder.path().join("log").display()), || {
-            let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let command = command(folder.path(), port);
+        let shell = shell(&folder.path().join("log"), &command);
+        let server = Self { port, folder, command, shell };
+        server.wait();
+        server
+    }
+
+    fn wait(&self) {
+        wait_for(&format!("a server (its log: {})", self.folder.path().join("log").display()), || {
+            let address = std::net::SocketAddr::from(([127, 0, 0, 1], self.port));
             TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()
         });
-        server
+    }
+
+    /// Stops it: nobody listens any more.
+    pub(crate) fn stop(&mut self) {
+        drop(self.shell.stdin.take());
+        self.shell.wait().expect("ends");
+    }
+
+    /// Starts it again at the same port.
+    pub(crate) fn start_again(&mut self) {
+        self.shell = shell(&self.folder.path().join("log"), &self.command);
+        self.wait();
     }
 
     /// nginx with WebDAV at `/dav/` and the same folder shown as pages at `/web/`.
@@ -154,6 +164,19 @@ impl Server {
             .to_vec()
         })
     }
+}
+
+fn shell(log: &Path, command: &[String]) -> Child {
+    let log = fs::File::options().append(true).create(true).open(log).expect("makes a log");
+    Command::new("sh")
+        .args(["-c", "exec 3<&0; \"$@\" </dev/null & trap 'kill $!' EXIT; read -r _ <&3", "sh"])
+        .args(command)
+        .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()))
+        .stdin(Stdio::piped())
+        .stdout(log.try_clone().expect("shares the log"))
+        .stderr(log)
+        .spawn()
+        .expect("sh starts")
 }
 
 /// A program of a package that `tests/setup.sh` installs.

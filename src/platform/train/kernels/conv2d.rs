@@ -85,7 +85,7 @@ impl Conv2d {
     /// Tasks that share the outputs of one sample: one, except where there are fewer samples than threads, as predictions are asked for.
     fn parts(&self, g: &Geometry) -> usize {
         let wanted = rayon::current_num_threads().div_ceil(g.batch.max(1));
-        let alike = |parts: &usize| g.window.out % (parts * PART) == 0;
+        let alike = |parts: &usize| g.window.out.is_multiple_of(parts * PART);
         if self.mask.is_some() { 1 } else { (1..=wanted).rev().find(alike).unwrap_or(1) }
     }
 

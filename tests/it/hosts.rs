@@ -1,0 +1,321 @@
+//! `--on HOST`: the same jobs on machines that a real sshd reaches.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::support::hosts::Hosts;
+use super::support::project::{Project, alive, signal, wait_for};
+use super::support::{mlp, ok, refused, rounds, run};
+
+/// A table of two classes, added as a version, and a small network.
+fn project(epochs: u32) -> Project {
+    let project = Project::new(&format!(
+        "data:\n  points: {{path: data/points.csv, format: csv, target: class, split: {{val: 0.2, test: 0.2}}}}\n\
+         models:\n  small:\n    data: points\n    input: {{shape: [2]}}\n    \
+         network: [{{linear: 32}}, relu, {{dropout: 0.2}}, {{linear: 2}}]\n    \
+         train: {{epochs: {epochs}, batch_size: 8, seed: 3, optimizer: {{adamw: {{lr: 0.01}}}}}}\n"
+    ));
+    let mut text = "x,y,class\n".to_owned();
+    for n in 0..300_u32 {
+        let class = n % 2;
+        let noise = |seed: u32| f64::from(n.wrapping_mul(seed) % 97) / 97.0;
+        let (x, y) = (f64::from(class) + noise(7919), noise(104_729) - f64::from(class));
+        text += &format!("{x:.4},{y:.4},{}\n", ["red", "green"][class as usize]);
+    }
+    project.write("data/points.csv", &text);
+    ok(project.path(), &["data", "add", "points"]);
+    project
+}
+
+fn model(report: &Value) -> &str {
+    report["outputs"]["model"].as_str().unwrap_or_else(|| panic!("no model in {report}"))
+}
+
+/// Whether any file below `folder` holds `text`.
+fn found_below(folder: &Path, text: &str) -> Vec<std::path::PathBuf> {
+    let output = std::process::Command::new("grep").args(["-rlaF", "--", text]).arg(folder).output();
+    let output = output.expect("grep starts");
+    String::from_utf8_lossy(&output.stdout).lines().map(Into::into).collect()
+}
+
+#[test]
+fn a_host_needs_nothing_but_a_login_and_gets_mlp_once() {
+    let hosts = Hosts::new();
+    let project = project(2);
+    hosts.config(project.path(), &[]);
+    // A login shell that talks.
+    let keys = hosts.server.folder.path().join("authorized_keys");
+    let key = std::fs::read_to_string(&keys).expect("reads");
+    let command = "command=\"echo Welcome; echo MLP-AGENT/9 no; sh -c \\\"$SSH_ORIGINAL_COMMAND\\\"\" ";
+    std::fs::write(&keys, format!("{command}{key}")).expect("writes");
+    let root = hosts.root("h1").display().to_string();
+    let add = ["host", "add", "h1", "--ssh", "loopback", "--root", &root];
+    let said = run(project.path(), &add, 0);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("bringing mlp to h1"));
+    let said = run(project.path(), &add, 0);
+    assert!(!String::from_utf8_lossy(&said.stderr).contains("bringing"), "it is there now");
+    assert!(ok(project.path(), &["host", "ls"]).contains("loopback"));
+    let check = project.json(&["host", "check"], 0);
+    assert_eq!(check["hosts"][0]["problems"], serde_json::json!([]), "{check}");
+    let trained = project.json(&["train", "--on", "h1"], 0);
+    assert_eq!(trained["runs"][0]["state"], "succeeded", "{trained}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(hosts.root("h1")).expect("is there").permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o700, "nobody else may look");
+    ok(project.path(), &["host", "rm", "h1"]);
+    assert!(refused(project.path(), &["train", "--on", "h1"], 2).contains("no host `h1`"));
+}
+
+#[test]
+fn a_host_trains_the_very_weights_of_this_machine_and_a_second_run_sends_nothing() {
+    let hosts = Hosts::new();
+    let project = project(3);
+    hosts.of(&project, &["h1"]);
+    let there = run(project.path(), &["train", "--on", "h1", "--force", "--json"], 0);
+    let there = String::from_utf8_lossy(&there.stdout).into_owned();
+    assert!(there.contains("sent ") && there.contains("train.loss"), "{there}");
+    let there: Value = serde_json::from_str(there.lines().last().expect("a report")).expect("JSON");
+    let here = project.json(&["train", "--force"], 0);
+    assert_eq!(model(&there["runs"][0]), model(&here["runs"][0]));
+    let again = run(project.path(), &["train", "--on", "h1", "--force", "--json"], 0);
+    assert!(String::from_utf8_lossy(&again.stdout).contains("h1 has all that the run needs"));
+    // The same plan on a machine of the same kind: it was done.
+    let cached = project.json(&["train", "--on", "h1"], 0);
+    assert_eq!(cached["runs"][0]["cached"], true);
+    let evaluated = project.json(&["eval", "small"], 0);
+    assert!(evaluated["metrics"]["accuracy"]["value"].as_f64() > Some(0.8), "{evaluated}");
+    assert!(refused(project.path(), &["train", "--on", "h2"], 2).contains("it has `h1`"));
+}
+
+#[test]
+fn a_step_takes_its_code_inputs_and_variables_along_and_brings_its_outputs_back() {
+    let hosts = Hosts::new();
+    let project = Project::new(
+        "steps:\n  count:\n    run: sh bin/count.sh\n    in: [words.txt]\n    out: [made/count.txt, made/more]\n    env: [TOKEN]\n",
+    );
+    hosts.of(&project, &["h1"]);
+    project.write("words.txt", "one\ntwo\nthree\n");
+    project.write(
+        "bin/count.sh",
+        "set -e\n. lib/words.sh\nmkdir -p made/more\nwc -l < words.txt > made/count.txt\n\
+         echo $(printf %s \"$TOKEN\" | wc -c) letters > made/more/token.txt\nprintf 'done \\001\\377 binary\\n'\ngreet\n",
+    );
+    project.write("lib/words.sh", "greet() { echo greetings from $PWD; }\n");
+    let canary = "s3cr3t-4f9a1c77";
+    let output = mlp(project.path()).args(["run", "--on", "h1", "--json"]).env("TOKEN", canary).output();
+    let output = output.expect("mlp starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(project.read("made/count.txt").trim(), "3");
+    assert_eq!(project.read("made/more/token.txt").trim(), "15 letters");
+    let job = hosts.job("h1");
+    assert_eq!(
+        std::fs::read(job.join("log")).expect("a log"),
+        run(project.path(), &["runs", "logs"], 0).stdout
+    );
+    assert!(found_below(&job.join("log"), "greetings from").len() == 1);
+    assert!(found_below(hosts.server.folder.path(), canary).is_empty(), "the variable is in no file there");
+    assert!(found_below(project.path(), canary).is_empty(), "nor here");
+    let steps: Value = serde_json::from_str(said.lines().last().expect("a report")).expect("JSON");
+    assert_eq!(steps["steps"][0]["outcome"], "run", "{steps}");
+    let again =
+        mlp(project.path()).args(["run", "--json"]).env("TOKEN", canary).output().expect("mlp starts");
+    let again = String::from_utf8_lossy(&again.stdout).into_owned();
+    let again: Value = serde_json::from_str(again.lines().last().expect("a report")).expect("JSON");
+    assert_eq!(again["steps"][0]["outcome"], "cached", "what a host made counts here: {again}");
+}
+
+#[test]
+fn however_often_the_client_is_killed_the_log_is_that_of_the_host() {
+    let hosts = Hosts::new();
+    let project = Project::new("steps: {talk: {run: 'exec sh talk.sh'}}\n");
+    hosts.of(&project, &["h1"]);
+    let kills = rounds(4, 50);
+    project.write(
+        "talk.sh",
+        &format!(
+            "n=0\nwhile [ $n -lt {} ]; do n=$((n+1)); echo line $n; printf 'raw \\377\\n'; sleep 0.01; done\n",
+            kills * 60
+        ),
+    );
+    let mut client = project.start(&["run", "--on", "h1"]);
+    let job = hosts.job("h1");
+    wait_for("the first lines", || std::fs::metadata(job.join("log")).ok().filter(|log| log.len() > 100));
+    let id = job.file_name().expect("a name").to_string_lossy().into_owned();
+    for round in 0..kills {
+        std::thread::sleep(std::time::Duration::from_millis(u64::from(200 + round * 37 % 300)));
+        client.kill().expect("can be killed");
+        client.wait().expect("ends");
+        client = project.start(&["runs", "attach", &id]);
+    }
+    assert!(client.wait().expect("ends").success());
+    let mirrored = project.path().join(".git/mlp/jobs").join(&id);
+    for file in ["log", "events.jsonl"] {
+        let there = std::fs::read(job.join(file)).unwrap_or_default();
+        assert_eq!(std::fs::read(mirrored.join(file)).unwrap_or_default(), there, "{file}");
+    }
+    assert_eq!(project.json(&["runs", "show"], 0)["run"]["state"], "succeeded");
+}
+
+#[test]
+fn a_run_survives_the_machine_that_started_it_and_a_broken_connection() {
+    let mut hosts = Hosts::new();
+    let project = Project::new("steps: {wait: {run: 'exec sh wait.sh', out: [made/x]}}\n");
+    hosts.of(&project, &["h1"]);
+    let go = hosts.server.folder.path().join("go");
+    project.write(
+        "wait.sh",
+        &format!(
+            "echo begun\nuntil [ -e {} ]; do sleep 0.05; done\nmkdir -p made\necho y > made/x\necho over\n",
+            go.display()
+        ),
+    );
+    let mut client = project.start(&["run", "--on", "h1"]);
+    let job = hosts.job("h1");
+    wait_for("its first word", || std::fs::read(job.join("log")).ok().filter(|log| log == b"begun\n"));
+    hosts.server.stop();
+    // What sshd had started for its connections goes with them; the job does not.
+    let connections = format!("{}/bin", hosts.root("h1").display());
+    std::process::Command::new("pkill")
+        .args(["-f", &format!("{connections}.* agent serve")])
+        .status()
+        .expect("pkill starts");
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    assert_eq!(client.try_wait().expect("can be asked"), None, "the client goes on trying");
+    std::fs::write(&go, "").expect("writes");
+    wait_for("the end", || job.join("exit.json").exists().then_some(()));
+    hosts.server.start_again();
+    let output = client.wait_with_output().expect("ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("the run goes on there") && said.contains("connected to h1 again"), "{said}");
+    assert_eq!(project.read("made/x"), "y\n");
+}
+
+#[test]
+fn a_detached_run_is_followed_from_another_machine() {
+    let hosts = Hosts::new();
+    let (one, other) = (project(400), project(400));
+    hosts.of(&one, &["h1"]);
+    hosts.of(&other, &["h1"]);
+    let started = one.json(&["train", "--on", "h1", "--detach"], 0);
+    let id = started["runs"][0]["run"].as_str().expect("an id").to_owned();
+    let status = other.json(&["host", "status", "h1"], 0);
+    assert_eq!(status["hosts"][0]["jobs"][0]["id"], id.as_str(), "{status}");
+    let followed = other.json(&["runs", "attach", &id, "--on", "h1"], 0);
+    assert_eq!(followed["run"]["state"], "succeeded", "{followed}");
+    let first = one.json(&["runs", "attach", &id], 0);
+    assert_eq!(model(&first["run"]), model(&followed["run"]));
+    assert!(refused(other.path(), &["runs", "attach", "01zzzz", "--on", "h1"], 2).contains("01zzzz"));
+}
+
+#[test]
+fn an_interrupt_stops_the_run_there_and_a_resumed_one_ends_with_the_same_weights() {
+    let hosts = Hosts::new();
+    let project = project(300);
+    hosts.of(&project, &["h1"]);
+    let whole = project.json(&["train"], 0);
+    let client = project.start(&["train", "--on", "h1", "--force"]);
+    let job = hosts.job("h1");
+    wait_for("an epoch", || {
+        std::fs::read_to_string(job.join("events.jsonl")).ok().filter(|text| text.contains("val.loss"))
+    });
+    signal("INT", i64::from(client.id()));
+    let output = client.wait_with_output().expect("ends");
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let id = job.file_name().expect("a name").to_string_lossy().into_owned();
+    let resumed = project.json(&["runs", "resume", &id], 0);
+    assert_eq!(resumed["run"]["state"], "succeeded", "{resumed}");
+    assert_eq!(model(&resumed["run"]), model(&whole["runs"][0]));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn cancelling_leaves_no_process_on_the_host() {
+    let hosts = Hosts::new();
+    let project = Project::new("steps: {sleep: {run: 'exec sh sleep.sh'}}\n");
+    hosts.of(&project, &["h1"]);
+    project.write("stray.sh", "trap '' TERM\necho $$ > stray.pid\nwhile :; do sleep 1; done\n");
+    project.write(
+        "sleep.sh",
+        "setsid sh stray.sh &\nuntil [ -s stray.pid ]; do sleep 0.02; done\necho $$ > worker.pid\nwhile :; do sleep 1; done\n",
+    );
+    ok(project.path(), &["run", "--on", "h1", "--dry-run"]);
+    let mut client = project.start(&["run", "--on", "h1"]);
+    let job = hosts.job("h1");
+    let pid = |name: &str| {
+        wait_for(name, || {
+            std::fs::read_to_string(job.join("src").join(name)).ok()?.trim().parse::<i64>().ok()
+        })
+    };
+    let (worker, stray) = (pid("worker.pid"), pid("stray.pid"));
+    assert!(alive(worker) && alive(stray));
+    let cancelled = ok(project.path(), &["runs", "cancel"]);
+    assert!(cancelled.contains("cancelled"), "{cancelled}");
+    assert!(!alive(worker) && !alive(stray));
+    assert_eq!(client.wait().expect("ends").code(), Some(130));
+}
+
+#[test]
+fn a_changed_host_key_sends_nothing() {
+    let hosts = Hosts::new();
+    let project = project(1);
+    hosts.config(project.path(), &["h1"]);
+    let known = hosts.server.folder.path().join("known_hosts");
+    let other = std::fs::read_to_string(hosts.server.folder.path().join("key.pub")).expect("reads");
+    std::fs::write(&known, format!("[127.0.0.1]:{} {other}", hosts.server.port)).expect("writes");
+    let said = refused(project.path(), &["train", "--on", "h1"], 3);
+    assert!(said.contains("compute::host-key") && said.contains("nothing was sent"), "{said}");
+    std::fs::write(&known, "").expect("writes");
+    let said = refused(project.path(), &["train", "--on", "h1"], 3);
+    assert!(said.contains("not known") && said.contains("ssh loopback"), "{said}");
+    assert!(!hosts.root("h1").exists(), "nothing was sent");
+}
+
+#[test]
+fn a_host_that_cannot_be_used_is_named_with_the_reason() {
+    let hosts = Hosts::new();
+    let project = project(1);
+    hosts.config(project.path(), &["h1"]);
+    let keys = hosts.server.folder.path().join("authorized_keys");
+    let key = std::fs::read_to_string(&keys).expect("reads");
+    std::fs::write(&keys, "").expect("writes");
+    let said = refused(project.path(), &["train", "--on", "h1"], 3);
+    assert!(said.contains("compute::login") && said.contains("ssh loopback"), "{said}");
+    std::fs::write(&keys, key).expect("writes");
+    // A folder where there is a file already.
+    std::fs::create_dir_all(hosts.root("h1").parent().expect("a parent")).expect("makes the folder");
+    std::fs::write(hosts.root("h1"), "").expect("writes");
+    let said = refused(project.path(), &["train", "--on", "h1"], 3);
+    assert!(said.contains("compute::agent") && said.contains("cannot make"), "{said}");
+    let check = project.json(&["host", "check"], 3);
+    assert!(
+        check["hosts"][0]["problems"][0].as_str().is_some_and(|problem| problem.contains("cannot make")),
+        "{check}"
+    );
+    let said = refused(project.path(), &["host", "add", "x", "--ssh=-oProxyCommand=touch x"], 2);
+    assert!(said.contains("compute::host-spec"), "{said}");
+}
+
+#[test]
+fn what_a_host_no_longer_needs_is_removed() {
+    let hosts = Hosts::new();
+    let project = project(1);
+    hosts.of(&project, &["h1"]);
+    project.json(&["train", "--on", "h1"], 0);
+    let job = hosts.job("h1");
+    let old =
+        std::process::Command::new("touch").args(["-d", "9 days ago"]).arg(job.join("exit.json")).status();
+    assert!(old.expect("touch starts").success());
+    let agent = hosts.root("h1").join("bin/0123456789abcdef");
+    std::fs::create_dir(&agent).expect("makes a folder");
+    let told = project.json(&["host", "gc", "h1", "--dry-run"], 0);
+    assert_eq!((told["jobs"].as_u64(), told["agents"].as_u64()), (Some(1), Some(1)), "{told}");
+    assert!(job.exists() && agent.exists());
+    project.json(&["host", "gc", "h1"], 0);
+    assert!(!job.exists() && !agent.exists());
+    // What is left works.
+    assert_eq!(project.json(&["train", "--on", "h1", "--force"], 0)["runs"][0]["state"], "succeeded");
+}
