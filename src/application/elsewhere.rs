@@ -2,7 +2,7 @@
 
 use crate::base::{Digest, Failure, Id, Level, Sink};
 use crate::hardware::facts;
-use crate::infrastructure::compute::{Executor, Hello, Host, Link};
+use crate::infrastructure::compute::{Executor, Hello, Host, JobSpec, Link};
 use crate::platform::project::Project;
 use crate::platform::run::{Planned, RunError, Workspace};
 use etcetera::BaseStrategy;
@@ -22,6 +22,39 @@ fn executable() -> Result<Digest, Failure> {
     let _ = std::fs::create_dir_all(&folder);
     facts::binary(&folder.join("binary"))
         .map_err(|error| RunError::io("read", "the mlp executable")(error).into())
+}
+
+/// What a command line asks for one run, besides what `mlp.yaml` says.
+#[derive(Default)]
+pub(super) struct Wishes {
+    /// Threads of computations.
+    pub(super) threads: Option<usize>,
+    /// GPUs.
+    pub(super) gpus: Option<u32>,
+    /// How long it may wait for them.
+    pub(super) max_wait: Option<String>,
+}
+
+impl Wishes {
+    /// The job with them.
+    fn of(&self, mut job: JobSpec, workspace: &Workspace<'_>) -> Result<JobSpec, Failure> {
+        if self.gpus.is_some() {
+            job.resources.gpus = self.gpus;
+        }
+        if self.max_wait.is_some() {
+            job.resources.max_wait.clone_from(&self.max_wait);
+        }
+        job.resources.time_limit()?;
+        job.resources.wait_limit()?;
+        // Who asks for a card does not want to be served by the processor in silence.
+        let trains = job.argv.get(2).is_some_and(|verb| verb == "work");
+        if trains && job.resources.gpus.is_some_and(|gpus| gpus > 0) && !workspace.drives_gpus() {
+            let place =
+                workspace.on.map_or_else(|| "here".to_owned(), |host| format!("on `{}`", host.facts.host));
+            return Err(RunError::NoGpu { place }.into());
+        }
+        Ok(job)
+    }
 }
 
 /// Where runs are started: here, or on a host.
@@ -52,17 +85,18 @@ impl Place {
         &self,
         planned: &Planned,
         workspace: &Workspace<'_>,
-        threads: Option<usize>,
+        wishes: &Wishes,
         apart: &[String],
         ui: &Ui,
     ) -> Result<Id, Failure> {
         let executor = workspace.executor();
         let Some((host, _)) = &self.host else {
-            let job = planned.job(threads);
+            let job = wishes.of(planned.job(wishes.threads), workspace)?;
             executor.submit(&job)?;
             return Ok(job.id);
         };
-        let elsewhere = planned.elsewhere(workspace, threads, apart, ui)?;
+        let mut elsewhere = planned.elsewhere(workspace, wishes.threads, apart, ui)?;
+        elsewhere.job = wishes.of(elsewhere.job, workspace)?;
         let mut link = Link::open(host, workspace.binary()?, ui)?;
         let folder = executor.folder(elsewhere.job.id);
         let variables = serde_json::to_vec(&elsewhere.variables).unwrap_or_default();

@@ -36,5 +36,7 @@ pub const MODEL_DIR: &str = "MLP_MODEL_DIR";
 pub const FAULT: &str = "MLP_FAULT";
 /// A configuration file for `ssh` in place of the user's own. Read by mlp.
 pub const SSH_CONFIG: &str = "MLP_SSH_CONFIG";
+/// A folder for the leases of GPUs in place of the machine's own. Read by mlp; for tests.
+pub const LEASES: &str = "MLP_LEASES";
 /// Long counts instead of quick ones. Read by the tests.
 pub const TEST_LONG: &str = "MLP_TEST_LONG";

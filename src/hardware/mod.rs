@@ -2,7 +2,9 @@
 
 mod device;
 pub mod facts;
+mod gpu;
 pub mod memory;
 
 pub use device::{Device, describe_cpu, device_line, threads};
 pub use facts::Facts;
+pub use gpu::{Gpu, gpus};

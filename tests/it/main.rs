@@ -25,6 +25,7 @@ mod import;
 mod independent_reader;
 mod init;
 mod jobs;
+mod leases;
 mod ledger_git;
 mod limits;
 mod merge;

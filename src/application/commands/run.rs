@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Answer, Context};
 use crate::application::chosen::begin;
 use crate::application::completion;
-use crate::application::elsewhere::Place;
+use crate::application::elsewhere::{Place, Wishes};
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, workspace, worse};
 use crate::application::ui::Report;
 use crate::base::{Digest, Exit, Failure, Level, Name, Record, Run, Sink};
@@ -231,7 +231,8 @@ impl<'a> Maker<'a> {
                         run::clear_outputs(self.workspace, &planned, &self.context.ui)?;
                     }
                     let ui = &self.context.ui;
-                    let id = self.place.start(&planned, self.workspace, None, &self.apart, ui)?;
+                    let id =
+                        self.place.start(&planned, self.workspace, &Wishes::default(), &self.apart, ui)?;
                     let on = self.args.on.as_ref().map_or_else(String::new, |host| format!(" on {host}"));
                     let text = format!("{} runs{on} as {}", point.name, run::short(id));
                     self.context.ui.log(Level::Info, &text);

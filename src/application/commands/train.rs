@@ -9,7 +9,7 @@ use self::folds::Folds;
 use super::{Answer, Context};
 use crate::application::chosen::begin;
 use crate::application::completion;
-use crate::application::elsewhere::Place;
+use crate::application::elsewhere::{Place, Wishes};
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, learning_curve, worse};
 use crate::application::ui::{Align, Report, Table, count};
 use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
@@ -39,6 +39,12 @@ pub(crate) struct Args {
     /// deviation of the metrics on the folds left out.
     #[arg(long, value_name = "K", conflicts_with = "detach", value_parser = clap::value_parser!(u32).range(2..=100))]
     folds: Option<u32>,
+    /// GPUs that the training wants; it waits until so many are free.
+    #[arg(long, value_name = "N")]
+    gpus: Option<u32>,
+    /// How long it may wait for them: 30m, 2h.
+    #[arg(long, value_name = "TIME", requires = "gpus")]
+    max_wait: Option<String>,
     /// Says what would be done, and whether it was done before.
     #[arg(long)]
     dry_run: bool,
@@ -288,7 +294,9 @@ fn train(
     }
     run::describe_network(&ready.model, &ready.dataset, false, &context.ui)?;
     let executor = workspace.executor();
-    let id = place.start(&ready.planned, workspace, args.threads.map(usize::from), &[], &context.ui)?;
+    let wishes =
+        Wishes { threads: args.threads.map(usize::from), gpus: args.gpus, max_wait: args.max_wait.clone() };
+    let id = place.start(&ready.planned, workspace, &wishes, &[], &context.ui)?;
     let active = RunReport::active(id, ready.name.as_str(), &ready.planned.plan.task, digest);
     let Some(interrupts) = interrupts else { return Ok(active) };
     let which = of_fold(ready.fold());

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use super::events::PATIENCE;
 use super::folder::{Cancel, State, Supervisor};
+use super::lease::{Claim, Desk, Lease};
 use super::process::{self, Identity, Kill, Reaped};
 use super::{Interrupts, JobError, JobFolder, JobSpec, mirror};
 use crate::base::{JobState, RunEnd, Time, variables};
-use crate::hardware::facts;
+use crate::hardware::{facts, gpus};
 
 /// How often the supervisor looks at its children and at the folder.
 const POLL: Duration = Duration::from_millis(20);
@@ -112,6 +113,30 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
         };
         return folder.set_exit(&end, 0, PATIENCE);
     }
+    // Held to the end of this process and of all that it starts.
+    let _lease = match lease(folder, &spec, &note, &interrupts)? {
+        Leased::Nothing => None,
+        Leased::Cards(lease) => {
+            let uuids: Vec<&str> = lease.gpus.iter().map(|gpu| gpu.uuid.as_str()).collect();
+            spec.env.insert("CUDA_VISIBLE_DEVICES".into(), uuids.join(","));
+            spec.env.insert("CUDA_DEVICE_ORDER".into(), "PCI_BUS_ID".into());
+            Some(lease)
+        }
+        Leased::No(state, reason) => {
+            let ended = Time::now();
+            let end = RunEnd {
+                state,
+                code: None,
+                signal: None,
+                reason,
+                started,
+                ended,
+                cpu_seconds: None,
+                attempts: first,
+            };
+            return folder.set_exit(&end, 0, PATIENCE);
+        }
+    };
     let mut attempt = first;
     loop {
         let job = Job { folder, spec: &spec, attempt, limit, interrupts: &interrupts };
@@ -137,6 +162,52 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
         };
         return folder.set_exit(&end, outcome.strays, PATIENCE);
     }
+}
+
+/// What became of the wish for GPUs.
+enum Leased {
+    Nothing,
+    Cards(Lease),
+    /// The job ends in this state, for this reason.
+    No(JobState, Option<String>),
+}
+
+/// Waits for the GPUs that the job wants.
+fn lease(
+    folder: &JobFolder,
+    spec: &JobSpec,
+    note: &dyn Fn(JobState, Option<Identity>) -> Result<(), JobError>,
+    interrupts: &Interrupts,
+) -> Result<Leased, JobError> {
+    let wants = spec.resources.gpus.unwrap_or(0);
+    if wants == 0 {
+        return Ok(Leased::Nothing);
+    }
+    let there = gpus().len();
+    if there < wants as usize {
+        let found =
+            if there == 0 { "no GPU that `nvidia-smi` knows".to_owned() } else { format!("{there} GPUs") };
+        return Ok(Leased::No(
+            JobState::Failed,
+            Some(format!("it wants {wants} GPUs, and this machine has {found}")),
+        ));
+    }
+    note(JobState::Queued, None)?;
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "?".to_owned());
+    let claim = Claim { job: spec.id, name: spec.name.clone(), user, since: Time::now(), wants };
+    let most = spec.resources.wait_limit()?;
+    let begun = Instant::now();
+    let over = || most.is_some_and(|most| begun.elapsed() > most);
+    let cancelled = || folder.cancel().is_some() || interrupts.any();
+    let lease = Desk::of_machine()?.take(&claim, &gpus, &|| cancelled() || over())?;
+    Ok(match lease {
+        Some(lease) => Leased::Cards(lease),
+        None if cancelled() => Leased::No(JobState::Cancelled, None),
+        None => {
+            let wait = spec.resources.max_wait.clone().unwrap_or_default();
+            Leased::No(JobState::Failed, Some(format!("no {wants} GPUs were free for {wait}")))
+        }
+    })
 }
 
 /// What stands on standard input. The worker gets the variables; the supervisor's own environment does not.

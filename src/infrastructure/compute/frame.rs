@@ -85,6 +85,8 @@ pub(super) enum Ask {
     Send,
     /// All jobs.
     Jobs,
+    /// The GPUs, and who has them.
+    Cards,
     /// Remove ended jobs, agents that nobody uses, and objects that no job rests on.
     Tidy {
         /// Tell only what would be removed.

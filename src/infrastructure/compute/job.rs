@@ -28,12 +28,20 @@ pub struct Resources {
     /// Wall time limit, such as `2h`, enforced by the supervisor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
+    /// How long it may wait for GPUs, such as `2h`; for ever, if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_wait: Option<String>,
 }
 
 impl Resources {
     /// The wall time limit of one attempt.
     pub fn time_limit(&self) -> Result<Option<Duration>, JobError> {
         self.time.as_deref().map(duration).transpose()
+    }
+
+    /// How long it may wait for GPUs.
+    pub fn wait_limit(&self) -> Result<Option<Duration>, JobError> {
+        self.max_wait.as_deref().map(duration).transpose()
     }
 }
 

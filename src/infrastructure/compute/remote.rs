@@ -3,7 +3,7 @@
 use super::frame::{Ask, HostedJob, Tidied};
 use super::link::Link;
 use super::mirror::Mirrored;
-use super::{JobError, JobFolder, JobSpec};
+use super::{Cards, JobError, JobFolder, JobSpec};
 use crate::base::{Id, Sink};
 use crate::infrastructure::store::Local;
 
@@ -63,6 +63,11 @@ impl Link {
     /// All jobs of this user there.
     pub fn jobs(&mut self) -> Result<Vec<HostedJob>, JobError> {
         self.ask(&Ask::Jobs, &[]).map(|(jobs, _)| jobs)
+    }
+
+    /// The GPUs of the machine, who has them and who waits.
+    pub fn cards(&mut self) -> Result<Cards, JobError> {
+        self.ask(&Ask::Cards, &[]).map(|(cards, _)| cards)
     }
 
     /// Removes ended jobs and agents that nobody uses any more.

@@ -16,10 +16,11 @@ use serde_json::{Value, json};
 
 use super::folder::Cancel;
 use super::frame::{self, Ask, Hello, HostedJob, News, PROTOCOL, Reply, Tidied};
+use super::lease::Desk;
 use super::tail::bytes_from;
 use super::{JobError, JobFolder, JobStatus, LocalExecutor, Ticket};
 use crate::base::{Diagnose, Digest, Id, Null, Time};
-use crate::hardware::{Facts, device_line, facts};
+use crate::hardware::{Facts, device_line, facts, gpus};
 use crate::infrastructure::store::{Local, Stored, Writer, sweep, worktree};
 
 /// How often the host looks whether there is news.
@@ -139,6 +140,7 @@ impl Session<'_> {
                 return Ok((Value::Null, objects.into_iter().flat_map(each).collect()));
             }
             Ask::Send => return Ok((Value::Null, self.store.parcel(&named(body)?)?)),
+            Ask::Cards => json!(Desk::of_machine()?.cards(gpus())?),
             Ask::Jobs => json!(self.listed()?),
             Ask::Tidy { dry_run } => json!(self.tidy(dry_run)?),
         };

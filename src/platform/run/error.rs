@@ -105,6 +105,12 @@ pub enum RunError {
         /// The path as written.
         path: String,
     },
+    /// GPUs were asked for, and the build of mlp that would train drives none.
+    #[error("GPUs were asked for, and the mlp {place} computes on the processor")]
+    NoGpu {
+        /// `here`, or the machine.
+        place: String,
+    },
     /// An input changed while it was read.
     #[error("`{path}` changed while it was read")]
     Moving {
@@ -182,6 +188,7 @@ impl Diagnose for RunError {
             Self::Weights { .. } => "run::weights",
             Self::MissingInput { .. } => "run::missing-input",
             Self::Moving { .. } => "run::moving",
+            Self::NoGpu { .. } => "run::no-gpu",
             Self::MissingOutput { .. } => "run::missing-output",
             Self::NoFile { .. } => "run::no-file",
             Self::NotResumable { .. } => "run::not-resumable",
@@ -207,6 +214,10 @@ impl Diagnose for RunError {
         }
         match self {
             Self::Unknown(_) => Some("`mlp runs ls` lists them; `latest` is the newest".into()),
+            Self::NoGpu { .. } => Some(
+                "build mlp with `--features cuda`, for a host name it as `agent`; or leave `--gpus` out"
+                    .into(),
+            ),
             Self::Ambiguous { .. } => Some("give more letters of the identifier".into()),
             Self::Set { nearest, .. } | Self::NoStep { nearest, .. } => {
                 nearest.as_ref().map(|near| format!("did you mean `{near}`?"))
@@ -285,6 +296,11 @@ pub const EXPLAIN: &[Explain] = &[
     Explain {
         code: "run::missing-input",
         text: "A declared input of the step does not exist and no other step makes it.",
+    },
+    Explain {
+        code: "run::no-gpu",
+        text: "The training was to have GPUs, and the build of mlp that would do it computes on the processor only. It would \
+               have held the cards without using them.",
     },
     Explain {
         code: "run::moving",

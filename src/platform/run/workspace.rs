@@ -52,6 +52,11 @@ impl Workspace<'_> {
         self.on.map_or_else(device_line, |host| host.device.clone())
     }
 
+    /// Whether trainings there compute on GPUs.
+    pub fn drives_gpus(&self) -> bool {
+        !self.device().starts_with("cpu")
+    }
+
     pub(super) fn git(&self) -> Result<GitState, RunError> {
         Ok(self.repo.state()?)
     }

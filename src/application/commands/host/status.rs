@@ -5,12 +5,12 @@ use serde::Serialize;
 use super::super::{Answer, Context};
 use super::chosen;
 use crate::application::elsewhere::connect;
-use crate::application::ui::{Report, Table, clean};
-use crate::base::{Exit, JobState};
-use crate::infrastructure::compute::HostedJob;
+use crate::application::ui::{Report, Table, bytes, clean};
+use crate::base::{Exit, JobState, Time};
+use crate::infrastructure::compute::{Cards, Claim, HostedJob};
 use crate::platform::run::short;
 
-/// Tells which of your jobs are on hosts.
+/// Tells which of your jobs are on hosts, who has their GPUs, and who waits for them.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The hosts; all of them if none is named.
@@ -29,6 +29,8 @@ struct Status {
 struct Line {
     name: String,
     jobs: Vec<HostedJob>,
+    #[serde(flatten)]
+    cards: Cards,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
@@ -55,20 +57,66 @@ impl Report for Status {
                 ]);
             }
         }
-        if self.hosts.is_empty() { "no hosts\n".to_owned() } else { table.render() }
+        if self.hosts.is_empty() { "no hosts\n".to_owned() } else { table.render() + &self.cards() }
+    }
+}
+
+impl Status {
+    /// The GPUs of all hosts and their queues; nothing where there are none.
+    fn cards(&self) -> String {
+        let now = Time::now();
+        let who = |claim: &Claim| {
+            format!(
+                "{} for {} {}, {}",
+                clean(&claim.user),
+                claim.name,
+                short(claim.job),
+                claim.since.ago(now)
+            )
+        };
+        let mut table = Table::new(["HOST", "GPU", "MEMORY", "IN USE", "BY"]);
+        let mut waiting = String::new();
+        let mut some = false;
+        for line in &self.hosts {
+            for card in &line.cards.cards {
+                some = true;
+                let by = match &card.holder {
+                    Some(claim) => who(claim),
+                    None if card.foreign => "somebody without mlp".to_owned(),
+                    None => "free".to_owned(),
+                };
+                table.row([
+                    line.name.clone(),
+                    clean(&card.gpu.name).into_owned(),
+                    bytes(card.gpu.memory << 20),
+                    bytes(card.gpu.used << 20),
+                    by,
+                ]);
+            }
+            for (at, claim) in line.cards.queue.iter().enumerate() {
+                let place = at + 1;
+                waiting += &format!(
+                    "{}: {place}. in the queue, for {} GPUs: {}\n",
+                    line.name,
+                    claim.wants,
+                    who(claim)
+                );
+            }
+        }
+        if some { format!("\n{}{waiting}", table.render()) } else { waiting }
     }
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let mut lines = Vec::new();
     for host in chosen(context, &args.hosts)? {
-        let asked = connect(&host, &context.ui).and_then(|mut link| Ok(link.jobs()?));
-        let (mut jobs, problem) = match asked {
-            Ok(jobs) => (jobs, None),
-            Err(failure) => (Vec::new(), Some(failure.0.to_string())),
+        let asked = connect(&host, &context.ui).and_then(|mut link| Ok((link.jobs()?, link.cards()?)));
+        let ((mut jobs, cards), problem) = match asked {
+            Ok(known) => (known, None),
+            Err(failure) => ((Vec::new(), Cards::default()), Some(failure.0.to_string())),
         };
         jobs.retain(|job| args.all || !JobState::ended(job.state));
-        lines.push(Line { name: host.name, jobs, problem });
+        lines.push(Line { name: host.name, jobs, cards, problem });
     }
     let exit = if lines.iter().all(|line| line.problem.is_none()) { Exit::Ok } else { Exit::World };
     context.ui.report(&Status { hosts: lines });

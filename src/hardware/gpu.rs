@@ -1,0 +1,64 @@
+//! NVIDIA GPUs, as `nvidia-smi` tells of them. Cards are known by UUID: their numbers differ from program to program.
+
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+/// One GPU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gpu {
+    /// `GPU-5f3c…`.
+    pub uuid: String,
+    /// `NVIDIA A100-SXM4-40GB`.
+    pub name: String,
+    /// MiB of memory.
+    pub memory: u64,
+    /// MiB of it that are taken, by whomever.
+    pub used: u64,
+    /// Version of the driver.
+    pub driver: String,
+}
+
+/// What is asked of `nvidia-smi`, in the order of the fields above.
+const QUERY: &str = "--query-gpu=uuid,name,memory.total,memory.used,driver_version";
+
+/// The GPUs of this machine; none where there is no `nvidia-smi`, or it finds none.
+pub fn gpus() -> Vec<Gpu> {
+    let mut command = Command::new("nvidia-smi");
+    command.args([QUERY, "--format=csv,noheader,nounits"]).stdin(Stdio::null()).stderr(Stdio::null());
+    match command.output() {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).lines().filter_map(parse).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// One line: a card that says nothing of its memory counts as empty.
+fn parse(line: &str) -> Option<Gpu> {
+    let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+    let [uuid, name, memory, used, driver] = fields.as_slice() else { return None };
+    let number = |text: &str| text.parse().unwrap_or(0);
+    (uuid.starts_with("GPU-") || uuid.starts_with("MIG-")).then(|| Gpu {
+        uuid: (*uuid).to_owned(),
+        name: (*name).to_owned(),
+        memory: number(memory),
+        used: number(used),
+        driver: (*driver).to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cards_and_other_words_are_not() {
+        let gpu = parse("GPU-5f3c, NVIDIA A100-SXM4-40GB, 40960, 12, 550.54.15").expect("a card");
+        assert_eq!((gpu.memory, gpu.used, gpu.driver.as_str()), (40_960, 12, "550.54.15"));
+        assert_eq!(parse("MIG-1, x, [N/A], [N/A], 550").expect("a part of one").used, 0);
+        for other in ["", "No devices were found", "a, b, c, d, e"] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+}
