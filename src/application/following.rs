@@ -373,8 +373,9 @@ impl RunReport {
         // How it was trained is told by `mlp runs show`; here stands what came of it.
         let told = |name: &&String| !matches!(name.as_str(), "lr" | "samples_per_second");
         let metrics = self.metrics.keys().filter(told);
-        let metrics: Vec<String> =
-            metrics.map(|name| format!("{name} {}", shown(name, self.metrics[name]))).collect();
+        let metrics: Vec<String> = metrics
+            .map(|name| format!("{} {}", super::ui::clean(name), shown(name, self.metrics[name])))
+            .collect();
         metrics.join("  ")
     }
 }

@@ -134,3 +134,41 @@ fn a_model_refuses_data_with_other_columns_than_it_was_trained_on() {
         "{said}"
     );
 }
+
+#[test]
+fn data_of_one_class_are_refused() {
+    let project = project("format: csv, target: y", |project| {
+        let rows: String = (0..40).map(|i| format!("{i},{},a\n", i % 7)).collect();
+        project.write("data/it/train.csv", &format!("{ROWS}{rows}"));
+    });
+    fails(&project, &["every example is of the class `a`"]);
+}
+
+#[test]
+fn numbers_without_a_loss_for_numbers_are_told_of_the_loss() {
+    let project = project("format: csv, target: y", |project| {
+        let rows: String = (0..40).map(|i| format!("{i},{},{}.5\n", i % 7, i * i)).collect();
+        project.write("data/it/train.csv", &format!("{ROWS}{rows}"));
+    });
+    fails(&project, &["if the target is a number to be predicted, say `loss: mse`"]);
+}
+
+#[test]
+fn one_word_in_a_column_of_numbers_is_told() {
+    let project = project("format: csv, target: y", |project| {
+        project.write("data/it/train.csv", &format!("{ROWS}{}oops,3,a\n", rows(60)));
+    });
+    let output = crate::support::run(project.path(), &["train", "m"], 0);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    told(&said, &["column `age` is taken as categories", "`oops` (", "train.csv:62"]);
+}
+
+#[test]
+fn an_error_of_the_worker_is_said_once_on_the_terminal() {
+    let project = project("format: csv, target: y", |project| {
+        let rows: String = (0..40).map(|i| format!("{i},{},a\n", i % 7)).collect();
+        project.write("data/it/train.csv", &format!("{ROWS}{rows}"));
+    });
+    let said = crate::support::refused(project.path(), &["train", "m"], 1);
+    assert_eq!(said.matches("every example is of the class").count(), 1, "{said}");
+}

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Answer, Context};
-use crate::base::{Diagnose, Digest, ErrorEvent, Event, Exit, Failure, Level, Sink, What};
+use crate::base::{Diagnose, Digest, ErrorEvent, Event, Exit, Level, Sink, What};
 use crate::infrastructure::compute::{self, EventLog, Interrupts, JobFolder, agent};
 use crate::platform::run;
 use crate::platform::train::Stopped;
@@ -86,7 +86,7 @@ fn work(folder: &JobFolder) -> Answer {
             events.log(Level::Warn, "a later attempt has taken over: stopped without a checkpoint");
             Ok(Exit::No)
         }
-        Ok(Ok(Err(error))) => Err(told(error, &events)),
+        Ok(Ok(Err(error))) => Ok(told(&error, &events)),
         // The panic hook has said what happened.
         Ok(Err(_)) => Ok(Exit::Bug),
         Err(error) => Err(run::RunError::io("start", "the training thread")(error).into()),
@@ -95,17 +95,16 @@ fn work(folder: &JobFolder) -> Answer {
 
 fn keep(folder: &JobFolder) -> Answer {
     let events = EventLog::append(&folder.events())?;
-    run::keep(folder, &events).map_err(|error| told(error, &events))?;
-    Ok(Exit::Ok)
+    Ok(run::keep(folder, &events).map_or_else(|error| told(&error, &events), |()| Exit::Ok))
 }
 
-/// Makes the error the last word of the job's events, too.
-fn told(error: run::RunError, events: &EventLog) -> Failure {
+/// Makes the error the last word of the job's events, which is where it is read.
+fn told(error: &run::RunError, events: &EventLog) -> Exit {
     events.emit(&Event::now(What::Error(ErrorEvent {
         code: error.code().to_owned(),
         message: error.to_string(),
         hint: error.hint(),
         place: None,
     })));
-    error.into()
+    error.exit()
 }

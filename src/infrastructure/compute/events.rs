@@ -1,7 +1,7 @@
 //! Writing `events.jsonl`: whole lines, appended, by one writer per process.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub struct EventLog(Mutex<Writer>);
 struct Writer {
     file: File,
     synced: Instant,
-    /// Whether the file ends within a line, because the disk was full.
+    /// Whether the file ends within a line: the disk was full, or a program wrote no end.
     torn: bool,
     progress: Option<(String, Instant)>,
 }
@@ -31,15 +31,27 @@ struct Writer {
 impl EventLog {
     /// Opens the file at `path`, making it if it is not there.
     pub fn append(path: &Path) -> Result<Self, JobError> {
-        let file =
-            File::options().append(true).create(true).open(path).map_err(JobError::io("open", path))?;
-        Ok(Self(Mutex::new(Writer { file, synced: Instant::now(), torn: false, progress: None })))
+        let options = || File::options().read(true).append(true).create(true).open(path);
+        let mut file = options().map_err(JobError::io("open", path))?;
+        // A program may have left its last line without an end.
+        let torn = ends_within_a_line(&mut file).map_err(JobError::io("read", path))?;
+        Ok(Self(Mutex::new(Writer { file, synced: Instant::now(), torn, progress: None })))
     }
 
     /// Makes everything written so far durable.
     pub fn sync(&self) -> io::Result<()> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).file.sync_data()
     }
+}
+
+fn ends_within_a_line(file: &mut File) -> io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }
 
 impl Writer {
@@ -102,6 +114,19 @@ impl Drop for EventLog {
 mod tests {
     use super::*;
     use crate::base::{Level, Unit};
+
+    #[test]
+    fn a_line_that_a_program_left_without_an_end_stays_a_line_of_its_own() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("events.jsonl");
+        std::fs::write(&path, "{\"event\":\"metric\"}").expect("writes");
+        for _ in 0..2 {
+            EventLog::append(&path).expect("opens").log(Level::Info, "next");
+        }
+        let text = std::fs::read_to_string(&path).expect("reads");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (3, "{\"event\":\"metric\"}"));
+    }
 
     #[test]
     fn several_writers_never_tear_a_line() {

@@ -24,12 +24,14 @@ struct Listing {
     images: Vec<(String, String)>,
 }
 
-pub(super) fn load(dataset: &Dataset, shape: Option<&[usize]>, sink: &dyn Sink) -> Result<Parts, DataError> {
-    let root = &dataset.path;
-    let mut others = 0;
+/// Training, validation and test images; the latter two only where the folder brings parts.
+type Listings = (Listing, Option<Listing>, Option<Listing>);
+
+/// What the folder holds; counts other files.
+fn listings(root: &Path, others: &mut u64) -> Result<Listings, DataError> {
     let own = |name: &str| root.join(name).is_dir().then(|| name.to_owned());
     let mut list = |part: Option<String>| -> Result<Option<Listing>, DataError> {
-        part.map(|part| list(root, &part, &mut others)).transpose()
+        part.map(|part| list(root, &part, others)).transpose()
     };
     let brings_parts = own("train").is_some();
     let train = list(Some(own("train").unwrap_or_default()))?.filter(|listing| !listing.images.is_empty());
@@ -38,14 +40,35 @@ pub(super) fn load(dataset: &Dataset, shape: Option<&[usize]>, sink: &dyn Sink) 
     } else {
         (None, None)
     };
-    let Some(train) = train else {
-        return Err(DataError::Layout {
+    match train {
+        Some(train) => Ok((train, val, test)),
+        None => Err(DataError::Layout {
             path: root.display().to_string(),
             format: "images",
             detail: "it has no folder with PNG, JPEG or WebP files; each class is a folder of its images"
                 .into(),
-        });
-    };
+        }),
+    }
+}
+
+fn classes((train, val, test): &Listings) -> Vec<String> {
+    let all = [Some(train), val.as_ref(), test.as_ref()].into_iter().flatten();
+    let classes: BTreeSet<&str> =
+        all.flat_map(|listing| &listing.images).map(|(_, class)| class.as_str()).collect();
+    classes.into_iter().map(str::to_owned).collect()
+}
+
+/// The classes of a folder of images, without looking at any.
+pub fn image_classes(root: &Path) -> Result<Vec<String>, DataError> {
+    Ok(classes(&listings(root, &mut 0)?))
+}
+
+pub(super) fn load(dataset: &Dataset, shape: Option<&[usize]>, sink: &dyn Sink) -> Result<Parts, DataError> {
+    let root = &dataset.path;
+    let mut others = 0;
+    let listings = listings(root, &mut others)?;
+    let classes = classes(&listings);
+    let (train, val, test) = listings;
     if others > 0 {
         let text = format!(
             "left out {others} files of `{}` that are no `.png`, `.jpg`, `.jpeg` or `.webp`",
@@ -63,9 +86,6 @@ pub(super) fn load(dataset: &Dataset, shape: Option<&[usize]>, sink: &dyn Sink) 
     };
     images::check_shape(&shape, dataset.name.as_str())?;
     let all = || [Some(&train), val.as_ref(), test.as_ref()].into_iter().flatten();
-    let classes: BTreeSet<&str> =
-        all().flat_map(|listing| &listing.images).map(|(_, class)| class.as_str()).collect();
-    let classes: Vec<String> = classes.into_iter().map(str::to_owned).collect();
     let progress =
         Progress { done: AtomicU64::new(0), total: all().map(|l| l.images.len() as u64).sum(), sink };
     let room = dataset.room(progress.total.saturating_mul(shape.iter().product::<usize>() as u64));

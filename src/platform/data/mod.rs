@@ -50,6 +50,7 @@ pub use error::{DataError, EXPLAIN};
 pub use examples::{ColumnStatistics, Examples, Inputs, Origins, Parts, Targets};
 pub use expectations::expectations;
 pub use ignore::{ignore, unignore};
+pub use image_folder::image_classes;
 pub use inputs::idx_inputs;
 pub use leakage::leakage;
 pub use measured::{ColumnMeasured, Histogram, Measured};

@@ -7,7 +7,7 @@ use super::rows::{Row, Table};
 use super::split::Part;
 use super::table_file::malformed;
 use super::{Column, ColumnKind, DataError, Dataset, Parts, TableEncoding};
-use crate::base::Sink;
+use crate::base::{Level, Sink};
 
 /// Most categories of one column: more is an identifier or free text, of which nothing can be learnt.
 const MOST_CATEGORIES: usize = 1000;
@@ -16,11 +16,14 @@ pub(super) fn load(dataset: &Dataset, sink: &dyn Sink) -> Result<Parts, DataErro
     let extension = dataset.spec.format.one_file().unwrap_or_default();
     let table = Table::read(dataset, extension, None, dataset.spec.target.as_deref(), sink)?;
     if !table.rows.iter().any(|row| row.part == Part::Train) {
-        return Err(layout(dataset, "it has no row to train on".into()));
+        return Err(layout(
+            dataset,
+            format!("none of its {} rows is one to train on: add some, or change `split:`", table.rows.len()),
+        ));
     }
     let encoding = match &dataset.encoding {
         Some(encoding) => table.known(encoding)?,
-        None => table.learn(dataset)?,
+        None => table.learn(dataset, sink)?,
     };
     let (classes, answers) = table.answers(dataset)?;
     let width = encoding.width();
@@ -52,7 +55,7 @@ impl Table {
     }
 
     /// Learns the encoding of each column from the training rows.
-    fn learn(&self, dataset: &Dataset) -> Result<TableEncoding, DataError> {
+    fn learn(&self, dataset: &Dataset, sink: &dyn Sink) -> Result<TableEncoding, DataError> {
         let train = || self.rows.iter().filter(|row| row.part == Part::Train);
         let mut columns = Vec::new();
         for (index, name) in self.header.iter().enumerate().filter(|(index, _)| *index != self.target) {
@@ -66,6 +69,9 @@ impl Table {
                 }
                 None => false,
             });
+            if !numeric {
+                self.warn_of_words(index, name, sink);
+            }
             let kind = if numeric && count > 0 {
                 ColumnKind::Number { mean: (sum / count as f64) as f32 }
             } else {
@@ -88,6 +94,27 @@ impl Table {
             return Err(layout(dataset, detail));
         }
         Ok(encoding)
+    }
+
+    /// Says so where nearly all cells of a column are numbers: one odd cell makes categories of all of them.
+    fn warn_of_words(&self, column: usize, name: &str, sink: &dyn Sink) {
+        let rows = || self.rows.iter().filter(|row| row.part == Part::Train);
+        let given = || rows().filter(|row| !is_missing(&row.cells[column]));
+        let all = given().count();
+        let is_word = |row: &&Row| number(&row.cells[column]).is_none();
+        let words = given().filter(is_word).count();
+        if let Some(first) = given().find(is_word)
+            && words * 10 <= all
+        {
+            let (column, cell) = (name.escape_debug(), first.cells[column].escape_debug().to_string());
+            let cell: String = cell.chars().take(40).collect();
+            let text = format!(
+                "column `{column}` is taken as categories: {} of its {all} cells are numbers, but not `{cell}` ({}); leave such cells empty",
+                all - words,
+                self.place(first)
+            );
+            sink.log(Level::Warn, &text);
+        }
     }
 
     /// An error of a row, with its place.

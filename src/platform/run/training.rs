@@ -14,7 +14,7 @@ use crate::infrastructure::durable;
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::store::worktree::{self, CheckoutOptions, StatCache};
 use crate::infrastructure::store::{Node, Stored};
-use crate::platform::data::{Dataset, Format, TargetKind};
+use crate::platform::data::{Dataset, Format, TargetKind, image_classes};
 use crate::platform::train::{self, Control, ModelSpec, Outcome, Stopped};
 
 /// A run that could be started.
@@ -156,9 +156,10 @@ pub fn describe_network(
 ) -> Result<Vec<LayerLine>, RunError> {
     let shape = model.input.shape.clone();
     let (input, outputs) = match shape {
-        Some(shape) if !load || dataset.spec.format == Format::Images => {
-            (shape, train::last_outputs(&model.network).unwrap_or(1))
+        Some(shape) if load && dataset.spec.format == Format::Images => {
+            (shape, model.train.loss.outputs(image_classes(&dataset.path)?.len()))
         }
+        Some(shape) if !load => (shape, train::last_outputs(&model.network).unwrap_or(1)),
         None if !load && dataset.spec.format == Format::Images => return Ok(Vec::new()),
         shape => {
             let parts = dataset_for(model, dataset.clone()).load(shape.as_deref(), sink)?;

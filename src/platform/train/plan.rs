@@ -167,16 +167,28 @@ fn check_examples(data: &Parts) -> Result<(), TrainError> {
 /// A class that the training part lacks cannot be learnt, and every example of it is judged wrong.
 fn check_classes(data: &Parts) -> Result<(), TrainError> {
     let Targets::Class(truths) = &data.train.targets else { return Ok(()) };
+    if let [class] = data.classes.as_slice() {
+        let class = class.escape_debug();
+        let detail = format!("every example is of the class `{class}`: there is nothing to tell apart");
+        return Err(TrainError::Data(detail));
+    }
     let mut seen = vec![false; data.classes.len()];
     truths.iter().for_each(|truth| seen[*truth as usize] = true);
     for (name, part) in [("val", &data.val), ("test", &data.test)] {
         let Targets::Class(truths) = &part.targets else { continue };
         let unseen = |truth: &u32| seen.get(*truth as usize) == Some(&false);
         if let Some(index) = truths.iter().position(unseen) {
-            let class = data.classes[truths[index] as usize].escape_debug();
+            let class = &data.classes[truths[index] as usize];
             let place = part.origins.name(index).map(|place| format!(" ({})", place.escape_debug()));
+            // As whoever forgot `loss:` sees a target of numbers.
+            let measured = class.parse::<f64>().is_ok_and(|number| number.fract() != 0.0);
+            let advice = match measured {
+                true => "if the target is a number to be predicted, say `loss: mse`",
+                false => "add some, take it out, or change `split:`",
+            };
             return Err(TrainError::Data(format!(
-                "the class `{class}` has no example in `train`, only in `{name}`{}: add some, take it out, or change `split:`",
+                "the class `{}` has no example in `train`, only in `{name}`{}: {advice}",
+                class.escape_debug(),
                 place.unwrap_or_default()
             )));
         }

@@ -75,6 +75,7 @@ impl Report for Shown {
             table.row(["seed", &seed.to_string()]);
         }
         for (name, value) in &body.metrics {
+            let name = &clean(name);
             table.row(["metric".to_owned(), format!("{name} {}", shown(name, *value))]);
         }
         for (name, id) in &body.outputs {

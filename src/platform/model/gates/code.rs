@@ -8,13 +8,16 @@ pub(super) const MEANING: &str = "The record of the run that made the model name
      uncommitted change beside it.";
 
 pub(super) fn find(case: &Case<'_>) -> Finding {
-    let train = format!("mlp train {}", case.candidate.history.model());
+    let model = case.candidate.history.model();
     let Some((id, run)) = &case.candidate.run else {
         return Finding::unknown("the record of the version's run is not here").next("mlp data fetch");
     };
     let state = &run.body.git;
     let short = |commit: &str| commit.chars().take(12).collect::<String>();
-    let commit_all = format!("git add -A && git commit -m \"...\" && {train}");
+    // The plan is the same, and done: without --force it would be offered again.
+    let again = format!(
+        "git add -A && git commit -m \"...\" && mlp train --force {model} && mlp model register {model}"
+    );
     let finding = match (&state.commit, &state.dirty) {
         (Some(commit), None) => Finding::decided(true, format!("commit {}", short(commit))),
         (Some(commit), Some(_)) => {
@@ -22,5 +25,5 @@ pub(super) fn find(case: &Case<'_>) -> Finding {
         }
         (None, _) => Finding::decided(false, "nothing was committed"),
     };
-    finding.resting_on([*id]).next(commit_all)
+    finding.resting_on([*id]).next(again)
 }

@@ -78,9 +78,7 @@ pub(super) fn find(gate: &Compare, case: &Case<'_>) -> Result<Finding, ModelErro
         paired.other,
         probability(p)
     );
-    Ok(Finding::decided(passes, observed)
-        .resting_on(evidence)
-        .next(format!("mlp train {}", candidate.history.model())))
+    Ok(Finding::decided(passes, observed).resting_on(evidence).next(super::another(case)))
 }
 
 fn probability(p: f64) -> String {

@@ -52,7 +52,7 @@ pub(super) fn find(gate: &MetricGate, case: &Case<'_>) -> Finding {
         true => {
             format!("add examples to the {} part: the value is good enough, its 95 % bound is not", gate.on)
         }
-        false => format!("mlp train {}", case.candidate.history.model()),
+        false => super::another(case),
     };
     Finding::decided(meets(gate, held), observed).resting_on([*id]).next(next)
 }

@@ -218,6 +218,12 @@ impl Finding {
     }
 }
 
+/// The commands that make a next version of the candidate's model.
+fn another(case: &Case<'_>) -> String {
+    let model = case.candidate.history.model();
+    format!("mlp train {model} && mlp model register {model}")
+}
+
 /// Judges every gate that a promotion of `candidate` to `target` must pass, in order.
 pub fn judge(
     rules: &Rules,

@@ -61,7 +61,5 @@ pub(super) fn find(gate: &SliceGate, case: &Case<'_>) -> Finding {
         0 => format!("worst of {} is {worst}", slices.len()),
         below => format!("{below} of {} below, worst is {worst}", slices.len()),
     };
-    Finding::decided(below == 0, observed)
-        .resting_on([*id])
-        .next(format!("mlp train {}", case.candidate.history.model()))
+    Finding::decided(below == 0, observed).resting_on([*id]).next(super::another(case))
 }

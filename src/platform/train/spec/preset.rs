@@ -47,7 +47,7 @@ pub(super) struct Preset {
     /// `resnet18`: whether it begins as for small images such as CIFAR's, 3x3 without pooling; else 7x7, which leaves a
     /// quarter of each side, as for ImageNet's. False if absent.
     small: Option<bool>,
-    /// `tiny-transformer`: number of different tokens; 256 if absent.
+    /// `tiny-transformer`: number of different tokens; 257 if absent: bytes and padding.
     tokens: Option<usize>,
     /// `tiny-transformer`: the token that fills short texts, which is then left out (0 where each byte is a token).
     padding: Option<usize>,
@@ -156,7 +156,7 @@ impl Preset {
         let dropout = Layer::Dropout(self.dropout.unwrap_or(0.1));
         let attention = Layer::Attention(Attention { heads: self.heads.unwrap_or(4), causal: false });
         let mut layers = vec![
-            Layer::Embedding(Embedding { tokens: self.tokens.unwrap_or(256), size, padding: self.padding }),
+            Layer::Embedding(Embedding { tokens: self.tokens.unwrap_or(257), size, padding: self.padding }),
             Layer::PositionalEmbedding,
             dropout.clone(),
         ];
