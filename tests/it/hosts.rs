@@ -232,6 +232,43 @@ fn an_interrupt_stops_the_run_there_and_a_resumed_one_ends_with_the_same_weights
 }
 
 #[test]
+fn a_run_whose_host_is_gone_goes_on_on_another_to_the_same_weights() {
+    let hosts = Hosts::new();
+    let project = project(300);
+    hosts.of(&project, &["h1", "h2"]);
+    let whole = project.json(&["train"], 0);
+    let mut client = project.start(&["train", "--on", "h1", "--force"]);
+    let job = hosts.job("h1");
+    let id = job.file_name().expect("a name").to_string_lossy().into_owned();
+    let here = project.path().join(".git/mlp/jobs").join(&id);
+    let _checkpoint = wait_for("a checkpoint here", || std::fs::read_dir(here.join("ckpt")).ok()?.next());
+    assert!(refused(project.path(), &["runs", "resume", &id, "--on", "h2"], 2).contains("running on `h1`"));
+    // The machine goes: every process of it, and the way there.
+    let state: Value =
+        serde_json::from_slice(&std::fs::read(job.join("state.json")).expect("reads")).expect("JSON");
+    let supervisor: Value =
+        serde_json::from_slice(&std::fs::read(job.join("sup.json")).expect("reads")).expect("JSON");
+    client.kill().expect("can be killed");
+    client.wait().expect("ends");
+    signal("KILL", supervisor["process"]["pid"].as_i64().expect("a number"));
+    signal("KILL", state["worker"]["pid"].as_i64().expect("a number"));
+    hosts.config(project.path(), &["h2"]);
+    let broken = hosts.root("h1").with_file_name("gone");
+    std::fs::rename(hosts.root("h1"), &broken).expect("is gone");
+    std::fs::write(hosts.root("h1"), "").expect("nothing can be made there");
+    let resumed = run(project.path(), &["runs", "resume", &id, "--on", "h2", "--json"], 0);
+    let said = String::from_utf8_lossy(&resumed.stdout).into_owned();
+    assert!(said.contains("nobody will look at its end"), "{said}");
+    let report: Value = serde_json::from_str(said.lines().last().expect("a report")).expect("JSON");
+    assert_eq!(report["run"]["state"], "succeeded", "{report}");
+    assert_eq!(model(&report["run"]), model(&whole["runs"][0]));
+    let events = std::fs::read_to_string(here.join("events.jsonl")).expect("reads");
+    assert_eq!(events, std::fs::read_to_string(hosts.job("h2").join("events.jsonl")).expect("reads"));
+    let epochs = events.matches("\"name\":\"val.loss\",").count();
+    assert!(epochs >= 300, "the curve of both hosts, whole: {epochs}");
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn cancelling_leaves_no_process_on_the_host() {
     let hosts = Hosts::new();

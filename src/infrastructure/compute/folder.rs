@@ -197,6 +197,27 @@ impl JobFolder {
         if worker.alive() { process::resident(worker.pid) } else { None }
     }
 
+    /// Name of the newest checkpoint: they sort by the step that they were written at.
+    pub(super) fn newest_checkpoint(&self) -> Option<String> {
+        let files = fs::read_dir(self.checkpoints()).ok()?;
+        let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+        names.filter(|name| !name.starts_with('.')).max()
+    }
+
+    /// Says that the job's next attempt is on another host.
+    pub(super) fn begin_on(&self, mirrored: &Mirrored, attempt: u32) -> Result<(), JobError> {
+        let exit = self.0.join("exit.json");
+        if exit.exists() {
+            let kept = self.0.join(format!("exit.{}.json", attempt - 1));
+            durable::rename(&exit, &kept).map_err(JobError::io("rename", exit))?;
+        }
+        self.set_attempt(attempt)?;
+        for name in ["cancel", "recorded", "state.json"] {
+            self.remove(name)?;
+        }
+        self.write("host.json", &json(mirrored))
+    }
+
     /// When the newest checkpoint was written.
     pub fn checkpointed(&self) -> Option<SystemTime> {
         let files = fs::read_dir(self.checkpoints()).ok()?;

@@ -5,6 +5,7 @@
 //! ```
 //! Numbers are little-endian. The other end may be anything: lengths are bounded before anything is allocated.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use serde::de::DeserializeOwned;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::job::JobSpec;
 use crate::base::{Digest, Id, JobState, RunEnd, Time};
 use crate::hardware::Facts;
+use crate::infrastructure::store::Stored;
 
 /// The version of these questions and answers.
 pub(super) const PROTOCOL: u32 = 1;
@@ -42,6 +44,10 @@ pub(super) enum Ask {
     Start {
         /// The job.
         spec: Box<JobSpec>,
+        /// Its attempt, from 1.
+        attempt: u32,
+        /// What it goes on from, in the store there: [`BEGUN`] by name.
+        begun: BTreeMap<String, Stored>,
     },
     /// What is this job?
     Spec {
@@ -71,6 +77,11 @@ pub(super) enum Ask {
         /// The job.
         id: Id,
     },
+    /// Store the job's checkpoints, and tell what they are; nothing if there is none.
+    Checkpoints {
+        /// The job.
+        id: Id,
+    },
     /// Store what the job left in `out/`, and tell what it is.
     Results {
         /// The job.
@@ -93,6 +104,9 @@ pub(super) enum Ask {
         dry_run: bool,
     },
 }
+
+/// Files and folders of a job that go along when it goes on elsewhere.
+pub(super) const BEGUN: [&str; 3] = ["ckpt", "events.jsonl", "log"];
 
 /// What an agent says first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -123,6 +137,8 @@ pub(super) struct News {
     pub(super) started: Option<Time>,
     /// Bytes that are events.
     pub(super) events: u64,
+    /// The newest checkpoint.
+    pub(super) checkpoint: Option<String>,
     /// Once it has ended and all bytes of both files are told.
     pub(super) end: Option<RunEnd>,
 }

@@ -1,16 +1,19 @@
 //! Jobs on this machine: the same supervisor as everywhere, started as a process of its own.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::folder::Cancel;
+use super::frame::BEGUN;
 use super::link::Link;
 use super::process::{self, Kill};
 use super::tail::Tail;
 use super::{Cursor, Ended, Executor, JobError, JobFolder, JobSpec, JobStatus, Ticket, agent, mirror};
 use crate::base::{Digest, Event, Id, JobState, Level, Log, Null, Sink, StateChange, What};
 use crate::hardware::facts;
+use crate::infrastructure::store::Stored;
 
 /// How often a follower looks for news.
 const POLL: Duration = Duration::from_millis(40);
@@ -67,10 +70,21 @@ impl LocalExecutor {
         Ok(ticket(id))
     }
 
-    pub(super) fn submit_with(&self, spec: &JobSpec, variables: &[u8]) -> Result<Ticket, JobError> {
+    /// Starts a job that may have begun elsewhere: as its attempt `attempt`, with these files of the store ([`BEGUN`]).
+    pub(super) fn submit_as(
+        &self,
+        spec: &JobSpec,
+        attempt: u32,
+        begun: &BTreeMap<String, Stored>,
+        variables: &[u8],
+    ) -> Result<Ticket, JobError> {
         spec.resources.time_limit()?;
         let folder = self.folder(spec.id);
         if folder.create(spec)? {
+            folder.set_attempt(attempt)?;
+            for (name, stored) in begun.iter().filter(|(name, _)| BEGUN.contains(&name.as_str())) {
+                mirror::lay(&folder.store()?, stored, &folder.0.join(name))?;
+            }
             self.start(&folder, variables)?;
         }
         Ok(ticket(spec.id))
@@ -134,7 +148,7 @@ fn end_orphans(folder: &JobFolder, grace: Duration) -> Result<(), JobError> {
 
 impl Executor for LocalExecutor {
     fn submit(&self, spec: &JobSpec) -> Result<Ticket, JobError> {
-        self.submit_with(spec, &[])
+        self.submit_as(spec, 1, &BTreeMap::new(), &[])
     }
 
     fn follow(

@@ -22,6 +22,8 @@ use crate::infrastructure::store::{Local, Stored};
 
 /// The host waits so long for news before it answers that there is none.
 const WAIT: Duration = Duration::from_millis(250);
+/// Checkpoints are brought at most so often while the job runs.
+const CHECKPOINTS: Duration = Duration::from_secs(20);
 /// Waits between attempts to connect grow up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -101,6 +103,7 @@ pub(super) fn run(
 fn sync(folder: &JobFolder, mut link: Link, stop: &AtomicBool) -> Result<(), JobError> {
     let id = folder.spec()?.id;
     let mut forwarded: Option<Cancel> = None;
+    let mut fetched: Option<Instant> = None;
     loop {
         if folder.exit()?.is_some() {
             return Ok(());
@@ -116,6 +119,14 @@ fn sync(folder: &JobFolder, mut link: Link, stop: &AtomicBool) -> Result<(), Job
         let (new_events, new_log) = bytes.split_at_checked(news.events as usize).unwrap_or((&bytes, &[]));
         append(&folder.events(), new_events)?;
         append(&folder.log(), new_log)?;
+        // Another host may have to go on from it.
+        let newer = news.checkpoint.is_some() && news.checkpoint != folder.newest_checkpoint();
+        let due = fetched.is_none_or(|fetched| fetched.elapsed() > CHECKPOINTS);
+        let unfinished = news.end.as_ref().is_some_and(|end| end.state != JobState::Succeeded);
+        if newer && (unfinished || due && news.end.is_none()) {
+            checkpoints(folder, &mut link, id)?;
+            fetched = Some(Instant::now());
+        }
         if let Some(end) = &news.end {
             if end.state != JobState::Lost {
                 results(folder, &mut link, id)?;
@@ -134,6 +145,18 @@ fn sync(folder: &JobFolder, mut link: Link, stop: &AtomicBool) -> Result<(), Job
             return Ok(());
         }
     }
+}
+
+/// Brings the checkpoints. That one goes while they are read is no harm: the next are as good.
+fn checkpoints(folder: &JobFolder, link: &mut Link, id: crate::base::Id) -> Result<(), JobError> {
+    let stored = match link.ask::<Option<Stored>>(&Ask::Checkpoints { id }, &[]) {
+        Ok((Some(stored), _)) => stored,
+        Ok((None, _)) | Err(JobError::OnHost { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let store = folder.store()?;
+    link.get(&store, &[stored.id], &Null)?;
+    lay(&store, &stored, &folder.checkpoints())
 }
 
 /// Brings what the job left: `out/` into its folder, what a step kept into the store.

@@ -1,11 +1,13 @@
 //! Jobs on a host: the same as here, by questions over one connection.
 
-use super::frame::{Ask, HostedJob, Tidied};
+use std::collections::BTreeMap;
+
+use super::frame::{Ask, BEGUN, HostedJob, Tidied};
 use super::link::Link;
 use super::mirror::Mirrored;
 use super::{Cards, JobError, JobFolder, JobSpec};
 use crate::base::{Id, Sink};
-use crate::infrastructure::store::Local;
+use crate::infrastructure::store::{Local, Stored, worktree};
 
 impl Link {
     /// Starts a job: sends what it needs, makes the folder that mirrors it at `folder`, and has it started there. Answers
@@ -24,7 +26,8 @@ impl Link {
         let sent = self.send(store, &spec.rests_on, sink)?;
         let mirrored = self.mirrored();
         folder.create_mirrored(spec, Some(&mirrored))?;
-        match self.ask::<()>(&Ask::Start { spec: Box::new(spec.clone()) }, variables) {
+        let start = Ask::Start { spec: Box::new(spec.clone()), attempt: 1, begun: BTreeMap::new() };
+        match self.ask::<()>(&start, variables) {
             // It said no: there is no job.
             Err(error @ JobError::OnHost { .. }) => {
                 std::fs::remove_dir_all(&folder.0).map_err(JobError::io("remove", &folder.0))?;
@@ -38,6 +41,32 @@ impl Link {
     pub fn resume(&mut self, folder: &JobFolder, variables: &[u8]) -> Result<(), JobError> {
         let id = folder.spec()?.id;
         folder.reopen_after(|| self.ask::<()>(&Ask::Resume { id }, variables).map(drop)).map(drop)
+    }
+
+    /// Goes on here, on this host, with a job that another host had: from the checkpoints that were mirrored.
+    pub fn adopt(
+        &mut self,
+        folder: &JobFolder,
+        store: &Local,
+        variables: &[u8],
+        sink: &dyn Sink,
+    ) -> Result<(), JobError> {
+        let spec = folder.spec()?;
+        let mut roots = spec.rests_on.clone();
+        let mut begun = BTreeMap::new();
+        for name in BEGUN {
+            let path = folder.0.join(name);
+            if path.exists() {
+                let root = worktree::snapshot(&path, store, None, sink)?.root;
+                roots.push(root.id);
+                begun.insert(name.to_owned(), Stored::from(&root));
+            }
+        }
+        self.send(store, &roots, sink)?;
+        let attempt = folder.attempt()? + 1;
+        let start = Ask::Start { spec: Box::new(spec), attempt, begun };
+        self.ask::<()>(&start, variables)?;
+        folder.begin_on(&self.mirrored(), attempt)
     }
 
     /// Makes the folder that mirrors a job of the host which another machine started.

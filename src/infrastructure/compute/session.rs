@@ -119,9 +119,19 @@ impl Session<'_> {
                 }
                 Value::Null
             }
-            Ask::Start { spec } => {
-                self.jobs.submit_with(&spec, body)?;
+            Ask::Start { spec, attempt, begun } => {
+                self.jobs.submit_as(&spec, attempt, &begun, body)?;
                 Value::Null
+            }
+            Ask::Checkpoints { id } => {
+                let folder = self.folder(id)?;
+                match folder.newest_checkpoint() {
+                    None => Value::Null,
+                    Some(_) => {
+                        let root = worktree::snapshot(&folder.checkpoints(), self.store, None, &Null)?.root;
+                        json!(Stored::from(&root))
+                    }
+                }
             }
             Ask::Spec { id } => json!(self.folder(id)?.spec()?),
             Ask::News { id, events, log, wait } => return self.news(id, events, log, wait),
@@ -167,7 +177,8 @@ impl Session<'_> {
             let over = begun.elapsed() >= Duration::from_millis(wait);
             if !quiet || end.is_some() || over || state != first {
                 let started = folder.state()?.map(|state| state.started);
-                let news = News { state, attempt, started, events: new_events.len() as u64, end };
+                let checkpoint = folder.newest_checkpoint();
+                let news = News { state, attempt, started, events: new_events.len() as u64, checkpoint, end };
                 return Ok((json!(news), [new_events, new_log].concat()));
             }
             std::thread::sleep(POLL);

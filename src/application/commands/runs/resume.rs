@@ -6,9 +6,10 @@ use super::super::{Answer, Context};
 use super::attach::OneRun;
 use crate::application::completion;
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, workspace};
-use crate::base::{Exit, JobState, Level, Sink};
-use crate::infrastructure::compute::{Interrupts, JobError};
-use crate::platform::run::{self, RunError};
+use crate::application::ui::Ui;
+use crate::base::{Exit, Failure, JobState, Level, Sink};
+use crate::infrastructure::compute::{Host, Interrupts, JobError, JobFolder, Link};
+use crate::platform::run::{self, Listed, RunError, Workspace};
 
 /// Goes on with a run that was stopped, failed or was lost. A training goes on from its last checkpoint and ends with the
 /// very weights of an unbroken one; a step starts again.
@@ -20,6 +21,9 @@ pub(crate) struct Args {
     /// Leaves it running in the background.
     #[arg(short, long)]
     detach: bool,
+    /// Goes on on this host, from the last checkpoint that was brought from the one before. For runs that are on a host.
+    #[arg(long, value_name = "HOST")]
+    on: Option<String>,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
@@ -41,10 +45,23 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     }
     context.ui.stream();
     let interrupts = (!args.detach).then(Interrupts::watch);
-    workspace.executor().resume(found.id).map_err(|error| match error {
+    let active = |error| match error {
         JobError::Active(_) => RunError::Active { run: found.short(), state: found.state.to_string() },
-        other => other.into(),
-    })?;
+        other => RunError::from(other),
+    };
+    match &args.on {
+        None => workspace.executor().resume(found.id).map(drop).map_err(active)?,
+        Some(host) => {
+            let host = project.manifest.host(host)?;
+            let Some((before, _)) = folder.host()? else {
+                return Err(refuse("it is not on a host: only what began on one can go on on another").into());
+            };
+            leave(&workspace, folder, &before, &found, &context.ui)?;
+            let mut link = Link::open(&host, workspace.binary()?, &context.ui)?;
+            link.adopt(folder, workspace.store, &[], &context.ui)?;
+            link.rest();
+        }
+    }
     let active = RunReport::active(found.id, found.name.as_str(), &found.task, found.plan);
     let Some(interrupts) = interrupts else {
         context.ui.report(&OneRun { run: active });
@@ -58,4 +75,34 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let exit = exit_of(report.state);
     context.ui.report(&OneRun { run: report });
     Ok(exit)
+}
+
+/// Makes sure, as far as it can be known, that the run does not go on where it was.
+fn leave(
+    workspace: &Workspace<'_>,
+    folder: &JobFolder,
+    before: &Host,
+    found: &Listed,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    if found.state.ended() {
+        return Ok(());
+    }
+    let state = Link::open(before, workspace.binary()?, ui).and_then(|mut link| {
+        let id = folder.spec()?.id;
+        let jobs = link.jobs()?;
+        Ok(jobs.into_iter().find(|job| job.id == id).map(|job| job.state))
+    });
+    match state {
+        Ok(Some(state)) if !state.ended() => {
+            Err(RunError::Active { run: found.short(), state: format!("{state} on `{}`", before.name) }
+                .into())
+        }
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let text = format!("{error}; if the run still goes on there, nobody will look at its end");
+            ui.log(Level::Warn, &text);
+            Ok(())
+        }
+    }
 }
