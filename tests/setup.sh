@@ -10,7 +10,7 @@
 #   radosgw, ceph-*   the S3 server (Ceph): 66 MB to download, 259 MB on disk, nothing is started
 set -euo pipefail
 declare -A packages=(
-  [git]=git [git-lfs]=git-lfs [ssh-keygen]=openssh-client [curl]=curl [sshd]=openssh-server [nginx]=nginx-light [node]=nodejs [npm]=npm [faketime]=faketime [mkfs.xfs]=xfsprogs
+  [git]=git [git-lfs]=git-lfs [ssh-keygen]=openssh-client [curl]=curl [sshd]=openssh-server [slurmctld]=slurmctld [slurmd]=slurmd [sbatch]=slurm-client [nginx]=nginx-light [node]=nodejs [npm]=npm [faketime]=faketime [mkfs.xfs]=xfsprogs
   [radosgw]=radosgw [ceph-mon]=ceph-mon [ceph-osd]=ceph-osd [ceph]=ceph-common [monmaptool]=ceph-common
 )
 missing=()

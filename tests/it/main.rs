@@ -41,6 +41,7 @@ mod remote;
 mod runs;
 mod s3;
 mod serve;
+mod slurm;
 mod steps;
 mod store;
 #[allow(dead_code)]

@@ -11,7 +11,7 @@ use super::events::PATIENCE;
 use super::folder::{Cancel, State, Supervisor};
 use super::lease::{Claim, Desk, Lease};
 use super::process::{self, Identity, Kill, Reaped};
-use super::{Interrupts, JobError, JobFolder, JobSpec, mirror};
+use super::{Interrupts, JobError, JobFolder, JobSpec, mirror, slurm};
 use crate::base::{JobState, RunEnd, Time, variables};
 use crate::hardware::{facts, gpus};
 
@@ -97,59 +97,13 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
         boot: facts::boot(),
         host: facts::host(),
     })?;
-    let first = folder.attempt()?;
-    if let Err(error) = lay_out(folder, &spec) {
-        let reason = Some(format!("its inputs cannot be laid out: {error}"));
-        let (state, ended) = (JobState::Failed, Time::now());
-        let end = RunEnd {
-            state,
-            code: None,
-            signal: None,
-            reason,
-            started,
-            ended,
-            cpu_seconds: None,
-            attempts: first,
-        };
-        return folder.set_exit(&end, 0, PATIENCE);
+    if slurm::restarts() > 0 && folder.is_begun() {
+        // Whatever of the attempt before still lives must not write a checkpoint any more.
+        folder.set_attempt(folder.attempt()? + 1)?;
     }
-    // Held to the end of this process and of all that it starts.
-    let _lease = match lease(folder, &spec, &note, &interrupts)? {
-        Leased::Nothing => None,
-        Leased::Cards(lease) => {
-            let uuids: Vec<&str> = lease.gpus.iter().map(|gpu| gpu.uuid.as_str()).collect();
-            spec.env.insert("CUDA_VISIBLE_DEVICES".into(), uuids.join(","));
-            spec.env.insert("CUDA_DEVICE_ORDER".into(), "PCI_BUS_ID".into());
-            Some(lease)
-        }
-        Leased::No(state, reason) => {
-            let ended = Time::now();
-            let end = RunEnd {
-                state,
-                code: None,
-                signal: None,
-                reason,
-                started,
-                ended,
-                cpu_seconds: None,
-                attempts: first,
-            };
-            return folder.set_exit(&end, 0, PATIENCE);
-        }
-    };
-    let mut attempt = first;
-    loop {
-        let job = Job { folder, spec: &spec, attempt, limit, interrupts: &interrupts };
-        let mut outcome = job.run(&spec.argv, &note)?;
-        if outcome.state == JobState::Succeeded && !spec.after.is_empty() {
-            outcome = job.run(&spec.after, &note)?;
-        }
-        let again = outcome.state == JobState::Failed && attempt - first < spec.retry.max;
-        if again && folder.cancel().is_none() {
-            attempt += 1;
-            folder.set_attempt(attempt)?;
-            continue;
-        }
+    folder.set_begun()?;
+    let first = folder.attempt()?;
+    let over = |attempt, outcome: Outcome| {
         let end = RunEnd {
             state: outcome.state,
             code: outcome.code,
@@ -160,7 +114,41 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
             cpu_seconds: process::children_cpu(),
             attempts: attempt,
         };
-        return folder.set_exit(&end, outcome.strays, PATIENCE);
+        folder.set_exit(&end, outcome.strays, PATIENCE)
+    };
+    if let Err(error) = lay_out(folder, &spec) {
+        let reason = format!("its inputs cannot be laid out: {error}");
+        return over(first, Outcome::without_worker(JobState::Failed, Some(reason)));
+    }
+    // Held to the end of this process and of all that it starts.
+    let _lease = match lease(folder, &spec, &note, &interrupts)? {
+        Leased::Nothing => None,
+        Leased::Cards(lease) => {
+            let uuids: Vec<&str> = lease.gpus.iter().map(|gpu| gpu.uuid.as_str()).collect();
+            spec.env.insert("CUDA_VISIBLE_DEVICES".into(), uuids.join(","));
+            spec.env.insert("CUDA_DEVICE_ORDER".into(), "PCI_BUS_ID".into());
+            Some(lease)
+        }
+        Leased::No(state, reason) => return over(first, Outcome::without_worker(state, reason)),
+    };
+    let mut attempt = first;
+    loop {
+        let job = Job { folder, spec: &spec, attempt, limit, interrupts: &interrupts };
+        let mut outcome = job.run(&spec.argv, &note)?;
+        if outcome.state == JobState::Succeeded && !spec.after.is_empty() {
+            outcome = job.run(&spec.after, &note)?;
+        }
+        let asked = folder.cancel().is_some();
+        if outcome.state == JobState::Cancelled && !asked && slurm::inside() {
+            // Its time is over, or another job is more important: it goes on in its next turn.
+            return if interrupts.warned() { slurm::requeue() } else { Ok(()) };
+        }
+        if outcome.state == JobState::Failed && attempt - first < spec.retry.max && !asked {
+            attempt += 1;
+            folder.set_attempt(attempt)?;
+            continue;
+        }
+        return over(attempt, outcome);
     }
 }
 
@@ -180,7 +168,8 @@ fn lease(
     interrupts: &Interrupts,
 ) -> Result<Leased, JobError> {
     let wants = spec.resources.gpus.unwrap_or(0);
-    if wants == 0 {
+    // Within a job of Slurm the cards are those that Slurm gave.
+    if wants == 0 || slurm::inside() {
         return Ok(Leased::Nothing);
     }
     let there = gpus().len();
@@ -254,6 +243,12 @@ struct Outcome {
     strays: u32,
 }
 
+impl Outcome {
+    fn without_worker(state: JobState, reason: Option<String>) -> Self {
+        Self { state, code: None, signal: None, reason, strays: 0 }
+    }
+}
+
 impl Job<'_> {
     /// Starts one command line, waits for its end, and leaves no process behind.
     fn run(
@@ -265,8 +260,7 @@ impl Job<'_> {
         let worker = match self.spawn(argv)? {
             Ok(pid) => pid,
             Err(reason) => {
-                let reason = Some(reason);
-                return Ok(Outcome { state: JobState::Failed, code: None, signal: None, reason, strays: 0 });
+                return Ok(Outcome::without_worker(JobState::Failed, Some(reason)));
             }
         };
         let identity = Identity::of(worker);
@@ -312,7 +306,8 @@ impl Job<'_> {
 
     /// Whether somebody asked the job to stop, or this process.
     fn cancelled(&self) -> Option<Cancel> {
-        self.folder.cancel().max(self.interrupts.any().then_some(Cancel::Term))
+        let asked = self.interrupts.any() || self.interrupts.warned();
+        self.folder.cancel().max(asked.then_some(Cancel::Term))
     }
 
     /// Starts the worker in a process group of its own; the inner error is what a user can mend.

@@ -103,6 +103,14 @@ pub enum JobError {
         /// What is wrong.
         detail: String,
     },
+    /// A program of Slurm said no.
+    #[error("`{command}`: {said}")]
+    Slurm {
+        /// The program.
+        command: &'static str,
+        /// What it said.
+        said: String,
+    },
     /// The host said no.
     #[error("on `{host}`: {message}")]
     OnHost {
@@ -151,6 +159,7 @@ impl Diagnose for JobError {
             Self::LinkLost { .. } => "compute::link-lost",
             Self::Agent { .. } => "compute::agent",
             Self::OnHost { .. } => "compute::on-host",
+            Self::Slurm { .. } => "compute::slurm",
             Self::Platform => "compute::platform",
         }
     }
@@ -167,6 +176,7 @@ impl Diagnose for JobError {
             | Self::Login { .. }
             | Self::LinkLost { .. }
             | Self::Agent { .. }
+            | Self::Slurm { .. }
             | Self::OnHost { .. } => Exit::World,
             Self::HostSpec { .. } => Exit::Usage,
             Self::Damaged { .. } => Exit::No,
@@ -197,6 +207,7 @@ impl Diagnose for JobError {
                 "`root` of the host names another folder, `agent` another build of mlp (docs/guides/remote.md)".into(),
             ),
             Self::OnHost { hint, .. } => hint.clone(),
+            Self::Slurm { .. } => Some("`slurm:` of the host says how sbatch is called".into()),
             Self::NotStarted { .. } => Some("start it again with `mlp runs resume`".into()),
             _ => None,
         }
@@ -260,6 +271,11 @@ pub const EXPLAIN: &[Explain] = &[
         code: "compute::agent",
         text: "mlp works on a host by an executable of its own in ~/.mlp/bin, which is brought there on the first use. It could not be \
                written or started there, or it is for another kind of machine.",
+    },
+    Explain {
+        code: "compute::slurm",
+        text: "A program of Slurm on the login node failed. The message is its own: an unknown partition or account, a limit, or a \
+               controller that does not answer.",
     },
     Explain {
         code: "compute::on-host",

@@ -15,6 +15,8 @@
 //!   exit.json      how it ended; written last and once per attempt by hand (`exit.1.json` is that of a resumed job)
 //!   recorded       digest of the run's record, once it is published
 //!   kept.json      what a step made, in the store
+//!   slurm.json     Slurm's number of the job, if it went there
+//!   begun          there since the first attempt
 //!   host.json      where the job is, if this folder only mirrors it
 //! ```
 
@@ -171,6 +173,15 @@ impl JobFolder {
         self.write("attempt", format!("{attempt}\n").as_bytes())
     }
 
+    /// Whether an attempt has begun; a job may be put into a queue again before.
+    pub(super) fn is_begun(&self) -> bool {
+        self.0.join("begun").exists()
+    }
+
+    pub(super) fn set_begun(&self) -> Result<(), JobError> {
+        self.write("begun", b"")
+    }
+
     /// Whether somebody asked the job to stop.
     pub fn cancel_requested(&self) -> bool {
         self.cancel().is_some()
@@ -299,6 +310,9 @@ impl JobFolder {
             // As it was when the host was last asked.
             return going(state.map_or(JobState::Queued, |state| state.state));
         }
+        if let Some(submitted) = self.submitted()? {
+            return self.in_slurm(&submitted, state.as_ref(), attempt);
+        }
         let Some(supervisor) = self.read::<Supervisor>("sup.json")? else {
             let waited = modified(&self.0.join("attempt")).and_then(|time| time.elapsed().ok());
             if waited.is_none_or(|waited| waited < START_LIMIT) {
@@ -341,7 +355,7 @@ impl JobFolder {
         Ok(found)
     }
 
-    fn lost(&self, state: Option<&State>, attempt: u32, why: &str) -> Result<JobStatus, JobError> {
+    pub(super) fn lost(&self, state: Option<&State>, attempt: u32, why: &str) -> Result<JobStatus, JobError> {
         let last = [self.events(), self.log(), self.0.join("state.json"), self.0.join("attempt")]
             .iter()
             .filter_map(|path| modified(path))
@@ -365,12 +379,12 @@ impl JobFolder {
     /// The end of the job if it has ended. A job that was lost gets its `exit.json` here, so that its end stays the same.
     pub fn settle(&self) -> Result<Option<RunEnd>, JobError> {
         let status = self.status()?;
-        if status.state != JobState::Lost || self.exit()?.is_some() {
+        if status.end.is_none() || self.exit()?.is_some() {
             return Ok(status.end);
         }
         let Some(_lock) = self.lock("lock", false)? else { return Ok(None) };
         let status = self.status()?;
-        if let (JobState::Lost, Some(end), None) = (status.state, &status.end, self.exit()?) {
+        if let (Some(end), None) = (&status.end, self.exit()?) {
             self.set_exit(end, 0, Duration::ZERO)?;
         }
         Ok(status.end)
@@ -436,7 +450,7 @@ impl JobFolder {
         }
     }
 
-    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, JobError> {
+    pub(super) fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, JobError> {
         let path = self.0.join(name);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -449,13 +463,13 @@ impl JobFolder {
     }
 
     /// Replaces the file `name` at once and durably.
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), JobError> {
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), JobError> {
         let path = self.0.join(name);
         durable::replace(&path, bytes).map_err(JobError::io("write", &path))
     }
 }
 
-fn json<T: Serialize>(value: &T) -> Vec<u8> {
+pub(super) fn json<T: Serialize>(value: &T) -> Vec<u8> {
     // The types of this module hold string keys and plain values only, so that writing cannot fail.
     let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
     bytes.push(b'\n');

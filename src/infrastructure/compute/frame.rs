@@ -11,6 +11,7 @@ use std::io::{self, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::SlurmSpec;
 use super::job::JobSpec;
 use crate::base::{Digest, Id, JobState, RunEnd, Time};
 use crate::hardware::Facts;
@@ -48,6 +49,8 @@ pub(super) enum Ask {
         attempt: u32,
         /// What it goes on from, in the store there: [`BEGUN`] by name.
         begun: BTreeMap<String, Stored>,
+        /// By Slurm, with these options.
+        slurm: Option<SlurmSpec>,
     },
     /// What is this job?
     Spec {
@@ -76,6 +79,8 @@ pub(super) enum Ask {
     Resume {
         /// The job.
         id: Id,
+        /// By Slurm, with these options.
+        slurm: Option<SlurmSpec>,
     },
     /// Store the job's checkpoints, and tell what they are; nothing if there is none.
     Checkpoints {
@@ -135,6 +140,8 @@ pub(super) struct News {
     pub(super) state: JobState,
     pub(super) attempt: u32,
     pub(super) started: Option<Time>,
+    /// Why it waits.
+    pub(super) reason: Option<String>,
     /// Bytes that are events.
     pub(super) events: u64,
     /// The newest checkpoint.

@@ -10,13 +10,41 @@ use super::frame::BEGUN;
 use super::link::Link;
 use super::process::{self, Kill};
 use super::tail::Tail;
-use super::{Cursor, Ended, Executor, JobError, JobFolder, JobSpec, JobStatus, Ticket, agent, mirror};
+use super::{
+    Cursor, Ended, Executor, JobError, JobFolder, JobSpec, JobStatus, SlurmSpec, Ticket, agent, mirror, slurm,
+};
 use crate::base::{Digest, Event, Id, JobState, Level, Log, Null, Sink, StateChange, What};
 use crate::hardware::facts;
 use crate::infrastructure::store::Stored;
 
 /// How often a follower looks for news.
 const POLL: Duration = Duration::from_millis(40);
+
+/// How supervisors are started.
+#[derive(Default)]
+pub(super) struct Starter<'a> {
+    /// By Slurm; as a process of this machine otherwise.
+    pub(super) slurm: Option<&'a SlurmSpec>,
+    /// Variables for the worker, a JSON object, which are written nowhere.
+    pub(super) variables: &'a [u8],
+}
+
+impl Starter<'_> {
+    fn start(&self, folder: &JobFolder) -> Result<(), JobError> {
+        let Some(slurm) = self.slurm else {
+            let program = std::env::current_exe().map_err(JobError::io("find", "the mlp executable"))?;
+            return agent::start(&program, folder, self.variables);
+        };
+        if !matches!(self.variables, b"" | b"{}") {
+            return Err(JobError::Slurm {
+                command: "sbatch",
+                said: "variables of `env:` cannot go through a queue without being written down".to_owned(),
+            });
+        }
+        let submitted = slurm::submit(&folder.0, &folder.spec()?, slurm)?;
+        folder.set_submitted(&submitted)
+    }
+}
 
 /// Runs jobs on this machine, in `<state dir>/jobs`.
 pub struct LocalExecutor {
@@ -52,21 +80,20 @@ impl LocalExecutor {
 
     /// Starts the next attempt of a job that has ended; it goes on from its last checkpoint.
     pub fn resume(&self, id: Id) -> Result<Ticket, JobError> {
-        self.resume_with(id, &[])
+        self.resume_by(id, &Starter::default())
     }
 
-    /// The same with variables for the worker, a JSON object, which are written nowhere.
-    pub fn resume_with(&self, id: Id, variables: &[u8]) -> Result<Ticket, JobError> {
+    pub(super) fn resume_by(&self, id: Id, by: &Starter<'_>) -> Result<Ticket, JobError> {
         let folder = self.folder(id);
         if let Some(mirrored) = folder.mirrored()? {
             let mut link = Link::open(&mirrored.host, self.binary()?, &Null)?;
-            link.resume(&folder, variables)?;
+            link.resume(&folder, by.variables)?;
             link.rest();
             return Ok(ticket(id));
         }
         folder.settle()?;
         folder.reopen()?;
-        self.start(&folder, variables)?;
+        by.start(&folder)?;
         Ok(ticket(id))
     }
 
@@ -76,7 +103,7 @@ impl LocalExecutor {
         spec: &JobSpec,
         attempt: u32,
         begun: &BTreeMap<String, Stored>,
-        variables: &[u8],
+        by: &Starter<'_>,
     ) -> Result<Ticket, JobError> {
         spec.resources.time_limit()?;
         let folder = self.folder(spec.id);
@@ -85,7 +112,7 @@ impl LocalExecutor {
             for (name, stored) in begun.iter().filter(|(name, _)| BEGUN.contains(&name.as_str())) {
                 mirror::lay(&folder.store()?, stored, &folder.0.join(name))?;
             }
-            self.start(&folder, variables)?;
+            by.start(&folder)?;
         }
         Ok(ticket(spec.id))
     }
@@ -93,11 +120,6 @@ impl LocalExecutor {
     /// As [`Executor::cancel`], without the time to end in an orderly way.
     pub fn kill(&self, ticket: &Ticket) -> Result<(), JobError> {
         self.stop(ticket, Cancel::Kill)
-    }
-
-    fn start(&self, folder: &JobFolder, variables: &[u8]) -> Result<(), JobError> {
-        let program = std::env::current_exe().map_err(JobError::io("find", "the mlp executable"))?;
-        agent::start(&program, folder, variables)
     }
 
     /// Digest of this executable.
@@ -113,6 +135,12 @@ impl LocalExecutor {
         }
         // Of a mirrored job, whoever follows it passes it on.
         folder.request_cancel(how)?;
+        if let Some(submitted) = folder.submitted()?
+            && status.state == JobState::Queued
+        {
+            // Nobody is there yet who would see the request.
+            slurm::cancel(&submitted.job)?;
+        }
         if status.state == JobState::Orphaned {
             // Nobody is left who would see the request.
             let grace = Duration::from_secs(if how == Cancel::Kill { 0 } else { folder.spec()?.grace_s });
@@ -148,7 +176,7 @@ fn end_orphans(folder: &JobFolder, grace: Duration) -> Result<(), JobError> {
 
 impl Executor for LocalExecutor {
     fn submit(&self, spec: &JobSpec) -> Result<Ticket, JobError> {
-        self.submit_as(spec, 1, &BTreeMap::new(), &[])
+        self.submit_as(spec, 1, &BTreeMap::new(), &Starter::default())
     }
 
     fn follow(

@@ -74,7 +74,7 @@ pub(super) fn run(
                 let seconds = since.elapsed().as_secs();
                 sink.log(Level::Info, &format!("connected to {name} again after {seconds} s"));
             }
-            sync(folder, link, stop)
+            sync(folder, link, stop, sink)
         });
         match synced {
             Err(error) if error.passes() => {
@@ -100,10 +100,11 @@ pub(super) fn run(
 }
 
 /// Takes over what is new until the job has ended and its results are here.
-fn sync(folder: &JobFolder, mut link: Link, stop: &AtomicBool) -> Result<(), JobError> {
+fn sync(folder: &JobFolder, mut link: Link, stop: &AtomicBool, sink: &dyn Sink) -> Result<(), JobError> {
     let id = folder.spec()?.id;
     let mut forwarded: Option<Cancel> = None;
     let mut fetched: Option<Instant> = None;
+    let mut waits: Option<String> = None;
     loop {
         if folder.exit()?.is_some() {
             return Ok(());
@@ -132,6 +133,12 @@ fn sync(folder: &JobFolder, mut link: Link, stop: &AtomicBool) -> Result<(), Job
                 results(folder, &mut link, id)?;
             }
             return folder.set_exit(end, 0, Duration::ZERO);
+        }
+        if news.reason != waits {
+            waits.clone_from(&news.reason);
+            if let Some(reason) = &news.reason {
+                sink.log(Level::Info, reason);
+            }
         }
         let started = news.started.unwrap_or_else(Time::now);
         let state = State { schema: "mlp/state/1".into(), state: news.state, started, worker: None };

@@ -16,6 +16,7 @@ mod process;
 mod remote;
 mod session;
 mod signals;
+mod slurm;
 mod tail;
 
 pub use error::{EXPLAIN as JOB_EXPLAIN, JobError};
@@ -30,3 +31,4 @@ pub use link::Link;
 pub use local::{LocalExecutor, event};
 pub use session::{install, serve};
 pub use signals::Interrupts;
+pub use slurm::SlurmSpec;

@@ -26,7 +26,12 @@ impl Link {
         let sent = self.send(store, &spec.rests_on, sink)?;
         let mirrored = self.mirrored();
         folder.create_mirrored(spec, Some(&mirrored))?;
-        let start = Ask::Start { spec: Box::new(spec.clone()), attempt: 1, begun: BTreeMap::new() };
+        let start = Ask::Start {
+            spec: Box::new(spec.clone()),
+            attempt: 1,
+            begun: BTreeMap::new(),
+            slurm: self.host.spec.slurm.clone(),
+        };
         match self.ask::<()>(&start, variables) {
             // It said no: there is no job.
             Err(error @ JobError::OnHost { .. }) => {
@@ -40,7 +45,11 @@ impl Link {
     /// Starts the next attempt of a mirrored job that has ended; it goes on from its last checkpoint there.
     pub fn resume(&mut self, folder: &JobFolder, variables: &[u8]) -> Result<(), JobError> {
         let id = folder.spec()?.id;
-        folder.reopen_after(|| self.ask::<()>(&Ask::Resume { id }, variables).map(drop)).map(drop)
+        folder
+            .reopen_after(|| {
+                self.ask::<()>(&Ask::Resume { id, slurm: self.host.spec.slurm.clone() }, variables).map(drop)
+            })
+            .map(drop)
     }
 
     /// Goes on here, on this host, with a job that another host had: from the checkpoints that were mirrored.
@@ -64,7 +73,7 @@ impl Link {
         }
         self.send(store, &roots, sink)?;
         let attempt = folder.attempt()? + 1;
-        let start = Ask::Start { spec: Box::new(spec), attempt, begun };
+        let start = Ask::Start { spec: Box::new(spec), attempt, begun, slurm: self.host.spec.slurm.clone() };
         self.ask::<()>(&start, variables)?;
         folder.begin_on(&self.mirrored(), attempt)
     }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::folder::Cancel;
 use super::frame::{self, Ask, Hello, HostedJob, News, PROTOCOL, Reply, Tidied};
 use super::lease::Desk;
+use super::local::Starter;
 use super::tail::bytes_from;
 use super::{JobError, JobFolder, JobStatus, LocalExecutor, Ticket};
 use crate::base::{Diagnose, Digest, Id, Null, Time};
@@ -119,8 +120,9 @@ impl Session<'_> {
                 }
                 Value::Null
             }
-            Ask::Start { spec, attempt, begun } => {
-                self.jobs.submit_as(&spec, attempt, &begun, body)?;
+            Ask::Start { spec, attempt, begun, slurm } => {
+                let by = Starter { slurm: slurm.as_ref(), variables: body };
+                self.jobs.submit_as(&spec, attempt, &begun, &by)?;
                 Value::Null
             }
             Ask::Checkpoints { id } => {
@@ -139,8 +141,8 @@ impl Session<'_> {
                 self.jobs.stop(&ticket(id), if kill { Cancel::Kill } else { Cancel::Term })?;
                 Value::Null
             }
-            Ask::Resume { id } => {
-                self.jobs.resume_with(id, body)?;
+            Ask::Resume { id, slurm } => {
+                self.jobs.resume_by(id, &Starter { slurm: slurm.as_ref(), variables: body })?;
                 Value::Null
             }
             Ask::Results { id } => self.results(&self.folder(id)?)?,
@@ -178,7 +180,9 @@ impl Session<'_> {
             if !quiet || end.is_some() || over || state != first {
                 let started = folder.state()?.map(|state| state.started);
                 let checkpoint = folder.newest_checkpoint();
-                let news = News { state, attempt, started, events: new_events.len() as u64, checkpoint, end };
+                let reason = folder.waits_for()?;
+                let events = new_events.len() as u64;
+                let news = News { state, attempt, started, reason, events, checkpoint, end };
                 return Ok((json!(news), [new_events, new_log].concat()));
             }
             std::thread::sleep(POLL);

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Counts the INT and TERM signals that this process gets from the call of [`Interrupts::watch`] on.
+/// Counts the INT and TERM signals that this process gets from the call of [`Interrupts::watch`] on; and USR2, by which a queue says that time
+/// will soon be over.
 #[derive(Clone, Debug, Default)]
-pub struct Interrupts(Arc<AtomicU32>);
+pub struct Interrupts(Arc<AtomicU32>, Arc<AtomicU32>);
 
 impl Interrupts {
     /// Starts counting. From now on these signals (and HUP, which is not counted) no longer end the process.
@@ -36,18 +37,28 @@ impl Interrupts {
         self.count_so_far() > 0
     }
 
+    /// Whether time will soon be over.
+    pub fn warned(&self) -> bool {
+        self.1.load(Ordering::Relaxed) > 0
+    }
+
     #[cfg(unix)]
     async fn count(&self, ready: std::sync::mpsc::Sender<()>) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hang_up = signal(SignalKind::hangup())?;
+        let mut warning = signal(SignalKind::user_defined2())?;
         let _ = ready.send(());
         loop {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
                 _ = hang_up.recv() => continue,
+                _ = warning.recv() => {
+                    self.1.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
             }
             self.0.fetch_add(1, Ordering::Relaxed);
         }

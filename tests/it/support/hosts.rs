@@ -9,6 +9,7 @@ use mlp::base::Digest;
 
 use super::project::Project;
 use super::servers::Server;
+use super::slurm::Slurm;
 
 /// Hosts `h1`, `h2`, … of one machine.
 pub(crate) struct Hosts {
@@ -18,6 +19,12 @@ pub(crate) struct Hosts {
 impl Hosts {
     pub(crate) fn new() -> Self {
         Self { server: Server::sshd() }
+    }
+
+    /// The login node of a cluster.
+    pub(crate) fn of_slurm(slurm: &Slurm) -> Self {
+        let line = format!("SetEnv SLURM_CONF={}\n", slurm.conf().display());
+        Self { server: Server::sshd_with(&line) }
     }
 
     /// The mlp folder of a host.
@@ -59,8 +66,14 @@ impl Hosts {
             user.trim()
         );
         fs::write(home.join(".ssh-config"), text).expect("writes");
-        let line =
-            |host: &&str| format!("{host}: {{ssh: loopback, root: \"{}\"}}\n", self.root(host).display());
+        self.config_with(home, hosts, "");
+    }
+
+    /// The hosts of the home folder `home`, with more settings of each.
+    pub(crate) fn config_with(&self, home: &Path, hosts: &[&str], more: &str) {
+        let line = |host: &&str| {
+            format!("{host}: {{ssh: loopback, root: \"{}\"{more}}}\n", self.root(host).display())
+        };
         let folder = home.join(".xdg-config/mlp");
         fs::create_dir_all(&folder).expect("makes a folder");
         let file = folder.join("hosts.yaml");

@@ -11,6 +11,7 @@ pub(crate) mod proxy;
 pub(crate) mod s3;
 pub(crate) mod servers;
 pub(crate) mod serving;
+pub(crate) mod slurm;
 pub(crate) mod team;
 
 use std::path::{Path, PathBuf};

@@ -83,6 +83,11 @@ impl Server {
 
     /// OpenSSH's sshd with SFTP; `key`, `known_hosts` and the served folder `root` lie in its folder.
     pub(crate) fn sshd() -> Self {
+        Self::sshd_with("")
+    }
+
+    /// The same with more lines of its configuration.
+    pub(crate) fn sshd_with(lines: &str) -> Self {
         Self::start(|dir, port| {
             for key in ["host", "key"] {
                 let path = dir.join(key);
@@ -103,7 +108,7 @@ impl Server {
             let text = format!(
                 "Port {port}\nListenAddress 127.0.0.1\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized_keys\n\
                  PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n\
-                 StrictModes no\nUsePAM no\nMaxStartups 200\nMaxSessions 200\nPidFile none\nSubsystem sftp internal-sftp\n",
+                 StrictModes no\nUsePAM no\nMaxStartups 200\nMaxSessions 200\nPidFile none\nSubsystem sftp internal-sftp\n{lines}",
                 dir.display()
             );
             fs::write(dir.join("sshd_config"), text).expect("writes");
@@ -166,7 +171,7 @@ impl Server {
     }
 }
 
-fn shell(log: &Path, command: &[String]) -> Child {
+pub(crate) fn shell(log: &Path, command: &[String]) -> Child {
     let log = fs::File::options().append(true).create(true).open(log).expect("makes a log");
     Command::new("sh")
         .args(["-c", "exec 3<&0; \"$@\" </dev/null & trap 'kill $!' EXIT; read -r _ <&3", "sh"])

@@ -1,0 +1,329 @@
+//! Slurm as another way to start the supervisor: `sbatch` instead of a process, on a cluster whose nodes see the job folder.
+//!
+//! The folder stays the truth. Slurm is asked only for what no folder can tell: whether a job still waits, and why; and whether one that
+//! says nothing more is gone. It is asked seldom, for all jobs at once, by formats that its releases have kept.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::folder::{State, json};
+use super::{JobError, JobFolder, JobSpec, JobStatus};
+use crate::base::{Bytes, Id, JobState};
+
+/// How `sbatch` is called for the jobs of a host, which is then a login node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlurmSpec {
+    /// The partition; Slurm's default if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
+    /// The account that pays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Wall time of one Slurm job, in Slurm's words: `30`, `4:00:00`, `2-0`. Shortly before it is over a run writes a checkpoint and is put
+    /// into the queue again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// Further options of `sbatch`, each as one word: `--qos=high`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+}
+
+/// What `slurm.json` in a job folder says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Submitted {
+    pub(super) schema: String,
+    /// Slurm's number of the job.
+    pub(super) job: String,
+}
+
+impl Submitted {
+    pub(super) const SCHEMA: &str = "mlp/slurm/1";
+}
+
+/// Seconds before the end of its wall time at which a run is told.
+const WARNING: u32 = 120;
+/// Slurm is asked at most so often.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What Slurm says about a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Queued {
+    /// It waits, for this reason in Slurm's words.
+    Waiting(String),
+    /// It has nodes.
+    Running,
+    /// It is not in the queue.
+    Gone,
+}
+
+/// Submits the job in `folder`.
+pub(super) fn submit(folder: &Path, spec: &JobSpec, slurm: &SlurmSpec) -> Result<Submitted, JobError> {
+    let program = std::env::current_exe().map_err(JobError::io("find", "the mlp executable"))?;
+    let mut command = Command::new("sbatch");
+    command.args(["--parsable", "--open-mode=append", "--requeue", "--no-kill=off"]);
+    command.arg(format!("--job-name={}", name(spec.id))).arg(format!("--comment={}", spec.id));
+    command.arg("--chdir").arg(folder).arg("--output").arg(folder.join("slurm.log"));
+    command.arg(format!("--signal=B:USR2@{WARNING}"));
+    let resources = &spec.resources;
+    let wishes = [
+        ("partition", slurm.partition.clone()),
+        ("account", slurm.account.clone()),
+        ("time", slurm.time.clone()),
+        ("gres", resources.gpus.filter(|gpus| *gpus > 0).map(|gpus| format!("gpu:{gpus}"))),
+        ("cpus-per-task", resources.cpus.map(|cpus| cpus.to_string())),
+        ("mem", resources.memory.as_deref().map(memory).transpose()?),
+    ];
+    for (option, value) in wishes.into_iter().filter_map(|(option, value)| Some((option, value?))) {
+        command.arg(format!("--{option}={value}"));
+    }
+    command.args(&slurm.options);
+    let script = format!(
+        "#!/bin/sh\nexec {} agent supervise --detached {}\n",
+        quoted(&program.display().to_string()),
+        quoted(&folder.display().to_string())
+    );
+    let said = ask(&mut command, script.as_bytes())?;
+    // `number` or `number;cluster`.
+    let job = said.trim().split(';').next().unwrap_or_default().to_owned();
+    if job.is_empty() || !job.chars().all(|letter| letter.is_ascii_digit()) {
+        return Err(JobError::Slurm { command: "sbatch", said: said.trim().to_owned() });
+    }
+    remember(&job, Queued::Waiting(String::new()));
+    Ok(Submitted { schema: Submitted::SCHEMA.into(), job })
+}
+
+/// Takes a job out of the queue, or ends it.
+pub(super) fn cancel(job: &str) -> Result<(), JobError> {
+    ask(Command::new("scancel").arg(job), &[]).map(drop)
+}
+
+/// Puts the Slurm job that this process belongs to into the queue again.
+pub(super) fn requeue() -> Result<(), JobError> {
+    let job = std::env::var("SLURM_JOB_ID").unwrap_or_default();
+    ask(Command::new("scontrol").args(["requeue", &job]), &[]).map(drop)
+}
+
+/// Whether this process belongs to a Slurm job, which then has the cards that it may use.
+pub(super) fn inside() -> bool {
+    std::env::var_os("SLURM_JOB_ID").is_some()
+}
+
+/// How often Slurm has started this job again.
+pub(super) fn restarts() -> u32 {
+    std::env::var("SLURM_RESTART_COUNT").ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Answers of Slurm, and when they came.
+static KNOWN: Mutex<Option<(Instant, HashMap<String, Queued>)>> = Mutex::new(None);
+
+fn remember(job: &str, queued: Queued) {
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (_, jobs) = known.get_or_insert_with(|| (Instant::now(), HashMap::new()));
+    jobs.insert(job.to_owned(), queued);
+}
+
+/// What Slurm says about a job; not asked again before [`PATIENCE`] is over, unless `now`.
+pub(super) fn queued(job: &str, now: bool) -> Result<Queued, JobError> {
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((asked, jobs)) = known.as_ref()
+        && !now
+        && asked.elapsed() < PATIENCE
+        && let Some(queued) = jobs.get(job)
+    {
+        return Ok(queued.clone());
+    }
+    let said = ask(Command::new("squeue").args(["-h", "-r", "--me", "-o", "%A|%T|%r|%S"]), &[])?;
+    let mut jobs: HashMap<String, Queued> = said.lines().filter_map(line).collect();
+    let answer = jobs.entry(job.to_owned()).or_insert(Queued::Gone).clone();
+    *known = Some((Instant::now(), jobs));
+    Ok(answer)
+}
+
+/// `number|state|reason|expected start`.
+fn line(line: &str) -> Option<(String, Queued)> {
+    let fields: Vec<&str> = line.split('|').collect();
+    let [job, state, reason, start] = fields.as_slice() else { return None };
+    let queued = match *state {
+        "PENDING" | "REQUEUED" | "REQUEUE_HOLD" | "SPECIAL_EXIT" => Queued::Waiting(in_words(reason, start)),
+        "COMPLETED" | "CANCELLED" | "FAILED" | "TIMEOUT" | "NODE_FAIL" | "OUT_OF_MEMORY" | "DEADLINE" => {
+            Queued::Gone
+        }
+        _ => Queued::Running,
+    };
+    Some(((*job).to_owned(), queued))
+}
+
+/// The commonest reasons; all are in `man squeue`.
+fn in_words(reason: &str, start: &str) -> String {
+    let words = match reason {
+        "Resources" => "until what it asks for is free",
+        "Priority" => "behind jobs of higher priority",
+        "BeginTime" => "until its begin time: it was put into the queue again",
+        "QOSMaxGRESPerUser" | "QOSMaxJobsPerUserLimit" | "AssocGrpGRES" | "AssocMaxJobsLimit" => {
+            "until fewer jobs of yours run: a limit is reached"
+        }
+        "ReqNodeNotAvail" | "PartitionDown" | "PartitionInactive" => "until nodes are back in service",
+        "PartitionTimeLimit" => "for ever: it asks for more time than the partition gives",
+        "PartitionNodeLimit" | "BadConstraints" => "for ever: the partition has not what it asks for",
+        "JobHeldUser" | "JobHeldAdmin" => "until it is released",
+        "None" | "" => "to be looked at",
+        other => other,
+    };
+    match start {
+        "N/A" | "" => format!("waits {words} ({reason})"),
+        start => format!("waits {words} ({reason}), to start {start} at the latest guess"),
+    }
+}
+
+impl JobFolder {
+    /// The status of a job of Slurm that has not said its end.
+    pub(super) fn in_slurm(
+        &self,
+        submitted: &Submitted,
+        state: Option<&State>,
+        attempt: u32,
+    ) -> Result<JobStatus, JobError> {
+        let going = |state| Ok(JobStatus { state, end: None, attempt });
+        let told = state.map_or(JobState::Preparing, |state| state.state);
+        // What was known when it waited says nothing once it has begun.
+        let began = self.supervised();
+        match queued(&submitted.job, false)? {
+            Queued::Waiting(reason) if !began || !reason.is_empty() => going(JobState::Queued),
+            Queued::Waiting(_) | Queued::Running => going(told),
+            Queued::Gone => {
+                // The answer may be older than the end.
+                if queued(&submitted.job, true)? != Queued::Gone {
+                    return going(told);
+                }
+                if let Some(exit) = self.exit()? {
+                    return Ok(JobStatus { state: exit.end.state, end: Some(exit.end), attempt });
+                }
+                let (ended, why) = match end(&submitted.job) {
+                    _ if self.cancel().is_some() => (JobState::Cancelled, None),
+                    Some((ended, why)) => (ended, Some(why)),
+                    None => (JobState::Lost, Some("Slurm does not know it any more".to_owned())),
+                };
+                let mut status = self.lost(state, attempt, "")?;
+                if let Some(end) = &mut status.end {
+                    (end.state, end.reason) = (ended, why);
+                }
+                Ok(JobStatus { state: ended, ..status })
+            }
+        }
+    }
+
+    /// Why a job of Slurm waits, in words.
+    pub(super) fn waits_for(&self) -> Result<Option<String>, JobError> {
+        let Some(submitted) = self.submitted()? else { return Ok(None) };
+        if self.exit()?.is_some() {
+            return Ok(None);
+        }
+        Ok(match queued(&submitted.job, false)? {
+            Queued::Waiting(reason) if !reason.is_empty() => {
+                if reason.contains("(BeginTime)") {
+                    // Slurm lets what comes back into the queue rest for two minutes.
+                    let update = ["update", &format!("jobid={}", submitted.job), "starttime=now"];
+                    let _ = ask(Command::new("scontrol").args(update), &[]);
+                }
+                Some(reason)
+            }
+            _ => None,
+        })
+    }
+
+    /// Slurm's number of the job, if it went there.
+    pub(super) fn submitted(&self) -> Result<Option<Submitted>, JobError> {
+        self.read("slurm.json")
+    }
+
+    pub(super) fn set_submitted(&self, submitted: &Submitted) -> Result<(), JobError> {
+        self.write("slurm.json", &json(submitted))
+    }
+}
+
+/// How a job that is no longer in the queue ended, in Slurm's words; none if it does not know the job any more.
+pub(super) fn end(job: &str) -> Option<(JobState, String)> {
+    let said = ask(Command::new("scontrol").args(["show", "job", "-o", job]), &[]).ok()?;
+    let state = said.split_whitespace().find_map(|word| word.strip_prefix("JobState="))?;
+    let told = match state {
+        "CANCELLED" => (JobState::Cancelled, "it was cancelled in Slurm".to_owned()),
+        "TIMEOUT" => (JobState::Failed, "Slurm ended it at its time limit".to_owned()),
+        "OUT_OF_MEMORY" => (JobState::Failed, "it took more memory than it had asked Slurm for".to_owned()),
+        "NODE_FAIL" => (JobState::Lost, "its node failed".to_owned()),
+        other => (JobState::Lost, format!("Slurm says {other}, and the job said nothing")),
+    };
+    Some(told)
+}
+
+fn name(id: Id) -> String {
+    format!("mlp-{id}")
+}
+
+/// Slurm's `512M` for `512MiB`.
+fn memory(text: &str) -> Result<String, JobError> {
+    let bytes: Bytes = text.parse().map_err(|_| {
+        let said = format!("`{text}` is no amount of memory");
+        JobError::Slurm { command: "sbatch", said }
+    })?;
+    Ok(format!("{}M", bytes.0.div_ceil(1 << 20)))
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// Runs a program of Slurm; what it said. Transient trouble of the controller is tried again.
+fn ask(command: &mut Command, input: &[u8]) -> Result<String, JobError> {
+    let program = ["sbatch", "squeue", "scancel", "scontrol"]
+        .into_iter()
+        .find(|name| command.get_program() == *name)
+        .unwrap_or("slurm");
+    let failed = |said: String| JobError::Slurm { command: program, said };
+    let mut left = 3;
+    loop {
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.map_err(|error| failed(error.to_string()))?;
+        if let Some(mut pipe) = child.stdin.take() {
+            let _ = pipe.write_all(input);
+        }
+        let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let transient =
+            ["Unable to contact slurm controller", "Socket timed out", "Resource temporarily unavailable"];
+        left -= 1;
+        // A submission whose answer was lost may have been one: it is not made twice.
+        if left == 0 || program == "sbatch" || !transient.iter().any(|words| said.contains(words)) {
+            return Err(failed(said));
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_queue_are_states_and_reasons_in_words() {
+        let (job, queued) = line("12|PENDING|Resources|2026-11-27T14:20:00").expect("a job");
+        let Queued::Waiting(words) = queued else { panic!("it waits") };
+        assert!(
+            job == "12" && words.contains("until what it asks for is free") && words.contains("14:20"),
+            "{words}"
+        );
+        assert_eq!(line("13|RUNNING|None|N/A").expect("a job").1, Queued::Running);
+        assert_eq!(line("14|COMPLETING|None|N/A").expect("a job").1, Queued::Running);
+        assert_eq!(line("slurm_load_jobs error"), None);
+    }
+}

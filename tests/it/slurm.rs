@@ -1,0 +1,135 @@
+//! `--on` a login node: the same jobs in the queue of a real Slurm.
+
+use serde_json::Value;
+
+use super::support::hosts::Hosts;
+use super::support::project::{Project, signal, wait_for};
+use super::support::slurm::Slurm;
+use super::support::{mlp, ok, refused};
+
+/// A table of two classes, added as a version, and a small network; and a step that asks for a card.
+fn project(epochs: u32) -> Project {
+    let project = Project::new(&format!(
+        "data:\n  points: {{path: data/points.csv, format: csv, target: class, split: {{val: 0.2, test: 0.2}}}}\n\
+         models:\n  small:\n    data: points\n    input: {{shape: [2]}}\n    \
+         network: [{{linear: 32}}, relu, {{dropout: 0.2}}, {{linear: 2}}]\n    \
+         train: {{epochs: {epochs}, batch_size: 2, seed: 3, optimizer: {{adamw: {{lr: 0.01}}}}}}\n\
+         steps:\n  card: {{run: 'echo card $CUDA_VISIBLE_DEVICES on $SLURMD_NODENAME', resources: {{gpus: 1}}}}\n"
+    ));
+    let mut text = "x,y,class\n".to_owned();
+    for n in 0..300_u32 {
+        let noise = |seed: u32| f64::from(n.wrapping_mul(seed) % 97) / 97.0;
+        text += &format!(
+            "{:.4},{:.4},{}\n",
+            f64::from(n % 2) + noise(7919),
+            noise(104_729),
+            ["red", "green"][n as usize % 2]
+        );
+    }
+    project.write("data/points.csv", &text);
+    ok(project.path(), &["data", "add", "points"]);
+    project
+}
+
+fn cluster(project: &Project, slurm: &Slurm, settings: &str) -> Hosts {
+    let hosts = Hosts::of_slurm(slurm);
+    hosts.of(project, &["hpc"]);
+    hosts.config_with(project.path(), &["hpc"], &format!(", slurm: {{{settings}}}"));
+    hosts
+}
+
+fn model(report: &Value) -> &str {
+    report["outputs"]["model"].as_str().unwrap_or_else(|| panic!("no model in {report}"))
+}
+
+#[test]
+fn a_queue_trains_the_very_weights_of_this_machine_and_gives_cards() {
+    let slurm = Slurm::new();
+    let project = project(3);
+    let _hosts = cluster(&project, &slurm, "partition: main");
+    let there = project.json(&["train", "--on", "hpc", "--force"], 0);
+    let here = project.json(&["train", "--force"], 0);
+    assert_eq!(model(&there["runs"][0]), model(&here["runs"][0]));
+    project.json(&["run", "card", "--on", "hpc"], 0);
+    let log = ok(project.path(), &["runs", "logs", "card"]);
+    assert!(log.starts_with("card 0 on n") || log.starts_with("card 1 on n"), "{log}");
+    let said = mlp(project.path()).args(["train", "--on", "hpc", "--force", "--detach", "--json"]).output();
+    assert!(said.expect("mlp starts").status.success());
+    let followed = project.json(&["runs", "attach"], 0);
+    assert_eq!(followed["run"]["state"], "succeeded", "{followed}");
+}
+
+#[test]
+fn a_run_that_waits_says_why_and_can_be_cancelled_and_a_wrong_partition_is_told() {
+    let slurm = Slurm::new();
+    let project = project(3);
+    let hosts = cluster(&project, &slurm, "options: [\"--nodes=2\", \"--exclusive\"]");
+    // Somebody else has the nodes.
+    slurm.ask("sbatch", &["--nodes=2", "--exclusive", "--output=/dev/null", "--wrap", "sleep 120"]);
+    wait_for("the other job", || slurm.ask("squeue", &["-h", "-o", "%T"]).contains("RUNNING").then_some(()));
+    let client = project.start(&["train", "--on", "hpc"]);
+    let job = hosts.job("hpc");
+    wait_for("a place in the queue", || job.join("slurm.json").exists().then_some(()));
+    std::thread::sleep(std::time::Duration::from_secs(11));
+    assert_eq!(project.json(&["runs", "ls", "-n", "1"], 0)["runs"][0]["state"], "queued");
+    signal("INT", i64::from(client.id()));
+    let output = client.wait_with_output().expect("ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("waits until what it asks for is free"), "{said}");
+    assert!(!slurm.ask("squeue", &["-h", "-o", "%j"]).contains("mlp-"), "it left the queue");
+    hosts.config_with(project.path(), &["hpc"], ", slurm: {partition: nowhere}");
+    let said = refused(project.path(), &["train", "--on", "hpc"], 3);
+    assert!(said.contains("invalid partition") && said.contains("compute::on-host"), "{said}");
+}
+
+#[test]
+fn a_run_whose_time_is_over_goes_on_in_its_next_turn_to_the_same_weights() {
+    let slurm = Slurm::new();
+    let project = project(700);
+    let hosts = cluster(&project, &slurm, "partition: main");
+    let whole = project.json(&["train"], 0);
+    let client = project.start(&["train", "--on", "hpc", "--force", "--json"]);
+    let job = hosts.job("hpc");
+    wait_for("an epoch", || {
+        std::fs::read_to_string(job.join("events.jsonl")).ok().filter(|text| text.contains("val.loss"))
+    });
+    let submitted: Value =
+        serde_json::from_slice(&std::fs::read(job.join("slurm.json")).expect("reads")).expect("JSON");
+    let number = submitted["job"].as_str().expect("a number");
+    // What Slurm sends to the batch step two minutes before the time is over.
+    slurm.ask("scancel", &["--signal=USR2", "--batch", number]);
+    wait_for("its return to the queue", || {
+        slurm.ask("squeue", &["-h", "-o", "%T"]).contains("PENDING").then_some(())
+    });
+    assert!(!job.join("exit.json").exists());
+    let output = client.wait_with_output().expect("ends");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}");
+    let report: Value = serde_json::from_str(said.lines().last().expect("a report")).expect("JSON");
+    assert_eq!(model(&report["runs"][0]), model(&whole["runs"][0]));
+    assert_eq!(std::fs::read_to_string(job.join("attempt")).expect("reads").trim(), "2");
+}
+
+#[test]
+fn a_run_that_makes_room_for_others_goes_on_after_them_to_the_same_weights() {
+    let slurm = Slurm::new();
+    let project = project(2000);
+    let hosts = cluster(&project, &slurm, "partition: low, options: [--exclusive]");
+    let whole = project.json(&["train"], 0);
+    let client = project.start(&["train", "--on", "hpc", "--force", "--json"]);
+    let job = hosts.job("hpc");
+    wait_for("an epoch", || {
+        std::fs::read_to_string(job.join("events.jsonl")).ok().filter(|text| text.contains("val.loss"))
+    });
+    slurm.ask(
+        "sbatch",
+        &["-p", "main", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap", "sleep 3"],
+    );
+    let output = client.wait_with_output().expect("ends");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}");
+    let report: Value = serde_json::from_str(said.lines().last().expect("a report")).expect("JSON");
+    assert_eq!(model(&report["runs"][0]), model(&whole["runs"][0]));
+    assert_eq!(std::fs::read_to_string(job.join("attempt")).expect("reads").trim(), "2", "{said}");
+}
