@@ -1,10 +1,10 @@
 //! Hosts as commands see them: `--on HOST`.
 
-use crate::base::{Digest, Failure, Id, Level, Sink};
+use crate::base::{Digest, Failure, Id, Level, Null, Sink};
 use crate::hardware::facts;
 use crate::infrastructure::compute::{Executor, Hello, Host, JobSpec, Link};
 use crate::platform::project::Project;
-use crate::platform::run::{Planned, RunError, Workspace};
+use crate::platform::run::{self, Listed, Planned, RunError, Workspace};
 use etcetera::BaseStrategy;
 
 use super::ui::{Ui, bytes};
@@ -109,4 +109,22 @@ impl Place {
         ui.log(Level::Info, &text);
         Ok(elsewhere.job.id)
     }
+}
+
+/// All runs, newest first; of those that are on hosts and have not ended, as the hosts say now. A host that cannot be reached is named, and its runs are
+/// told as they were last seen.
+pub(super) fn list(workspace: &Workspace<'_>, ui: &Ui) -> Result<Vec<Listed>, Failure> {
+    let executor = workspace.executor();
+    let mut silent: Vec<String> = Vec::new();
+    for (_, folder) in executor.folders()? {
+        let Ok(Some((host, _))) = folder.host() else { continue };
+        if silent.contains(&host.name) || folder.status().is_ok_and(|status| status.end.is_some()) {
+            continue;
+        }
+        if let Err(error) = executor.refresh(&folder, &Null) {
+            ui.log(Level::Warn, &format!("{error}; what is told of its runs is as it was last seen"));
+            silent.push(host.name);
+        }
+    }
+    Ok(run::list(workspace)?)
 }

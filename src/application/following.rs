@@ -50,7 +50,15 @@ pub(super) fn follow(
             return false;
         }
         let first = obeyed.replace(count) == 0;
-        if on_interrupt == OnInterrupt::Detach {
+        // On a host that does not answer nothing can be ended at once: who insists gets the terminal back.
+        let left = count > 2 && matches!(executor.folder(id).host(), Ok(Some(_)));
+        if left {
+            show.note(&format!(
+                "leaving it; it is ended when its host can be asked: mlp runs cancel {}",
+                run::short(id)
+            ));
+        }
+        if on_interrupt == OnInterrupt::Detach || left {
             return true;
         }
         let asked = if first && count == 1 { executor.cancel(&ticket) } else { executor.kill(&ticket) };

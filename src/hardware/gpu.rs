@@ -1,6 +1,7 @@
 //! NVIDIA GPUs, as `nvidia-smi` tells of them. Cards are known by UUID: their numbers differ from program to program.
 
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,8 @@ pub struct Gpu {
     pub driver: String,
 }
 
+/// It answers within this time, or not at all.
+const LONGEST: Duration = Duration::from_secs(10);
 /// What is asked of `nvidia-smi`, in the order of the fields above.
 const QUERY: &str = "--query-gpu=uuid,name,memory.total,memory.used,driver_version";
 
@@ -26,7 +29,18 @@ const QUERY: &str = "--query-gpu=uuid,name,memory.total,memory.used,driver_versi
 pub fn gpus() -> Vec<Gpu> {
     let mut command = Command::new("nvidia-smi");
     command.args([QUERY, "--format=csv,noheader,nounits"]).stdin(Stdio::null()).stderr(Stdio::null());
-    match command.output() {
+    let Ok(mut child) = command.stdout(Stdio::piped()).spawn() else { return Vec::new() };
+    let begun = Instant::now();
+    // A driver in trouble lets it hang.
+    while child.try_wait().is_ok_and(|ended| ended.is_none()) {
+        if begun.elapsed() > LONGEST {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Vec::new();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    match child.wait_with_output() {
         Ok(output) if output.status.success() => {
             String::from_utf8_lossy(&output.stdout).lines().filter_map(parse).collect()
         }

@@ -357,3 +357,98 @@ fn what_a_host_no_longer_needs_is_removed() {
     // What is left works.
     assert_eq!(project.json(&["train", "--on", "h1", "--force"], 0)["runs"][0]["state"], "succeeded");
 }
+
+#[test]
+fn words_without_an_end_before_the_agent_are_passed_over() {
+    let hosts = Hosts::new();
+    let project = project(1);
+    hosts.of(&project, &["h1"]);
+    let keys = hosts.server.folder.path().join("authorized_keys");
+    let key = std::fs::read_to_string(&keys).expect("reads");
+    let command = "command=\"printf title; sh -c \\\"$SSH_ORIGINAL_COMMAND\\\"\" ";
+    std::fs::write(&keys, format!("{command}{key}")).expect("writes");
+    let check = project.json(&["host", "check"], 0);
+    assert_eq!(check["hosts"][0]["problems"], serde_json::json!([]), "{check}");
+}
+
+#[test]
+fn links_of_the_code_go_along_wherever_they_lead() {
+    let hosts = Hosts::new();
+    let project = Project::new(
+        "steps: {read: {run: 'cat bin/../bin/link/words.txt bin/absolute > /dev/null && cat bin/link/words.txt'}}\n",
+    );
+    hosts.of(&project, &["h1"]);
+    project.write("src/words.txt", "found\n");
+    project.write("bin/x", "");
+    for (target, link) in
+        [("../src", "bin/link"), ("/etc/hostname", "bin/absolute"), ("nowhere", "bin/dangling")]
+    {
+        std::os::unix::fs::symlink(target, project.path().join(link)).expect("makes a link");
+    }
+    project.json(&["run", "--on", "h1"], 0);
+    assert_eq!(ok(project.path(), &["runs", "logs"]), "found\n");
+}
+
+#[test]
+fn a_step_is_not_resumed_with_another_value_of_its_variable() {
+    let hosts = Hosts::new();
+    for on in [&[][..], &["--on", "h1"]] {
+        let project = Project::new(
+            "steps: {wait: {run: 'until [ -e go ]; do sleep 0.02; done; echo ${#TOKEN} letters', env: [TOKEN]}}\n",
+        );
+        hosts.of(&project, &["h1"]);
+        let mut client = mlp(project.path());
+        let client = client
+            .args([&["run"][..], on].concat())
+            .env("TOKEN", "secret")
+            .stderr(std::process::Stdio::piped());
+        let mut client = client.stdout(std::process::Stdio::piped()).spawn().expect("mlp starts");
+        let job = project.job();
+        wait_for("its worker", || {
+            let folder = if on.is_empty() { job.clone() } else { hosts.job("h1") };
+            std::fs::read_to_string(folder.join("state.json"))
+                .ok()
+                .filter(|state| state.contains("\"running\""))
+        });
+        ok(project.path(), &["runs", "cancel"]);
+        client.wait().expect("ends");
+        let said = refused(project.path(), &["runs", "resume"], 2);
+        assert!(said.contains("run::variable") && said.contains("TOKEN"), "{said}");
+        let place = if on.is_empty() { project.path().to_owned() } else { hosts.job("h1").join("src") };
+        std::fs::write(place.join("go"), "").expect("writes");
+        let resumed =
+            mlp(project.path()).args(["runs", "resume"]).env("TOKEN", "secret").output().expect("mlp starts");
+        assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+        assert!(ok(project.path(), &["runs", "logs"]).ends_with("6 letters\n"));
+    }
+}
+
+#[test]
+fn a_detached_run_is_told_as_its_host_says_and_can_be_forgotten_when_the_host_is_gone() {
+    let hosts = Hosts::new();
+    let project = project(2);
+    hosts.of(&project, &["h1"]);
+    project.json(&["train", "--on", "h1", "--detach"], 0);
+    let job = hosts.job("h1");
+    wait_for("the end there", || job.join("exit.json").exists().then_some(()));
+    assert_eq!(project.json(&["runs", "ls"], 0)["runs"][0]["state"], "succeeded");
+    // Removed here, it is removed there.
+    ok(project.path(), &["runs", "rm", "latest"]);
+    assert!(!job.exists());
+    let slow = Project::new("steps: {sleep: {run: sleep 60}}\n");
+    hosts.of(&slow, &["h1"]);
+    let client = slow.start(&["run", "--on", "h1"]);
+    slow.wait_for_state("running");
+    let mut client = client;
+    client.kill().expect("can be killed");
+    client.wait().expect("ends");
+    let id = slow.job().file_name().expect("a name").to_string_lossy().into_owned();
+    std::process::Command::new("pkill").args(["-KILL", "-f", &id]).status().expect("pkill starts");
+    std::fs::remove_dir_all(hosts.root("h1")).expect("removes");
+    std::fs::write(hosts.root("h1"), "").expect("nothing can be made there");
+    let said = run(slow.path(), &["runs", "ls"], 0);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("as it was last seen"));
+    assert!(refused(slow.path(), &["runs", "rm", "latest"], 2).contains("run::active"));
+    ok(slow.path(), &["runs", "rm", "latest", "--force"]);
+    assert_eq!(slow.json(&["runs", "ls"], 0)["runs"], serde_json::json!([]));
+}

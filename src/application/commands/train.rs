@@ -9,7 +9,7 @@ use self::folds::Folds;
 use super::{Answer, Context};
 use crate::application::chosen::begin;
 use crate::application::completion;
-use crate::application::elsewhere::{Place, Wishes};
+use crate::application::elsewhere::{Place, Wishes, list};
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, learning_curve, worse};
 use crate::application::ui::{Align, Report, Table, count};
 use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
@@ -191,7 +191,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         .flat_map(|name| folds.iter().map(move |fold| (name, *fold)))
         .map(|(name, fold)| prepare(&args, name, fold, &project, &workspace, &context.ui))
         .collect::<Result<Vec<_>, _>>()?;
-    let listed = run::list(&workspace)?;
+    let listed = list(&workspace, &context.ui)?;
     if args.dry_run {
         let plans = ready.iter().map(|ready| plan_report(ready, &listed, &context.ui));
         let plans = plans.collect::<Result<_, _>>()?;

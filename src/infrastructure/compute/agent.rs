@@ -11,8 +11,8 @@ use super::events::PATIENCE;
 use super::folder::{Cancel, State, Supervisor};
 use super::lease::{Claim, Desk, Lease};
 use super::process::{self, Identity, Kill, Reaped};
-use super::{Interrupts, JobError, JobFolder, JobSpec, mirror, slurm};
-use crate::base::{JobState, RunEnd, Time, variables};
+use super::{EventLog, Interrupts, JobError, JobFolder, JobSpec, mirror, slurm};
+use crate::base::{JobState, Level, RunEnd, Sink, Time, variables};
 use crate::hardware::{facts, gpus};
 
 /// How often the supervisor looks at its children and at the folder.
@@ -121,7 +121,8 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
         return over(first, Outcome::without_worker(JobState::Failed, Some(reason)));
     }
     // Held to the end of this process and of all that it starts.
-    let _lease = match lease(folder, &spec, &note, &interrupts)? {
+    let leased = lease(folder, &spec, &note, &interrupts);
+    let _lease = match leased.unwrap_or_else(|error| Leased::No(JobState::Failed, Some(error.to_string()))) {
         Leased::Nothing => None,
         Leased::Cards(lease) => {
             let uuids: Vec<&str> = lease.gpus.iter().map(|gpu| gpu.uuid.as_str()).collect();
@@ -182,6 +183,9 @@ fn lease(
         ));
     }
     note(JobState::Queued, None)?;
+    if let Ok(events) = EventLog::append(&folder.events()) {
+        events.log(Level::Info, &format!("waits for GPUs: {wants} of {there}"));
+    }
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "?".to_owned());
     let claim = Claim { job: spec.id, name: spec.name.clone(), user, since: Time::now(), wants };
     let most = spec.resources.wait_limit()?;

@@ -103,6 +103,11 @@ pub(super) enum Ask {
     Jobs,
     /// The GPUs, and who has them.
     Cards,
+    /// Remove this job, which has ended.
+    Remove {
+        /// The job.
+        id: Id,
+    },
     /// Remove ended jobs, agents that nobody uses, and objects that no job rests on.
     Tidy {
         /// Tell only what would be removed.

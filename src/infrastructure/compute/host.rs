@@ -49,6 +49,12 @@ impl Host {
                 detail: format!("`{}` is nothing that ssh could connect to", destination.escape_debug()),
             });
         }
+        if let Some(root) = &self.spec.root
+            && (root.trim().is_empty() || root.chars().any(char::is_control))
+        {
+            let detail = format!("`{}` is no folder for `root`", root.escape_debug());
+            return Err(JobError::HostSpec { host: self.name.clone(), detail });
+        }
         Ok(destination)
     }
 }

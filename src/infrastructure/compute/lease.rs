@@ -322,7 +322,8 @@ mod tests {
         std::thread::sleep(Duration::from_millis(5));
         let small = claim(1);
         std::thread::scope(|scope| {
-            for (name, claim) in [("large", &large), ("small", &small)] {
+            let waiting = || desk.cards(cards()).expect("looks").queue;
+            for (place, (name, claim)) in [("large", &large), ("small", &small)].into_iter().enumerate() {
                 let (order, folder) = (&order, &folder);
                 scope.spawn(move || {
                     let desk = Desk::at(folder).expect("opens");
@@ -330,10 +331,9 @@ mod tests {
                     order.lock().expect("works").push(name);
                     drop(lease);
                 });
-            }
-            let waiting = || desk.cards(cards()).expect("looks").queue;
-            while waiting().len() < 2 {
-                std::thread::sleep(Duration::from_millis(5));
+                while waiting().len() <= place {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
             }
             assert_eq!(waiting()[0].job, large.job, "the older one is at the head");
             std::thread::sleep(2 * POLL);

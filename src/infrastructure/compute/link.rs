@@ -7,6 +7,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -21,6 +22,9 @@ use crate::infrastructure::store::Local;
 
 /// What the script there says, on standard error, before it gives up.
 const CANNOT: &str = "MLP-CANNOT";
+/// An answer that takes longer does not come. Where ssh may ask at the terminal, people need longer.
+const SILENCE: Duration = Duration::from_secs(60);
+const PEOPLE: Duration = Duration::from_secs(300);
 /// A login shell may say so much before the agent does.
 const NOISE: u64 = 1 << 20;
 
@@ -34,6 +38,48 @@ pub struct Link {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     words: Words,
+    watchdog: Watchdog,
+}
+
+/// Ends an `ssh` whose other end says nothing for too long: keep-alives are answered by sshd, whatever became of the agent.
+struct Watchdog {
+    /// When it is too long; and whether it was.
+    state: Arc<Mutex<(Option<Instant>, bool)>>,
+}
+
+impl Watchdog {
+    fn of(ssh: &Child) -> Self {
+        let state = Arc::new(Mutex::new((None::<Instant>, false)));
+        let seen = Arc::downgrade(&state);
+        if let Some(ssh) = process::Identity::of(ssh.id() as i32) {
+            std::thread::spawn(move || {
+                while let Some(state) = seen.upgrade() {
+                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    if state.0.is_some_and(|end| Instant::now() > end) {
+                        *state = (None, true);
+                        process::kill(&ssh, process::Kill::Kill);
+                    }
+                    drop(state);
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            });
+        }
+        Self { state }
+    }
+
+    /// From now on an answer is expected within this time; none: no more.
+    fn expect(&self, within: Option<Duration>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 = within.map(|within| Instant::now() + within);
+    }
+
+    fn bit(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+}
+
+fn silence() -> String {
+    format!("it has not answered for {} s", SILENCE.as_secs())
 }
 
 /// What `ssh` and the shell there wrote to their standard error.
@@ -121,10 +167,13 @@ impl Link {
             return Err(JobError::NoSsh("it has no standard input and output".to_owned()));
         };
         let words = Words::collect(errors);
-        let mut greeting = Greeting { host, ssh, input, output: BufReader::new(output), words, nonce };
+        let watchdog = Watchdog::of(&ssh);
+        let output = BufReader::new(output);
+        let mut greeting = Greeting { host, ssh, input, output, words, watchdog, nonce };
         let hello = greeting.hello(&agent, sink)?;
-        let Greeting { ssh, input, output, words, .. } = greeting;
-        Ok(Self { host: host.clone(), hello, ssh, input, output, words })
+        let Greeting { ssh, input, output, words, watchdog, .. } = greeting;
+        watchdog.expect(None);
+        Ok(Self { host: host.clone(), hello, ssh, input, output, words, watchdog })
     }
 
     /// Asks; answers with what the host said and the bytes that came with it.
@@ -133,8 +182,12 @@ impl Link {
         ask: &Ask,
         body: &[u8],
     ) -> Result<(T, Vec<u8>), JobError> {
+        // Objects may take long on a slow line; everything else is answered at once.
+        let quick = !matches!(ask, Ask::Keep { .. } | Ask::Send | Ask::Results { .. } | Ask::Tidy { .. });
+        self.watchdog.expect(quick.then_some(SILENCE));
         let asked =
             frame::write(&mut self.input, ask, body).and_then(|()| frame::read::<Reply>(&mut self.output));
+        self.watchdog.expect(None);
         match asked {
             Ok(Some((Reply::Ok(value), body))) => match serde_json::from_value(value) {
                 Ok(value) => Ok((value, body)),
@@ -156,7 +209,7 @@ impl Link {
     }
 
     fn lost(&self, detail: &str) -> JobError {
-        let said = last_line(&self.words.so_far());
+        let said = last_line(&self.words.so_far()).or_else(|| self.watchdog.bit().then(silence));
         JobError::LinkLost { host: self.host.name.clone(), detail: said.unwrap_or_else(|| detail.to_owned()) }
     }
 
@@ -238,14 +291,19 @@ struct Greeting<'a> {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     words: Words,
+    watchdog: Watchdog,
     nonce: String,
 }
 
 impl Greeting<'_> {
     fn hello(&mut self, agent: &Agent, sink: &dyn Sink) -> Result<Hello, JobError> {
+        let asked = io::IsTerminal::is_terminal(&io::stderr());
+        self.watchdog.expect(Some(if asked { PEOPLE } else { SILENCE }));
         if let Some(machine) = self.first_words()? {
             agent.check(self.host, &machine)?;
+            self.watchdog.expect(None);
             self.bring(agent, sink)?;
+            self.watchdog.expect(Some(SILENCE));
             if self.first_words()?.is_some() {
                 return Err(self.wrong("the agent that was brought there does not start"));
             }
@@ -272,8 +330,10 @@ impl Greeting<'_> {
                 Ok(0) | Err(_) => return Err(self.silent()),
                 Ok(read) => read as u64,
             };
+            // Words that a login shell left without an end stand before it.
             let line = String::from_utf8_lossy(&line);
-            let mut words = line.split_whitespace();
+            let begin = [MAGIC, ABSENT].iter().find_map(|word| line.rfind(word)).unwrap_or(0);
+            let mut words = line[begin..].split_whitespace();
             match (words.next(), words.next()) {
                 (Some(MAGIC), Some(nonce)) if nonce == self.nonce => return Ok(None),
                 (Some(ABSENT), Some(nonce)) if nonce == self.nonce => {
@@ -309,7 +369,11 @@ impl Greeting<'_> {
     fn silent(&mut self) -> JobError {
         // What it said may still be on its way.
         let _ = self.ssh.wait();
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
+        if self.watchdog.bit() {
+            let detail = format!("somebody answers there, but not mlp: {}", silence());
+            return self.wrong(&detail);
+        }
         refused(
             &self.host.name,
             self.host.spec.ssh.as_deref().unwrap_or(&self.host.name),
@@ -328,6 +392,10 @@ fn refused(host: &str, destination: &str, words: &str) -> JobError {
         // What the system, or mlp there, said stands before it.
         let why = last_line(&lines[..at].join("\n")).map_or_else(String::new, |why| format!(": {why}"));
         return JobError::Agent { host, detail: format!("it cannot{}{why}", &lines[at][CANNOT.len()..]) };
+    }
+    if has(&["/mlp: not found", "/mlp: cannot execute", "/mlp: Exec format error", "/mlp: Permission denied"])
+    {
+        return JobError::Agent { host, detail: said };
     }
     if has(&["HOST IDENTIFICATION HAS CHANGED", "Host key verification failed", "host key for"]) {
         let changed = words.contains("HOST IDENTIFICATION HAS CHANGED");
@@ -358,6 +426,11 @@ impl Agent {
         match &host.spec.agent {
             Some(path) => {
                 let bytes = std::fs::read(path).map_err(JobError::io("read", path))?;
+                // ELF, or Mach-O: a shell would try to run anything else as a script.
+                if !bytes.starts_with(b"\x7fELF") && !bytes.starts_with(&[0xcf, 0xfa, 0xed, 0xfe]) {
+                    let detail = format!("`{path}`, its `agent`, is no program");
+                    return Err(JobError::HostSpec { host: host.name.clone(), detail });
+                }
                 Ok(Self { path: path.into(), digest: Digest::of(&bytes), root, own: false })
             }
             None => {

@@ -78,9 +78,10 @@ impl LocalExecutor {
         Ok(folders)
     }
 
-    /// Starts the next attempt of a job that has ended; it goes on from its last checkpoint.
-    pub fn resume(&self, id: Id) -> Result<Ticket, JobError> {
-        self.resume_by(id, &Starter::default())
+    /// Starts the next attempt of a job that has ended; it goes on from its last checkpoint. `variables` (a JSON object, or nothing) goes
+    /// to the worker and into no file.
+    pub fn resume(&self, id: Id, variables: &[u8]) -> Result<Ticket, JobError> {
+        self.resume_by(id, &Starter { slurm: None, variables })
     }
 
     pub(super) fn resume_by(&self, id: Id, by: &Starter<'_>) -> Result<Ticket, JobError> {
@@ -120,6 +121,16 @@ impl LocalExecutor {
     /// As [`Executor::cancel`], without the time to end in an orderly way.
     pub fn kill(&self, ticket: &Ticket) -> Result<(), JobError> {
         self.stop(ticket, Cancel::Kill)
+    }
+
+    /// Takes over what is new about a job on a host; nothing for jobs of this machine.
+    pub fn refresh(&self, folder: &JobFolder, sink: &dyn Sink) -> Result<(), JobError> {
+        match folder.mirrored()? {
+            Some(mirrored) if folder.exit()?.is_none() => {
+                mirror::run(folder, &mirrored, self.binary()?, &AtomicBool::new(true), sink)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Digest of this executable.

@@ -17,8 +17,9 @@ use super::frame::{Ask, News};
 use super::link::Link;
 use super::{Host, JobError, JobFolder};
 use crate::base::{Digest, JobState, Level, Null, Sink, Time};
+use crate::infrastructure::durable;
 use crate::infrastructure::store::worktree::{self, CheckoutOptions};
-use crate::infrastructure::store::{Local, Stored};
+use crate::infrastructure::store::{Local, NodeKind, Stored};
 
 /// The host waits so long for news before it answers that there is none.
 const WAIT: Duration = Duration::from_millis(250);
@@ -77,7 +78,7 @@ pub(super) fn run(
             sync(folder, link, stop, sink)
         });
         match synced {
-            Err(error) if error.passes() => {
+            Err(error) if error.passes() && !stop.load(Ordering::Relaxed) => {
                 let (since, pause) = down.unwrap_or((Instant::now(), Duration::from_millis(500)));
                 if down.is_none() {
                     sink.log(
@@ -115,7 +116,7 @@ fn sync(folder: &JobFolder, mut link: Link, stop: &AtomicBool, sink: &dyn Sink) 
             forwarded = asked;
         }
         let (events, log) = (length(&folder.events())?, length(&folder.log())?);
-        let wait = WAIT.as_millis() as u64;
+        let wait = if stop.load(Ordering::Relaxed) { 0 } else { WAIT.as_millis() as u64 };
         let (news, bytes): (News, _) = link.ask(&Ask::News { id, events, log, wait }, &[])?;
         let (new_events, new_log) = bytes.split_at_checked(news.events as usize).unwrap_or((&bytes, &[]));
         append(&folder.events(), new_events)?;
@@ -129,8 +130,12 @@ fn sync(folder: &JobFolder, mut link: Link, stop: &AtomicBool, sink: &dyn Sink) 
             fetched = Some(Instant::now());
         }
         if let Some(end) = &news.end {
-            if end.state != JobState::Lost {
-                results(folder, &mut link, id)?;
+            match results(folder, &mut link, id) {
+                // Of a run that failed its end is what matters: the host may have no room to say more.
+                Err(error) if end.state != JobState::Succeeded => {
+                    sink.log(Level::Warn, &format!("what the run left cannot be brought: {error}"));
+                }
+                other => other?,
             }
             return folder.set_exit(end, 0, Duration::ZERO);
         }
@@ -148,7 +153,7 @@ fn sync(folder: &JobFolder, mut link: Link, stop: &AtomicBool, sink: &dyn Sink) 
         if folder.attempt()? != news.attempt {
             folder.set_attempt(news.attempt)?;
         }
-        if stop.load(Ordering::Relaxed) && folder.cancel() <= forwarded {
+        if stop.load(Ordering::Relaxed) && bytes.is_empty() && folder.cancel() <= forwarded {
             return Ok(());
         }
     }
@@ -182,6 +187,14 @@ fn results(folder: &JobFolder, link: &mut Link, id: crate::base::Id) -> Result<(
 pub(super) fn lay(store: &Local, stored: &Stored, path: &Path) -> Result<(), JobError> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(JobError::io("make", parent))?;
+    }
+    #[cfg(unix)]
+    if stored.node("").kind == NodeKind::Link {
+        // A link of the project's code may lead anywhere in it; a dataset's may not leave the dataset.
+        let target = store.read(&stored.id)?;
+        let target = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&target);
+        durable::remove(path).map_err(JobError::io("remove", path))?;
+        return std::os::unix::fs::symlink(target, path).map_err(JobError::io("make the link", path));
     }
     let options = CheckoutOptions { force: true, kept: None };
     worktree::checkout(&stored.node(""), path, store, None, options, &Null)?;

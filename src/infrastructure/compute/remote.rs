@@ -98,6 +98,11 @@ impl Link {
         self.ask::<()>(&Ask::Cancel { id, kill: now }, &[]).map(drop)
     }
 
+    /// Removes a job that has ended, with all that it left there.
+    pub fn remove(&mut self, id: Id) -> Result<(), JobError> {
+        self.ask::<()>(&Ask::Remove { id }, &[]).map(drop)
+    }
+
     /// All jobs of this user there.
     pub fn jobs(&mut self) -> Result<Vec<HostedJob>, JobError> {
         self.ask(&Ask::Jobs, &[]).map(|(jobs, _)| jobs)

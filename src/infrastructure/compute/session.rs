@@ -152,6 +152,14 @@ impl Session<'_> {
                 return Ok((Value::Null, objects.into_iter().flat_map(each).collect()));
             }
             Ask::Send => return Ok((Value::Null, self.store.parcel(&named(body)?)?)),
+            Ask::Remove { id } => {
+                let folder = self.folder(id)?;
+                if folder.settle()?.is_none() {
+                    return Err(JobError::Active(id.to_string()));
+                }
+                std::fs::remove_dir_all(&folder.0).map_err(JobError::io("remove", &folder.0))?;
+                Value::Null
+            }
             Ask::Cards => json!(Desk::of_machine()?.cards(gpus())?),
             Ask::Jobs => json!(self.listed()?),
             Ask::Tidy { dry_run } => json!(self.tidy(dry_run)?),

@@ -18,7 +18,7 @@ pub(super) fn load(dataset: &Dataset, sink: &dyn Sink) -> Result<Parts, DataErro
     if !table.rows.iter().any(|row| row.part == Part::Train) {
         return Err(layout(
             dataset,
-            format!("none of its {} rows is one to train on: add some, or change `split:`", table.rows.len()),
+            format!("it has no row to train on among its {}: add some, or change `split:`", table.rows.len()),
         ));
     }
     let encoding = match &dataset.encoding {

@@ -51,6 +51,14 @@ pub enum ProjectError {
         /// What to do next.
         hint: String,
     },
+    /// A host that neither the project nor the user knows.
+    #[error("no host `{name}` in `mlp.yaml` or among your own")]
+    UnknownHost {
+        /// What was asked for.
+        name: String,
+        /// What to do next.
+        hint: String,
+    },
     /// A name that is none.
     #[error("{0}")]
     Name(crate::base::NameError),
@@ -99,7 +107,7 @@ impl Diagnose for ProjectError {
             Self::Folder { .. } => "project::folder",
             Self::Io { .. } => "project::io",
             Self::Mistake(mistake) => mistake.code,
-            Self::Unknown { .. } => "project::unknown-name",
+            Self::Unknown { .. } | Self::UnknownHost { .. } => "project::unknown-name",
             Self::Amend { .. } => "project::amend",
             Self::Name(_) => "project::name",
             Self::UnknownTemplate { .. } => "project::unknown-template",
@@ -124,7 +132,9 @@ impl Diagnose for ProjectError {
                 Some("see to the file's permissions and the disk, then run the command again".to_owned())
             }
             Self::Mistake(mistake) => mistake.hint.clone(),
-            Self::Unknown { hint, .. } | Self::UnknownTemplate { hint, .. } => Some(hint.clone()),
+            Self::Unknown { hint, .. }
+            | Self::UnknownHost { hint, .. }
+            | Self::UnknownTemplate { hint, .. } => Some(hint.clone()),
             Self::Amend { section, entries } => {
                 Some(format!("write these lines below `{section}:` and run the command again\n{entries}"))
             }

@@ -37,11 +37,14 @@ pub fn set_own(hosts: &Hosts) -> Result<PathBuf, ProjectError> {
         path: "your configuration".into(),
         source: std::io::Error::other("there is no home folder"),
     })?;
+    // A link to a file elsewhere stays one.
+    let path = path.canonicalize().unwrap_or(path);
     let io = |action, source| ProjectError::Io { action, path: path.clone(), source };
     // One entry a line; JSON is YAML.
     let line = |(name, spec)| format!("{name}: {}\n", serde_json::to_string(spec).unwrap_or_default());
     let text: String = hosts.iter().map(line).collect();
     let text = if text.is_empty() { "{}\n".to_owned() } else { text };
+    let text = format!("# Written by `mlp host add`: one entry a line, and no other comment stays.\n{text}");
     if let Some(folder) = path.parent() {
         durable::make_folders(folder).map_err(|source| io("make the folder of", source))?;
     }
@@ -59,9 +62,12 @@ impl Manifest {
     pub fn host_of(hosts: &Hosts, name: &str) -> Result<Host, ProjectError> {
         if hosts.is_empty() {
             let hint = format!("add it: `mlp host add {}`", name.escape_debug());
-            return Err(ProjectError::Unknown { kind: "host", name: name.escape_debug().to_string(), hint });
+            return Err(ProjectError::UnknownHost { name: name.escape_debug().to_string(), hint });
         }
-        let (name, spec) = entry("host", name, hosts)?;
+        let (name, spec) = entry("host", name, hosts).map_err(|error| match error {
+            ProjectError::Unknown { name, hint, .. } => ProjectError::UnknownHost { name, hint },
+            other => other,
+        })?;
         Ok(Host { name: name.to_string(), spec: spec.clone() })
     }
 }

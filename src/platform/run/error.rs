@@ -111,6 +111,14 @@ pub enum RunError {
         /// `here`, or the machine.
         place: String,
     },
+    /// A variable of a step is not what the run was planned with.
+    #[error("the variable `{name}` is not what run {run} was planned with")]
+    Variable {
+        /// The variable.
+        name: String,
+        /// The run.
+        run: String,
+    },
     /// An input changed while it was read.
     #[error("`{path}` changed while it was read")]
     Moving {
@@ -188,6 +196,7 @@ impl Diagnose for RunError {
             Self::Weights { .. } => "run::weights",
             Self::MissingInput { .. } => "run::missing-input",
             Self::Moving { .. } => "run::moving",
+            Self::Variable { .. } => "run::variable",
             Self::NoGpu { .. } => "run::no-gpu",
             Self::MissingOutput { .. } => "run::missing-output",
             Self::NoFile { .. } => "run::no-file",
@@ -214,6 +223,9 @@ impl Diagnose for RunError {
         }
         match self {
             Self::Unknown(_) => Some("`mlp runs ls` lists them; `latest` is the newest".into()),
+            Self::Variable { .. } => {
+                Some("set it as it was, or start a run of its own with `mlp run`".into())
+            }
             Self::NoGpu { .. } => Some(
                 "build mlp with `--features cuda`, for a host name it as `agent`; or leave `--gpus` out"
                     .into(),
@@ -301,6 +313,11 @@ pub const EXPLAIN: &[Explain] = &[
         code: "run::no-gpu",
         text: "The training was to have GPUs, and the build of mlp that would do it computes on the processor only. It would \
                have held the cards without using them.",
+    },
+    Explain {
+        code: "run::variable",
+        text: "A step's variables (`env:`) belong to what it depends on. Resumed with another value, its result would be taken for that of the first. \
+               The values are kept nowhere, so that they must be set again.",
     },
     Explain {
         code: "run::moving",

@@ -38,7 +38,7 @@ pub use record::{publish, runs};
 pub use remove::remove;
 pub use set::set;
 pub use spec::{Param, StepSpec};
-pub use step::{clear_outputs, keep, named_paths, plan_step, point, restore};
+pub use step::{clear_outputs, keep, named_paths, plan_step, point, restore, variables};
 pub use training::{LayerLine, Planned, dataset_for, describe_network, plan_training, work};
 pub use weights::Weights;
 pub use workspace::Workspace;

@@ -7,7 +7,8 @@ use crate::infrastructure::store::PinKind;
 /// Forgets a run that has ended: its job folder with all checkpoints, and the pin that keeps its record and outputs.
 /// What other pins or a ledger name stays in the store.
 pub fn remove(workspace: &Workspace<'_>, run: &Listed) -> Result<(), RunError> {
-    if !run.state.ended() {
+    let mirrored = run.folder.as_ref().is_some_and(|folder| matches!(folder.host(), Ok(Some(_))));
+    if !run.state.ended() && !mirrored {
         return Err(RunError::Active { run: run.short(), state: run.state.to_string() });
     }
     if let Some((id, _)) = &run.record {

@@ -40,10 +40,9 @@ pub fn plan_step(
         inputs.insert(path, found.root.id);
     }
     let makes = step.outputs.iter().map(|path| normal(name, path)).collect::<Result<Vec<_>, _>>()?;
-    let value = |variable: &String| {
-        let value = std::env::var_os(variable)?;
-        // The value may be a secret: only its digest is kept.
-        Some((variable.clone(), Digest::derive("mlp variable 1", value.to_string_lossy().as_bytes())))
+    let value = |name: &String| {
+        let value = std::env::var_os(name)?;
+        Some((name.clone(), variable(&value.to_string_lossy())))
     };
     let binary = workspace.worker()?;
     let plan = Plan {
@@ -88,6 +87,31 @@ pub fn plan_step(
         makes,
     };
     Planned::new(work, spec)
+}
+
+/// The variables that the job in `folder` was planned with, as they are set now.
+///
+/// # Errors
+/// [`RunError::Variable`] if one has another value, or none.
+pub fn variables(folder: &JobFolder) -> Result<BTreeMap<String, String>, RunError> {
+    let work = Work::of(folder)?;
+    let mut found = BTreeMap::new();
+    for (name, digest) in &work.plan.env {
+        let value = std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        match value.filter(|value| variable(value) == *digest) {
+            Some(value) => found.insert(name.clone(), value),
+            None => {
+                let run = super::short(folder.spec()?.id);
+                return Err(RunError::Variable { name: name.clone(), run });
+            }
+        };
+    }
+    Ok(found)
+}
+
+/// The value may be a secret: only its digest is kept.
+fn variable(value: &str) -> Digest {
+    Digest::derive("mlp variable 1", value.as_bytes())
 }
 
 /// All paths that steps and datasets name, normalised: what is no code.

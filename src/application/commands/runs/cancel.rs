@@ -6,6 +6,7 @@ use super::super::{Answer, Context};
 use super::attach::OneRun;
 use crate::application::completion;
 use crate::application::following::{OnInterrupt, RunReport, follow, workspace};
+use crate::application::ui::{Mode, Ui};
 use crate::base::Exit;
 use crate::infrastructure::compute::{Executor, Interrupts, Ticket};
 use crate::platform::run;
@@ -35,9 +36,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         true => executor.kill(&ticket)?,
         false => executor.cancel(&ticket)?,
     }
-    let quiet = crate::application::ui::Ui::new(crate::application::ui::Mode::Quiet);
+    // Of a run on a host it is worth knowing that the host cannot be reached.
+    let elsewhere = found.folder.as_ref().is_some_and(|folder| matches!(folder.host(), Ok(Some(_))));
+    let mode = if elsewhere { context.ui.mode } else { Mode::Quiet };
     let interrupts = Interrupts::watch();
-    let ended = follow(&quiet, &workspace, found.id, None, &interrupts, OnInterrupt::Detach)?;
+    let ended = follow(&Ui::new(mode), &workspace, found.id, None, &interrupts, OnInterrupt::Detach)?;
     let report = match &ended {
         Some((id, record)) => RunReport::of(*id, record, false),
         None => RunReport::active(found.id, found.name.as_str(), &found.task, found.plan),

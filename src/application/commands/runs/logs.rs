@@ -8,6 +8,7 @@ use clap_complete::ArgValueCandidates;
 
 use super::super::{Answer, Context};
 use crate::application::completion;
+use crate::application::elsewhere::list;
 use crate::application::following::{replay, workspace};
 use crate::base::{Exit, Failure};
 use crate::infrastructure::compute::{Interrupts, JobFolder};
@@ -30,7 +31,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let workspace = workspace(&project);
-    let found = run::find(&run::list(&workspace)?, &args.run)?;
+    let found = run::find(&list(&workspace, &context.ui)?, &args.run)?;
     if !args.events && found.task != "step" && !args.follow {
         context.ui.raw(&replay(&events(&workspace, &found)?));
     }

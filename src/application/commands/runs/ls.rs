@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::super::{Answer, Context};
+use crate::application::elsewhere::list;
 use crate::application::following::{shown, workspace};
 use crate::application::ui::{Align, Report, Table, duration};
 use crate::base::{Digest, Exit, Id, JobState, Time};
@@ -100,7 +101,7 @@ impl Report for Runs {
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let listed = run::list(&workspace(&project))?;
+    let listed = list(&workspace(&project), &context.ui)?;
     let runs = listed
         .iter()
         .filter(|run| args.name.as_deref().is_none_or(|name| run.name.as_str() == name))

@@ -5,6 +5,7 @@ use clap_complete::ArgValueCandidates;
 use super::super::{Answer, Context};
 use super::attach::OneRun;
 use crate::application::completion;
+use crate::application::elsewhere::list;
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, workspace};
 use crate::application::ui::Ui;
 use crate::base::{Exit, Failure, JobState, Level, Sink};
@@ -29,7 +30,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let workspace = workspace(&project);
-    let found = run::find(&run::list(&workspace)?, &args.run)?;
+    let found = run::find(&list(&workspace, &context.ui)?, &args.run)?;
     let refuse = |reason: &str| RunError::NotResumable { run: found.short(), reason: reason.to_owned() };
     let Some(folder) = &found.folder else { return Err(refuse("its job folder is not here").into()) };
     if found.state == JobState::Succeeded {
@@ -45,12 +46,15 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     }
     context.ui.stream();
     let interrupts = (!args.detach).then(Interrupts::watch);
+    let variables = run::variables(folder)?;
+    let variables =
+        if variables.is_empty() { Vec::new() } else { serde_json::to_vec(&variables).unwrap_or_default() };
     let active = |error| match error {
         JobError::Active(_) => RunError::Active { run: found.short(), state: found.state.to_string() },
         other => RunError::from(other),
     };
     match &args.on {
-        None => workspace.executor().resume(found.id).map(drop).map_err(active)?,
+        None => workspace.executor().resume(found.id, &variables).map(drop).map_err(active)?,
         Some(host) => {
             let host = project.manifest.host(host)?;
             let Some((before, _)) = folder.host()? else {
@@ -58,7 +62,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             };
             leave(&workspace, folder, &before, &found, &context.ui)?;
             let mut link = Link::open(&host, workspace.binary()?, &context.ui)?;
-            link.adopt(folder, workspace.store, &[], &context.ui)?;
+            link.adopt(folder, workspace.store, &variables, &context.ui)?;
             link.rest();
         }
     }

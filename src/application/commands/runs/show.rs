@@ -6,6 +6,7 @@ use clap_complete::ArgValueCandidates;
 
 use super::super::{Answer, Context};
 use crate::application::completion;
+use crate::application::elsewhere::list;
 use crate::application::following::{RunReport, learning_curve, shown, workspace};
 use crate::application::ui::{Report, Table, bytes, clean, duration};
 use crate::base::{Digest, Exit, Record, Run, Time};
@@ -98,7 +99,7 @@ impl Report for Shown {
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let workspace = workspace(&project);
-    let found = run::find(&run::list(&workspace)?, &args.run)?;
+    let found = run::find(&list(&workspace, &context.ui)?, &args.run)?;
     if let Some(path) = &args.file {
         let Some((_, record)) = &found.record else {
             return Err(RunError::Active { run: found.short(), state: found.state.to_string() }.into());

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::super::{Answer, Context};
 use crate::application::completion;
+use crate::application::elsewhere::list;
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, workspace, worse};
 use crate::application::ui::Report;
 use crate::base::{Exit, Failure};
@@ -40,7 +41,7 @@ impl Report for Watched {
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let workspace = workspace(&project);
-    let listed = run::list(&workspace)?;
+    let listed = list(&workspace, &context.ui)?;
     let chosen: Vec<Listed> = match args.runs.is_empty() {
         true => listed.into_iter().filter(|run| !run.state.ended()).collect(),
         false => args.runs.iter().map(|text| run::find(&listed, text)).collect::<Result<_, _>>()?,
