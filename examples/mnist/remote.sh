@@ -3,7 +3,7 @@
 # loopback, for which OpenSSH's server must be installed; nothing of ~/.ssh is used.
 #
 #   examples/mnist/remote.sh                           on loopback
-#   HOST=user@machine examples/mnist/remote.sh         on a real host, by your own ssh configuration
+#   REMOTE=user@machine examples/mnist/remote.sh         on a real host, by your own ssh configuration
 #
 # MLP    the program to use; built with `cargo build` if not given
 set -euo pipefail
@@ -30,8 +30,8 @@ mlp() {
     "$MLP" "$@"
 }
 
-if [ -z "${HOST:-}" ]; then
-    HOST=loopback
+if [ -z "${REMOTE:-}" ]; then
+    REMOTE=loopback
     for key in host user; do ssh-keygen -q -t ed25519 -N '' -f "$work/$key"; done
     cp "$work/user.pub" "$work/authorized_keys"
     port=$((20000 + $$ % 20000))
@@ -52,7 +52,7 @@ if [ -z "${HOST:-}" ]; then
 fi
 
 cd "$work"
-mlp host add gpu1 --ssh "$HOST" --root "${ROOT:-$work/host-folder}"
+mlp host add gpu1 --ssh "$REMOTE" --root "${ROOT:-$work/host-folder}"
 mlp host check gpu1
 mlp init digits --template mnist
 cd digits
@@ -64,10 +64,10 @@ digest() { tail -1 | sed -n 's/.*"outputs":{"model":"\([^"]*\)".*/\1/p'; }
 printf '\n$ mlp train digits --on gpu1\n'
 there=$("$MLP" train digits --on gpu1 --json | digest)
 printf '\n$ mlp train digits --force\n'
-local_=$("$MLP" train digits --force --json | digest)
+again=$("$MLP" train digits --force --json | digest)
 mlp eval digits
-if [ -z "$there" ] || [ "$there" != "$local_" ]; then
-    echo "there: $there, here: $local_" >&2
+if [ -z "$there" ] || [ "$there" != "$again" ]; then
+    echo "there: $there, here: $again" >&2
     exit 1
 fi
 printf '\n# The same weights there and here: %s (%s s in all)\n' "$there" "$SECONDS"
