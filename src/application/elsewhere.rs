@@ -1,11 +1,12 @@
 //! Hosts as commands see them: `--on HOST`.
 
+use etcetera::BaseStrategy;
+
 use crate::base::{Digest, Failure, Id, Level, Null, Sink};
 use crate::hardware::facts;
 use crate::infrastructure::compute::{Executor, Hello, Host, JobSpec, Link};
 use crate::platform::project::Project;
 use crate::platform::run::{self, Listed, Planned, RunError, Workspace};
-use etcetera::BaseStrategy;
 
 use super::ui::{Ui, bytes};
 
@@ -111,8 +112,8 @@ impl Place {
     }
 }
 
-/// All runs, newest first; of those that are on hosts and have not ended, as the hosts say now. A host that cannot be reached is named, and its runs are
-/// told as they were last seen.
+/// All runs, newest first; of those that are on hosts and have not ended, as the hosts say now. A host that cannot be reached is
+/// named, and its runs are told as they were last seen.
 pub(super) fn list(workspace: &Workspace<'_>, ui: &Ui) -> Result<Vec<Listed>, Failure> {
     let executor = workspace.executor();
     let mut silent: Vec<String> = Vec::new();

@@ -14,6 +14,8 @@ use super::process::{self, Identity, Kill, Reaped};
 use super::{EventLog, Interrupts, JobError, JobFolder, JobSpec, mirror, slurm};
 use crate::base::{JobState, Level, RunEnd, Sink, Time, variables};
 use crate::hardware::{facts, gpus};
+use crate::infrastructure::durable;
+use crate::infrastructure::store::{Local, Stored};
 
 /// How often the supervisor looks at its children and at the folder.
 const POLL: Duration = Duration::from_millis(20);
@@ -97,7 +99,7 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
         boot: facts::boot(),
         host: facts::host(),
     })?;
-    if slurm::restarts() > 0 && folder.is_begun() {
+    if slurm::restarted(spec.id) && folder.is_begun() {
         // Whatever of the attempt before still lives must not write a checkpoint any more.
         folder.set_attempt(folder.attempt()? + 1)?;
     }
@@ -140,7 +142,7 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
             outcome = job.run(&spec.after, &note)?;
         }
         let asked = folder.cancel().is_some();
-        if outcome.state == JobState::Cancelled && !asked && slurm::inside() {
+        if outcome.state == JobState::Cancelled && !asked && slurm::started(spec.id) {
             // Its time is over, or another job is more important: it goes on in its next turn.
             return if interrupts.warned() { slurm::requeue() } else { Ok(()) };
         }
@@ -228,7 +230,30 @@ fn lay_out(folder: &JobFolder, spec: &JobSpec) -> Result<(), JobError> {
         return Ok(());
     }
     let store = folder.store()?;
-    spec.inputs.iter().try_for_each(|(path, stored)| mirror::lay(&store, stored, &cwd.join(path)))
+    spec.inputs.iter().try_for_each(|(path, stored)| {
+        let place = cwd.join(path);
+        match stored.is_link() {
+            true => lay_link(&store, stored, &place),
+            false => mirror::lay(&store, stored, &place),
+        }
+    })
+}
+
+/// A link of the project's code may lead anywhere, as it may where the code was written; one of a dataset never leaves the dataset.
+#[cfg(unix)]
+fn lay_link(store: &Local, stored: &Stored, place: &Path) -> Result<(), JobError> {
+    let target = store.read(&stored.id)?;
+    let target = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&target);
+    if let Some(parent) = place.parent() {
+        std::fs::create_dir_all(parent).map_err(JobError::io("make", parent))?;
+    }
+    durable::remove(place).map_err(JobError::io("remove", place))?;
+    std::os::unix::fs::symlink(target, place).map_err(JobError::io("make the link", place))
+}
+
+#[cfg(not(unix))]
+fn lay_link(_: &Local, _: &Stored, _: &Path) -> Result<(), JobError> {
+    Err(JobError::Platform)
 }
 
 struct Job<'a> {

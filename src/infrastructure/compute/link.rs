@@ -4,27 +4,29 @@
 //! terminal. Host keys are checked as the user has it, the agent is never forwarded. Its exit status says nothing (255 may be anything):
 //! what is known of a job comes from its folder, what went wrong with the connection from what `ssh` wrote.
 
+use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde::de::DeserializeOwned;
 
+use super::bootstrap::{Agent, CANNOT};
 use super::frame::{self, ABSENT, Ask, Hello, MAGIC, PARCEL, PROTOCOL, Reply};
 use super::host::Host;
-use super::session::agent_path;
+use super::watchdog::Watchdog;
 use super::{JobError, process};
 use crate::base::{Digest, Id, Level, Sink, Unit, variables};
 use crate::infrastructure::store::Local;
 
-/// What the script there says, on standard error, before it gives up.
-const CANNOT: &str = "MLP-CANNOT";
 /// An answer that takes longer does not come. Where ssh may ask at the terminal, people need longer.
 const SILENCE: Duration = Duration::from_secs(60);
 const PEOPLE: Duration = Duration::from_secs(300);
+/// So many objects are asked for at a time.
+const IDS: usize = 1 << 20;
+/// What is said of a host that is there, but whose mlp is not heard.
+const SILENT: &str = "it is connected, and gives no answer";
 /// A login shell may say so much before the agent does.
 const NOISE: u64 = 1 << 20;
 
@@ -39,47 +41,6 @@ pub struct Link {
     output: BufReader<ChildStdout>,
     words: Words,
     watchdog: Watchdog,
-}
-
-/// Ends an `ssh` whose other end says nothing for too long: keep-alives are answered by sshd, whatever became of the agent.
-struct Watchdog {
-    /// When it is too long; and whether it was.
-    state: Arc<Mutex<(Option<Instant>, bool)>>,
-}
-
-impl Watchdog {
-    fn of(ssh: &Child) -> Self {
-        let state = Arc::new(Mutex::new((None::<Instant>, false)));
-        let seen = Arc::downgrade(&state);
-        if let Some(ssh) = process::Identity::of(ssh.id() as i32) {
-            std::thread::spawn(move || {
-                while let Some(state) = seen.upgrade() {
-                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                    if state.0.is_some_and(|end| Instant::now() > end) {
-                        *state = (None, true);
-                        process::kill(&ssh, process::Kill::Kill);
-                    }
-                    drop(state);
-                    std::thread::sleep(Duration::from_millis(100));
-                }
-            });
-        }
-        Self { state }
-    }
-
-    /// From now on an answer is expected within this time; none: no more.
-    fn expect(&self, within: Option<Duration>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0 = within.map(|within| Instant::now() + within);
-    }
-
-    fn bit(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).1
-    }
-}
-
-fn silence() -> String {
-    format!("it has not answered for {} s", SILENCE.as_secs())
 }
 
 /// What `ssh` and the shell there wrote to their standard error.
@@ -182,8 +143,8 @@ impl Link {
         ask: &Ask,
         body: &[u8],
     ) -> Result<(T, Vec<u8>), JobError> {
-        // Objects may take long on a slow line; everything else is answered at once.
-        let quick = !matches!(ask, Ask::Keep { .. } | Ask::Send | Ask::Results { .. } | Ask::Tidy { .. });
+        // Objects take as long as the line and the disks do; these are answered at once.
+        let quick = matches!(ask, Ask::News { .. } | Ask::Cancel { .. } | Ask::Spec { .. } | Ask::Jobs);
         self.watchdog.expect(quick.then_some(SILENCE));
         let asked =
             frame::write(&mut self.input, ask, body).and_then(|()| frame::read::<Reply>(&mut self.output));
@@ -209,7 +170,8 @@ impl Link {
     }
 
     fn lost(&self, detail: &str) -> JobError {
-        let said = last_line(&self.words.so_far()).or_else(|| self.watchdog.bit().then(silence));
+        let said =
+            if self.watchdog.bit() { Some(SILENT.to_owned()) } else { last_line(&self.words.so_far()) };
         JobError::LinkLost { host: self.host.name.clone(), detail: said.unwrap_or_else(|| detail.to_owned()) }
     }
 
@@ -217,9 +179,11 @@ impl Link {
     pub fn send(&mut self, store: &Local, roots: &[Digest], sink: &dyn Sink) -> Result<u64, JobError> {
         let objects = store.rested_on(roots)?;
         let ids: Vec<Digest> = objects.iter().map(|(id, _)| *id).collect();
-        let ((), body) = self.ask(&Ask::Lacking, &frame::put_ids(&ids))?;
-        let lacking = frame::ids(&body).ok_or_else(|| self.foreign("no ids"))?;
-        let lacking: std::collections::HashSet<Digest> = lacking.into_iter().collect();
+        let mut lacking = HashSet::new();
+        for ids in ids.chunks(IDS) {
+            let ((), body) = self.ask(&Ask::Lacking, &frame::put_ids(ids))?;
+            lacking.extend(frame::ids(&body).ok_or_else(|| self.foreign("no ids"))?);
+        }
         let wanted: Vec<(Digest, u64)> = objects.into_iter().filter(|(id, _)| lacking.contains(id)).collect();
         let total: u64 = wanted.iter().map(|(_, bytes)| bytes).sum();
         let parcels = parcels(&wanted);
@@ -248,8 +212,7 @@ impl Link {
             size.copy_from_slice(&entry[32..]);
             wanted.push((Digest::from_bytes(id), u64::from_le_bytes(size)));
         }
-        let lacking: std::collections::HashSet<Digest> =
-            store.lacking(wanted.iter().map(|(id, _)| *id))?.into_iter().collect();
+        let lacking: HashSet<Digest> = store.lacking(wanted.iter().map(|(id, _)| *id))?.into_iter().collect();
         wanted.retain(|(id, _)| lacking.contains(id));
         if wanted.is_empty() {
             return Ok(0);
@@ -371,8 +334,7 @@ impl Greeting<'_> {
         let _ = self.ssh.wait();
         std::thread::sleep(Duration::from_millis(50));
         if self.watchdog.bit() {
-            let detail = format!("somebody answers there, but not mlp: {}", silence());
-            return self.wrong(&detail);
+            return self.wrong(SILENT);
         }
         refused(
             &self.host.name,
@@ -410,90 +372,4 @@ fn refused(host: &str, destination: &str, words: &str) -> JobError {
 fn last_line(words: &str) -> Option<String> {
     let line = words.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
     Some(line.chars().filter(|letter| !letter.is_control()).take(300).collect())
-}
-
-/// The executable that works on a host.
-struct Agent {
-    path: std::path::PathBuf,
-    digest: Digest,
-    root: Option<String>,
-    own: bool,
-}
-
-impl Agent {
-    fn of(host: &Host, binary: Digest) -> Result<Self, JobError> {
-        let root = host.spec.root.clone();
-        match &host.spec.agent {
-            Some(path) => {
-                let bytes = std::fs::read(path).map_err(JobError::io("read", path))?;
-                // ELF, or Mach-O: a shell would try to run anything else as a script.
-                if !bytes.starts_with(b"\x7fELF") && !bytes.starts_with(&[0xcf, 0xfa, 0xed, 0xfe]) {
-                    let detail = format!("`{path}`, its `agent`, is no program");
-                    return Err(JobError::HostSpec { host: host.name.clone(), detail });
-                }
-                Ok(Self { path: path.into(), digest: Digest::of(&bytes), root, own: false })
-            }
-            None => {
-                let path = std::env::current_exe().map_err(JobError::io("find", "the mlp executable"))?;
-                Ok(Self { path, digest: binary, root, own: true })
-            }
-        }
-    }
-
-    /// What runs on the host: the agent if it is there, else what brings it and then runs it. `sh` alone is asked for, with
-    /// `head`, `gunzip` and `mkdir`; the login shell may be any.
-    fn script(&self, nonce: &str) -> String {
-        let root = match &self.root {
-            // `~` and `$USER` are for the shell there to fill in.
-            Some(root) => match root.strip_prefix("~/") {
-                Some(rest) => format!("\"$HOME\"/{}", quoted(rest)),
-                None => quoted(root).replace("$USER", "'\"$USER\"'").replace("$HOME", "'\"$HOME\"'"),
-            },
-            None => "\"$HOME\"/.mlp".to_owned(),
-        };
-        let (agent, digest) = (agent_path(&self.digest), self.digest);
-        let agent = agent.display();
-        let script = format!(
-            "umask 077; R={root}; A=\"$R\"/{agent}; \
-             if [ -x \"$A\" ]; then exec \"$A\" agent serve \"$R\" {nonce}; fi; \
-             echo {ABSENT} {nonce} $(uname -s) $(uname -m); \
-             read -r N || exit 1; \
-             mkdir -p \"$R\"/bin || {{ echo {CANNOT} make \"$R\"/bin >&2; exit 1; }}; \
-             T=\"$R\"/bin/.new.$$; trap 'rm -f \"$T\"' EXIT; \
-             head -c \"$N\" | gunzip >\"$T\" || {{ echo {CANNOT} write \"$T\" >&2; exit 1; }}; \
-             chmod 700 \"$T\"; \
-             \"$T\" agent install \"$R\" {digest} || {{ echo {CANNOT} run \"$T\" >&2; exit 1; }}; \
-             exec \"$A\" agent serve \"$R\" {nonce}"
-        );
-        format!("exec sh -c {}", quoted(&script))
-    }
-
-    /// Whether it can run on a machine of this kind (`Linux x86_64`).
-    fn check(&self, host: &Host, machine: &str) -> Result<(), JobError> {
-        let os = match std::env::consts::OS {
-            "macos" => "Darwin",
-            "linux" => "Linux",
-            other => other,
-        };
-        let arch = |text: &str| text.replace("arm64", "aarch64").replace("amd64", "x86_64");
-        let here = format!("{os} {}", std::env::consts::ARCH);
-        if !self.own || arch(machine) == here {
-            return Ok(());
-        }
-        Err(JobError::Agent {
-            host: host.name.clone(),
-            detail: format!("this build of mlp is for {here}, and the host is {machine}"),
-        })
-    }
-
-    fn packed(&self) -> Result<Vec<u8>, JobError> {
-        let bytes = std::fs::read(&self.path).map_err(JobError::io("read", &self.path))?;
-        let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
-        packer.write_all(&bytes).and_then(|()| packer.finish()).map_err(JobError::io("pack", &self.path))
-    }
-}
-
-/// A word for `sh`, csh and fish alike.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
 }

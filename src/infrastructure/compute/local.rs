@@ -161,7 +161,7 @@ impl LocalExecutor {
     }
 }
 
-fn ticket(id: Id) -> Ticket {
+pub(super) fn ticket(id: Id) -> Ticket {
     Ticket { id, host: "local".to_owned() }
 }
 

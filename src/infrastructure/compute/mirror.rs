@@ -17,9 +17,8 @@ use super::frame::{Ask, News};
 use super::link::Link;
 use super::{Host, JobError, JobFolder};
 use crate::base::{Digest, JobState, Level, Null, Sink, Time};
-use crate::infrastructure::durable;
 use crate::infrastructure::store::worktree::{self, CheckoutOptions};
-use crate::infrastructure::store::{Local, NodeKind, Stored};
+use crate::infrastructure::store::{Local, Stored};
 
 /// The host waits so long for news before it answers that there is none.
 const WAIT: Duration = Duration::from_millis(250);
@@ -70,12 +69,14 @@ pub(super) fn run(
     let name = &mirrored.host.name;
     let mut down: Option<(Instant, Duration)> = None;
     loop {
-        let synced = Link::open(&mirrored.host, binary, sink).and_then(|link| {
+        let synced = Link::open(&mirrored.host, binary, sink).and_then(|mut link| {
             if let Some((since, _)) = down.take() {
                 let seconds = since.elapsed().as_secs();
                 sink.log(Level::Info, &format!("connected to {name} again after {seconds} s"));
             }
-            sync(folder, link, stop, sink)
+            sync(folder, &mut link, stop, sink)?;
+            link.rest();
+            Ok(())
         });
         match synced {
             Err(error) if error.passes() && !stop.load(Ordering::Relaxed) => {
@@ -101,7 +102,7 @@ pub(super) fn run(
 }
 
 /// Takes over what is new until the job has ended and its results are here.
-fn sync(folder: &JobFolder, mut link: Link, stop: &AtomicBool, sink: &dyn Sink) -> Result<(), JobError> {
+fn sync(folder: &JobFolder, link: &mut Link, stop: &AtomicBool, sink: &dyn Sink) -> Result<(), JobError> {
     let id = folder.spec()?.id;
     let mut forwarded: Option<Cancel> = None;
     let mut fetched: Option<Instant> = None;
@@ -126,11 +127,11 @@ fn sync(folder: &JobFolder, mut link: Link, stop: &AtomicBool, sink: &dyn Sink) 
         let due = fetched.is_none_or(|fetched| fetched.elapsed() > CHECKPOINTS);
         let unfinished = news.end.as_ref().is_some_and(|end| end.state != JobState::Succeeded);
         if newer && (unfinished || due && news.end.is_none()) {
-            checkpoints(folder, &mut link, id)?;
+            checkpoints(folder, link, id)?;
             fetched = Some(Instant::now());
         }
         if let Some(end) = &news.end {
-            match results(folder, &mut link, id) {
+            match results(folder, link, id, sink) {
                 // Of a run that failed its end is what matters: the host may have no room to say more.
                 Err(error) if end.state != JobState::Succeeded => {
                     sink.log(Level::Warn, &format!("what the run left cannot be brought: {error}"));
@@ -168,18 +169,32 @@ fn checkpoints(folder: &JobFolder, link: &mut Link, id: crate::base::Id) -> Resu
     };
     let store = folder.store()?;
     link.get(&store, &[stored.id], &Null)?;
-    lay(&store, &stored, &folder.checkpoints())
+    lay_folder(&store, &stored, &folder.checkpoints(), &link.host.name)
+}
+
+/// As [`lay`], for what a host says is a folder: as a link it would lead out of this one.
+fn lay_folder(store: &Local, stored: &Stored, path: &Path, host: &str) -> Result<(), JobError> {
+    if stored.is_folder() {
+        return lay(store, stored, path);
+    }
+    let detail = "what it calls a folder is none".to_owned();
+    Err(JobError::Agent { host: host.to_owned(), detail })
 }
 
 /// Brings what the job left: `out/` into its folder, what a step kept into the store.
-fn results(folder: &JobFolder, link: &mut Link, id: crate::base::Id) -> Result<(), JobError> {
+fn results(
+    folder: &JobFolder,
+    link: &mut Link,
+    id: crate::base::Id,
+    sink: &dyn Sink,
+) -> Result<(), JobError> {
     let (results, _): (Results, _) = link.ask(&Ask::Results { id }, &[])?;
     let store = folder.store()?;
     let kept = results.kept.unwrap_or_default();
     let roots: Vec<Digest> =
         [results.out.id].into_iter().chain(kept.values().map(|stored| stored.id)).collect();
-    link.get(&store, &roots, &Null)?;
-    lay(&store, &results.out, &folder.out())?;
+    link.get(&store, &roots, sink)?;
+    lay_folder(&store, &results.out, &folder.out(), &link.host.name)?;
     folder.set_kept(&kept)
 }
 
@@ -187,14 +202,6 @@ fn results(folder: &JobFolder, link: &mut Link, id: crate::base::Id) -> Result<(
 pub(super) fn lay(store: &Local, stored: &Stored, path: &Path) -> Result<(), JobError> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(JobError::io("make", parent))?;
-    }
-    #[cfg(unix)]
-    if stored.node("").kind == NodeKind::Link {
-        // A link of the project's code may lead anywhere in it; a dataset's may not leave the dataset.
-        let target = store.read(&stored.id)?;
-        let target = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&target);
-        durable::remove(path).map_err(JobError::io("remove", path))?;
-        return std::os::unix::fs::symlink(target, path).map_err(JobError::io("make the link", path));
     }
     let options = CheckoutOptions { force: true, kept: None };
     worktree::checkout(&stored.node(""), path, store, None, options, &Null)?;
@@ -215,4 +222,22 @@ fn append(path: &Path, bytes: &[u8]) -> Result<(), JobError> {
     }
     let file = std::fs::File::options().append(true).create(true).open(path);
     file.and_then(|mut file| file.write_all(bytes)).map_err(JobError::io("write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_host_calls_a_folder_cannot_be_a_link_out_of_ours() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Local::open(&dir.path().join("store")).expect("opens");
+        let target = store.put(b"/etc").expect("stores");
+        let told = serde_json::json!({ "kind": "link", "size": 4, "id": target });
+        let stored: Stored = serde_json::from_value(told).expect("is one");
+        let place = dir.path().join("out");
+        let refused = lay_folder(&store, &stored, &place, "h1");
+        assert!(matches!(refused, Err(JobError::Agent { .. })), "{refused:?}");
+        assert!(place.symlink_metadata().is_err(), "nothing was made");
+    }
 }

@@ -1,6 +1,7 @@
 //! Where jobs run: executors that start `mlp agent supervise JOBDIR`, and the agent itself. All truth about a job lies in its folder.
 
 pub mod agent;
+mod bootstrap;
 mod error;
 mod events;
 mod executor;
@@ -18,6 +19,7 @@ mod session;
 mod signals;
 mod slurm;
 mod tail;
+mod watchdog;
 
 pub use error::{EXPLAIN as JOB_EXPLAIN, JobError};
 pub use events::EventLog;

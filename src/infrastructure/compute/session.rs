@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use super::folder::Cancel;
 use super::frame::{self, Ask, Hello, HostedJob, News, PROTOCOL, Reply, Tidied};
 use super::lease::Desk;
-use super::local::Starter;
+use super::local::{Starter, ticket};
 use super::tail::bytes_from;
-use super::{JobError, JobFolder, JobStatus, LocalExecutor, Ticket};
+use super::{JobError, JobFolder, JobStatus, LocalExecutor};
 use crate::base::{Diagnose, Digest, Id, Null, Time};
 use crate::hardware::{Facts, device_line, facts, gpus};
 use crate::infrastructure::store::{Local, Stored, Writer, sweep, worktree};
@@ -122,7 +122,13 @@ impl Session<'_> {
             }
             Ask::Start { spec, attempt, begun, slurm } => {
                 let by = Starter { slurm: slurm.as_ref(), variables: body };
-                self.jobs.submit_as(&spec, attempt, &begun, &by)?;
+                let started = self.jobs.submit_as(&spec, attempt, &begun, &by);
+                let folder = self.jobs.folder(spec.id);
+                if started.is_err() && !folder.supervised() {
+                    // Whoever asked is told, and asks again with another: this one will never begin.
+                    let _ = std::fs::remove_dir_all(&folder.0);
+                }
+                started?;
                 Value::Null
             }
             Ask::Checkpoints { id } => {
@@ -244,10 +250,6 @@ impl Session<'_> {
         }
         Ok(tidied)
     }
-}
-
-fn ticket(id: Id) -> Ticket {
-    Ticket { id, host: "local".to_owned() }
 }
 
 fn named(body: &[u8]) -> Result<Vec<Digest>, JobError> {

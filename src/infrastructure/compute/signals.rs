@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Counts the INT and TERM signals that this process gets from the call of [`Interrupts::watch`] on; and USR2, by which a queue says that time
 /// will soon be over.
 #[derive(Clone, Debug, Default)]
-pub struct Interrupts(Arc<AtomicU32>, Arc<AtomicU32>);
+pub struct Interrupts {
+    asked: Arc<AtomicU32>,
+    warned: Arc<AtomicU32>,
+}
 
 impl Interrupts {
     /// Starts counting. From now on these signals (and HUP, which is not counted) no longer end the process.
@@ -29,7 +32,7 @@ impl Interrupts {
 
     /// How many came.
     pub fn count_so_far(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// Whether any came.
@@ -39,7 +42,7 @@ impl Interrupts {
 
     /// Whether time will soon be over.
     pub fn warned(&self) -> bool {
-        self.1.load(Ordering::Relaxed) > 0
+        self.warned.load(Ordering::Relaxed) > 0
     }
 
     #[cfg(unix)]
@@ -56,11 +59,11 @@ impl Interrupts {
                 _ = terminate.recv() => {}
                 _ = hang_up.recv() => continue,
                 _ = warning.recv() => {
-                    self.1.fetch_add(1, Ordering::Relaxed);
+                    self.warned.fetch_add(1, Ordering::Relaxed);
                     continue;
                 }
             }
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.asked.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -69,7 +72,7 @@ impl Interrupts {
         let _ = ready.send(());
         loop {
             tokio::signal::ctrl_c().await?;
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.asked.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bootstrap::quoted;
 use super::folder::{State, json};
 use super::{JobError, JobFolder, JobSpec, JobStatus};
 use crate::base::{Bytes, Id, JobState};
@@ -116,9 +117,15 @@ pub(super) fn inside() -> bool {
     std::env::var_os("SLURM_JOB_ID").is_some()
 }
 
-/// How often Slurm has started this job again.
-pub(super) fn restarts() -> u32 {
-    std::env::var("SLURM_RESTART_COUNT").ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+/// Whether Slurm started this process for the job `id`: it may also be one that somebody runs within a Slurm job of their own.
+pub(super) fn started(id: Id) -> bool {
+    inside() && std::env::var("SLURM_JOB_NAME").is_ok_and(|own| own == name(id))
+}
+
+/// Whether Slurm has started the job `id` before.
+pub(super) fn restarted(id: Id) -> bool {
+    let count = std::env::var("SLURM_RESTART_COUNT").ok().and_then(|text| text.parse::<u32>().ok());
+    started(id) && count.is_some_and(|count| count > 0)
 }
 
 /// Answers of Slurm, and when they came.
@@ -250,7 +257,7 @@ impl JobFolder {
 }
 
 /// How a job that is no longer in the queue ended, in Slurm's words; none if it does not know the job any more.
-pub(super) fn end(job: &str) -> Option<(JobState, String)> {
+fn end(job: &str) -> Option<(JobState, String)> {
     let said = ask(Command::new("scontrol").args(["show", "job", "-o", job]), &[]).ok()?;
     let state = said.split_whitespace().find_map(|word| word.strip_prefix("JobState="))?;
     let told = match state {
@@ -274,10 +281,6 @@ fn memory(text: &str) -> Result<String, JobError> {
         JobError::Slurm { command: "sbatch", said }
     })?;
     Ok(format!("{}M", bytes.0.div_ceil(1 << 20)))
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// Runs a program of Slurm; what it said. Transient trouble of the controller is tried again.

@@ -29,6 +29,16 @@ impl From<&Node> for Stored {
 }
 
 impl Stored {
+    /// Whether it is a symbolic link.
+    pub fn is_link(&self) -> bool {
+        self.kind == "link"
+    }
+
+    /// Whether it is a folder.
+    pub fn is_folder(&self) -> bool {
+        self.kind == "directory"
+    }
+
     /// The node, as a root or under a name.
     pub fn node(&self, name: &str) -> Node {
         let kind = match self.kind.as_str() {

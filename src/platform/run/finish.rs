@@ -52,8 +52,10 @@ fn record(store: &Local, folder: &JobFolder, end: RunEnd) -> Result<(Record<Run>
     let spec = folder.spec()?;
     let work = Work::of(folder)?;
     let told = Told::read(folder)?;
-    let kept =
+    let mut kept =
         if end.state == JobState::Succeeded { folder.kept()?.unwrap_or_default() } else { BTreeMap::new() };
+    // A host may say that it kept more than it was asked to make.
+    kept.retain(|path, _| work.makes.contains(path));
     let output = store_output(store, folder, &kept)?;
     let mut outputs: BTreeMap<String, Digest> =
         kept.iter().map(|(path, stored)| (path.clone(), stored.id)).collect();

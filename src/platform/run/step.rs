@@ -184,6 +184,8 @@ pub fn restore(
     let mut restored = Vec::new();
     let Some(output) = record.body.output else { return Ok(restored) };
     for (path, id) in &record.body.outputs {
+        // The record may be somebody else's.
+        let path = &normal(&record.body.name, path)?;
         let Some(node) = workspace.store.find(&output, &format!("{OUTS}/{path}"))? else { continue };
         let root = Node { name: Vec::new(), id: *id, ..node };
         let place = workspace.root.join(path);
