@@ -32,13 +32,13 @@ fn inner(command: Command, verb: &str) -> Command {
             ("init", "template") => templates,
             ("init", "profile") => profiles,
             ("explain", "code") => codes,
-            ("host", "host" | "hosts") | ("train" | "run" | "attach", "on") => hosts,
+            ("host", "host" | "hosts") | ("train" | "run" | "attach" | "sweep", "on") => hosts,
             (_, "store") => stores,
             (_, "to" | "stage") => stages,
             ("data", "name" | "names" | "place") => datasets,
-            ("train", "models") => models,
+            ("train", "models") | ("sweep", "model") => models,
             ("run", "steps") | ("runs", "name") => tasks,
-            ("runs", "run" | "runs" | "first" | "second") | ("eval" | "model", "run") => runs,
+            ("runs", "run" | "runs" | "first" | "second") | ("eval" | "model" | "promote", "run") => runs,
             ("model" | "gate" | "approve" | "promote" | "rollback" | "status", "model")
             | (_, "reference") => {
                 return arg.add(ArgValueCompleter::new(references));

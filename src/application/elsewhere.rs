@@ -4,9 +4,9 @@ use etcetera::BaseStrategy;
 
 use crate::base::{Digest, Failure, Id, Level, Null, Sink};
 use crate::hardware::facts;
-use crate::infrastructure::compute::{Executor, Hello, Host, JobSpec, Link};
+use crate::infrastructure::compute::{Executor, Hello, Host, JobFolder, JobSpec, Link};
 use crate::platform::project::Project;
-use crate::platform::run::{self, Listed, Planned, RunError, Workspace};
+use crate::platform::run::{self, Elsewhere, Listed, Planned, RunError, Workspace};
 
 use super::ui::{Ui, bytes};
 
@@ -37,6 +37,18 @@ pub(super) struct Wishes {
 }
 
 impl Wishes {
+    /// The run as a job for a host, with them.
+    fn elsewhere(
+        &self,
+        planned: &Planned,
+        workspace: &Workspace<'_>,
+        apart: &[String],
+        ui: &Ui,
+    ) -> Result<Elsewhere, Failure> {
+        let elsewhere = planned.elsewhere(workspace, self.threads, apart, ui)?;
+        Ok(Elsewhere { job: self.of(elsewhere.job, workspace)?, ..elsewhere })
+    }
+
     /// The job with them.
     fn of(&self, mut job: JobSpec, workspace: &Workspace<'_>) -> Result<JobSpec, Failure> {
         if self.gpus.is_some() {
@@ -75,6 +87,21 @@ impl Place {
         Ok(Self { host: Some((host, hello)) })
     }
 
+    /// The host's name; none for this machine.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.host.as_ref().map(|(host, _)| host.name.as_str())
+    }
+
+    /// Whether jobs go into the queue of a cluster.
+    pub(super) fn is_queue(&self) -> bool {
+        self.host.as_ref().is_some_and(|(host, _)| host.spec.slurm.is_some())
+    }
+
+    /// Whether the job in `folder` is one of this place.
+    pub(super) fn has(&self, folder: &JobFolder) -> bool {
+        folder.host().is_ok_and(|host| host.as_ref().map(|(host, _)| host.name.as_str()) == self.name())
+    }
+
     /// The project's runs, planned for this place.
     pub(super) fn workspace<'a>(&'a self, project: &'a Project) -> Workspace<'a> {
         let on = self.host.as_ref().map(|(_, hello)| hello);
@@ -96,8 +123,7 @@ impl Place {
             executor.submit(&job)?;
             return Ok(job.id);
         };
-        let mut elsewhere = planned.elsewhere(workspace, wishes.threads, apart, ui)?;
-        elsewhere.job = wishes.of(elsewhere.job, workspace)?;
+        let elsewhere = wishes.elsewhere(planned, workspace, apart, ui)?;
         let mut link = Link::open(host, workspace.binary()?, ui)?;
         let folder = executor.folder(elsewhere.job.id);
         let variables = serde_json::to_vec(&elsewhere.variables).unwrap_or_default();
@@ -109,6 +135,25 @@ impl Place {
         };
         ui.log(Level::Info, &text);
         Ok(elsewhere.job.id)
+    }
+
+    /// Brings trainings into the queue of the cluster, of which at most `at_once` are at work at a time.
+    pub(super) fn queue(
+        &self,
+        planned: &[Planned],
+        workspace: &Workspace<'_>,
+        wishes: &Wishes,
+        at_once: usize,
+        ui: &Ui,
+    ) -> Result<Vec<Id>, Failure> {
+        let Some((host, _)) = &self.host else { return Ok(Vec::new()) };
+        let jobs = planned.iter().map(|planned| Ok(wishes.elsewhere(planned, workspace, &[], ui)?.job));
+        let jobs = jobs.collect::<Result<Vec<JobSpec>, Failure>>()?;
+        let executor = workspace.executor();
+        let mut link = Link::open(host, workspace.binary()?, ui)?;
+        link.queue(&executor, &jobs, at_once, workspace.store, ui)?;
+        link.rest();
+        Ok(jobs.iter().map(|job| job.id).collect())
     }
 }
 

@@ -19,6 +19,9 @@ pub struct Run {
     pub task: String,
     /// Digest of the plan: the cache key.
     pub plan: Digest,
+    /// The sweep that it is a trial of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Digest>,
     /// Code at submission.
     pub git: GitState,
     /// Ids of the input trees by dataset name or path.

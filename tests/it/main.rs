@@ -46,6 +46,7 @@ mod steps;
 mod store;
 #[allow(dead_code)]
 mod support;
+mod sweep;
 mod train;
 mod train_failures;
 mod worktree;

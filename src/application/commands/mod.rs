@@ -24,6 +24,7 @@ mod schema;
 mod serve;
 mod status;
 mod store;
+mod sweep;
 mod train;
 
 use std::path::{Path, PathBuf};
@@ -101,6 +102,7 @@ enum Command {
     Hook(hook::Args),
     Host(host::Args),
     Train(train::Args),
+    Sweep(sweep::Args),
     #[command(name = "run")]
     RunSteps(run::Args),
     Runs(runs::Args),
@@ -142,6 +144,7 @@ fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Hook(args) => hook::run(args, context),
         Command::Host(args) => host::run(args, context),
         Command::Train(args) => train::run(args, context),
+        Command::Sweep(args) => sweep::run(args, context),
         Command::RunSteps(args) => run::run(args, context),
         Command::Runs(args) => runs::run(args, context),
         Command::Eval(args) => eval::run(args, context),

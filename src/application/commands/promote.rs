@@ -11,7 +11,7 @@ use crate::application::completion;
 use crate::application::judgement::{GateLine, Judging, render_gates};
 use crate::application::ui::Report;
 use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
-use crate::platform::model::{Candidate, Need, Promoted, Registered, Selector, registrable};
+use crate::platform::model::{Candidate, ModelError, Need, Promoted, Registered, Selector, registrable};
 
 /// Puts a model version into a stage, if its gates are open.
 ///
@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// The stage.
     #[arg(long, value_name = "STAGE", add = ArgValueCandidates::new(completion::stages))]
     to: String,
+    /// Makes the next version of the model from this run first.
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
     /// Why, for the ledger.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -93,6 +96,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let (model, selector) = judging.reference(&args.model)?;
     let rules = judging.rules(&model)?;
     let stage = rules.stage(&args.to)?.clone();
+    if let (Some(run), Selector::Version(_) | Selector::Stage(_)) = (&args.run, &selector) {
+        let why = format!("`{}` names a version that is there: name the model alone", args.model);
+        return Err(ModelError::UnfitRun { run: run.clone(), why }.into());
+    }
     let actor = judging.actor(args.key.as_deref())?;
     judging.say_source();
     let mut produce = |candidate: &Candidate<'_>, need: &Need| match args.no_evaluate {
@@ -100,9 +107,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         false => judging.produce(candidate, need),
     };
     let report = judging.change(&model, &rules, &actor, |workshop| -> Result<Promotion, Failure> {
-        if selector == Selector::Newest && workshop.history()?.newest().is_none() {
-            let run = registrable(&project.store, &model, None)?;
-            if let Registered::New(number) = workshop.register(&run)? {
+        let mut selector = selector.clone();
+        if args.run.is_some() || selector == Selector::Newest && workshop.history()?.newest().is_none() {
+            let run = registrable(&project.store, &model, args.run.as_deref())?;
+            let registered = workshop.register(&run)?;
+            selector = Selector::Version(registered.number());
+            if let Registered::New(number) = registered {
                 let text = format!("registered run {} as {model}@{number}", run.1.body.run);
                 context.ui.log(Level::Info, &text);
             }

@@ -52,6 +52,15 @@ pub(super) enum Ask {
         /// By Slurm, with these options.
         slurm: Option<SlurmSpec>,
     },
+    /// Bring these jobs into the queue of Slurm, which ask for the same resources.
+    Queue {
+        /// The jobs.
+        specs: Vec<JobSpec>,
+        /// So many are at work at a time.
+        at_once: usize,
+        /// With these options.
+        slurm: SlurmSpec,
+    },
     /// What is this job?
     Spec {
         /// The job.

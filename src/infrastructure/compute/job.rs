@@ -108,7 +108,7 @@ pub struct JobStatus {
 }
 
 /// A duration such as `90s`, `30m`, `2h` or `1d`.
-fn duration(text: &str) -> Result<Duration, JobError> {
+pub fn duration(text: &str) -> Result<Duration, JobError> {
     let wrong = || JobError::Duration(text.to_owned());
     let text_ = text.trim();
     let split = text_.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;

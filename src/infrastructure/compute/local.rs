@@ -1,7 +1,7 @@
 //! Jobs on this machine: the same supervisor as everywhere, started as a process of its own.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -116,6 +116,17 @@ impl LocalExecutor {
             by.start(&folder)?;
         }
         Ok(ticket(spec.id))
+    }
+
+    /// Brings jobs that ask for the same resources into the queue of Slurm, of which at most `at_once` are at work at a time.
+    pub(super) fn queue(&self, specs: &[JobSpec], at_once: usize, slurm: &SlurmSpec) -> Result<(), JobError> {
+        let folders: Vec<JobFolder> = specs.iter().map(|spec| self.folder(spec.id)).collect();
+        for (folder, spec) in folders.iter().zip(specs) {
+            folder.create(spec)?;
+        }
+        let paths: Vec<&Path> = folders.iter().map(|folder| folder.0.as_path()).collect();
+        let submitted = slurm::submit_all(&paths, specs, at_once, slurm)?;
+        folders.iter().zip(&submitted).try_for_each(|(folder, submitted)| folder.set_submitted(submitted))
     }
 
     /// As [`Executor::cancel`], without the time to end in an orderly way.

@@ -27,7 +27,7 @@ pub use executor::{Cursor, Ended, Executor, Ticket};
 pub use folder::JobFolder;
 pub use frame::{Hello, HostedJob, Tidied};
 pub use host::{Host, HostSpec};
-pub use job::{JobSpec, JobStatus, Resources, Retry};
+pub use job::{JobSpec, JobStatus, Resources, Retry, duration};
 pub use lease::{Card, Cards, Claim};
 pub use link::Link;
 pub use local::{LocalExecutor, event};

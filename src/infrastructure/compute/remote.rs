@@ -1,12 +1,12 @@
 //! Jobs on a host: the same as here, by questions over one connection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::frame::{Ask, BEGUN, HostedJob, Tidied};
 use super::link::Link;
 use super::mirror::Mirrored;
-use super::{Cards, JobError, JobFolder, JobSpec};
-use crate::base::{Id, Sink};
+use super::{Cards, JobError, JobFolder, JobSpec, LocalExecutor};
+use crate::base::{Digest, Id, Sink};
 use crate::infrastructure::store::{Local, Stored, worktree};
 
 impl Link {
@@ -39,6 +39,37 @@ impl Link {
                 Err(error)
             }
             other => other.map(|_| sent),
+        }
+    }
+
+    /// Brings jobs into the queue of the host's cluster, of which at most `at_once` are at work at a time; they ask for the same resources. `here`
+    /// gets the folders that mirror them.
+    pub fn queue(
+        &mut self,
+        here: &LocalExecutor,
+        specs: &[JobSpec],
+        at_once: usize,
+        store: &Local,
+        sink: &dyn Sink,
+    ) -> Result<(), JobError> {
+        let rests_on: BTreeSet<Digest> =
+            specs.iter().flat_map(|spec| spec.rests_on.iter().copied()).collect();
+        self.send(store, &rests_on.into_iter().collect::<Vec<_>>(), sink)?;
+        let mirrored = self.mirrored();
+        for spec in specs {
+            spec.resources.time_limit()?;
+            here.folder(spec.id).create_mirrored(spec, Some(&mirrored))?;
+        }
+        let slurm = self.host.spec.slurm.clone().unwrap_or_default();
+        match self.ask::<()>(&Ask::Queue { specs: specs.to_vec(), at_once, slurm }, &[]) {
+            // It said no: there are no jobs.
+            Err(error @ JobError::OnHost { .. }) => {
+                for folder in specs.iter().map(|spec| here.folder(spec.id)) {
+                    std::fs::remove_dir_all(&folder.0).map_err(JobError::io("remove", &folder.0))?;
+                }
+                Err(error)
+            }
+            other => other.map(drop),
         }
     }
 

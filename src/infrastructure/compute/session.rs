@@ -131,6 +131,17 @@ impl Session<'_> {
                 started?;
                 Value::Null
             }
+            Ask::Queue { specs, at_once, slurm } => {
+                let queued = self.jobs.queue(&specs, at_once, &slurm);
+                if queued.is_err() {
+                    // As for one that was not started.
+                    for spec in &specs {
+                        let _ = std::fs::remove_dir_all(&self.jobs.folder(spec.id).0);
+                    }
+                }
+                queued?;
+                Value::Null
+            }
             Ask::Checkpoints { id } => {
                 let folder = self.folder(id)?;
                 match folder.newest_checkpoint() {

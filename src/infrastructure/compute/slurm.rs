@@ -67,12 +67,48 @@ pub(super) enum Queued {
 
 /// Submits the job in `folder`.
 pub(super) fn submit(folder: &Path, spec: &JobSpec, slurm: &SlurmSpec) -> Result<Submitted, JobError> {
-    let program = std::env::current_exe().map_err(JobError::io("find", "the mlp executable"))?;
+    let mut command = sbatch(folder, spec, slurm)?;
+    command.arg(format!("--job-name={}", name(spec.id))).arg(format!("--comment={}", spec.id));
+    command.arg("--output").arg(folder.join("slurm.log"));
+    let script = format!("#!/bin/sh\nexec {} {}\n", supervise()?, quoted(&folder.display().to_string()));
+    let job = number(&ask(command.args(&slurm.options), script.as_bytes())?)?;
+    remember(&job, Queued::Waiting(String::new()));
+    Ok(Submitted { schema: Submitted::SCHEMA.into(), job })
+}
+
+/// Submits jobs that ask for the same resources as one array, of which at most `at_once` are at work at a time.
+pub(super) fn submit_all(
+    folders: &[&Path],
+    specs: &[JobSpec],
+    at_once: usize,
+    slurm: &SlurmSpec,
+) -> Result<Vec<Submitted>, JobError> {
+    let (Some(first), Some(spec)) = (folders.first(), specs.first()) else { return Ok(Vec::new()) };
+    let mut command = sbatch(first.parent().unwrap_or(first), spec, slurm)?;
+    command.arg(format!("--array=0-{}%{}", folders.len() - 1, at_once.max(1)));
+    // One file for each, which only Slurm writes to.
+    command.arg("--job-name=mlp-sweep").arg("--output").arg("slurm-%A_%a.log");
+    let folders_: Vec<String> = folders.iter().map(|folder| quoted(&folder.display().to_string())).collect();
+    let script = format!(
+        "#!/bin/sh\nset -- {}\nshift \"$SLURM_ARRAY_TASK_ID\"\nexport SLURM_JOB_NAME=\"mlp-$(basename \"$1\")\"\nexec {} \"$1\"\n",
+        folders_.join(" "),
+        supervise()?,
+    );
+    let array = number(&ask(command.args(&slurm.options), script.as_bytes())?)?;
+    let jobs = (0..folders.len()).map(|at| format!("{array}_{at}"));
+    Ok(jobs
+        .map(|job| {
+            remember(&job, Queued::Waiting(String::new()));
+            Submitted { schema: Submitted::SCHEMA.into(), job }
+        })
+        .collect())
+}
+
+/// `sbatch` with all that does not depend on which job it is.
+fn sbatch(folder: &Path, spec: &JobSpec, slurm: &SlurmSpec) -> Result<Command, JobError> {
     let mut command = Command::new("sbatch");
     command.args(["--parsable", "--open-mode=append", "--requeue", "--no-kill=off"]);
-    command.arg(format!("--job-name={}", name(spec.id))).arg(format!("--comment={}", spec.id));
-    command.arg("--chdir").arg(folder).arg("--output").arg(folder.join("slurm.log"));
-    command.arg(format!("--signal=B:USR2@{WARNING}"));
+    command.arg("--chdir").arg(folder).arg(format!("--signal=B:USR2@{WARNING}"));
     let resources = &spec.resources;
     let wishes = [
         ("partition", slurm.partition.clone()),
@@ -85,20 +121,22 @@ pub(super) fn submit(folder: &Path, spec: &JobSpec, slurm: &SlurmSpec) -> Result
     for (option, value) in wishes.into_iter().filter_map(|(option, value)| Some((option, value?))) {
         command.arg(format!("--{option}={value}"));
     }
-    command.args(&slurm.options);
-    let script = format!(
-        "#!/bin/sh\nexec {} agent supervise --detached {}\n",
-        quoted(&program.display().to_string()),
-        quoted(&folder.display().to_string())
-    );
-    let said = ask(&mut command, script.as_bytes())?;
-    // `number` or `number;cluster`.
+    Ok(command)
+}
+
+/// The command that supervises a job, for a shell.
+fn supervise() -> Result<String, JobError> {
+    let program = std::env::current_exe().map_err(JobError::io("find", "the mlp executable"))?;
+    Ok(format!("{} agent supervise --detached", quoted(&program.display().to_string())))
+}
+
+/// `number` or `number;cluster`, as `sbatch --parsable` says it.
+fn number(said: &str) -> Result<String, JobError> {
     let job = said.trim().split(';').next().unwrap_or_default().to_owned();
     if job.is_empty() || !job.chars().all(|letter| letter.is_ascii_digit()) {
         return Err(JobError::Slurm { command: "sbatch", said: said.trim().to_owned() });
     }
-    remember(&job, Queued::Waiting(String::new()));
-    Ok(Submitted { schema: Submitted::SCHEMA.into(), job })
+    Ok(job)
 }
 
 /// Takes a job out of the queue, or ends it.
@@ -108,7 +146,12 @@ pub(super) fn cancel(job: &str) -> Result<(), JobError> {
 
 /// Puts the Slurm job that this process belongs to into the queue again.
 pub(super) fn requeue() -> Result<(), JobError> {
-    let job = std::env::var("SLURM_JOB_ID").unwrap_or_default();
+    let of = |name: &str| std::env::var(name).ok();
+    // The last of an array has the number of the whole array for its own.
+    let job = match (of("SLURM_ARRAY_JOB_ID"), of("SLURM_ARRAY_TASK_ID")) {
+        (Some(array), Some(task)) => format!("{array}_{task}"),
+        _ => of("SLURM_JOB_ID").unwrap_or_default(),
+    };
     ask(Command::new("scontrol").args(["requeue", &job]), &[]).map(drop)
 }
 
@@ -147,7 +190,7 @@ pub(super) fn queued(job: &str, now: bool) -> Result<Queued, JobError> {
     {
         return Ok(queued.clone());
     }
-    let said = ask(Command::new("squeue").args(["-h", "-r", "--me", "-o", "%A|%T|%r|%S"]), &[])?;
+    let said = ask(Command::new("squeue").args(["-h", "-r", "--me", "-o", "%i|%T|%r|%S"]), &[])?;
     let mut jobs: HashMap<String, Queued> = said.lines().filter_map(line).collect();
     let answer = jobs.entry(job.to_owned()).or_insert(Queued::Gone).clone();
     *known = Some((Instant::now(), jobs));

@@ -99,7 +99,8 @@ pub fn judge_with(
     }
 }
 
-/// The run to register: `named` (its identifier or the beginning of it), or the newest that succeeded and made a model.
+/// The run to register: `named` (its identifier or the beginning of it), or the newest that succeeded and made a model and is
+/// no trial of a sweep: of these the last is not the best.
 pub fn registrable(store: &Local, model: &Name, named: Option<&str>) -> Result<Filed<Run>, Failure> {
     let all = runs(store)?;
     let unfit = |record: &Record<Run>| {
@@ -115,7 +116,8 @@ pub fn registrable(store: &Local, model: &Name, named: Option<&str>) -> Result<F
         }
     };
     let Some(named) = named else {
-        let newest = all.into_iter().find(|(_, record)| unfit(record).is_none());
+        let newest =
+            all.into_iter().find(|(_, record)| unfit(record).is_none() && record.body.sweep.is_none());
         return newest.ok_or_else(|| ModelError::NoRun { model: model.clone() }.into());
     };
     let wanted = named.to_ascii_lowercase();

@@ -58,6 +58,25 @@ pub enum RunError {
         /// The key that was most likely meant.
         nearest: Option<String>,
     },
+    /// A sweep over something that is no space.
+    #[error("cannot try `{axis}`: {detail}")]
+    Space {
+        /// As given.
+        axis: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A sweep that nobody would drive.
+    #[error("only a queue goes on with a sweep that nobody follows")]
+    Detached,
+    /// The program that proposes settings.
+    #[error("the optimiser `{command}`: {detail}")]
+    Optimiser {
+        /// The command line.
+        command: String,
+        /// What is wrong.
+        detail: String,
+    },
     /// Steps need each other.
     #[error("steps need each other in a circle: {}", .0.join(" -> "))]
     Cycle(Vec<String>),
@@ -189,6 +208,9 @@ impl Diagnose for RunError {
             Self::Unknown(_) => "run::unknown",
             Self::Ambiguous { .. } => "run::ambiguous",
             Self::Set { .. } => "run::set",
+            Self::Space { .. } => "run::space",
+            Self::Detached => "run::detached",
+            Self::Optimiser { .. } => "run::optimiser",
             Self::Cycle(_) => "run::cycle",
             Self::Overlap { .. } => "run::overlap",
             Self::NoStep { .. } => "run::no-step",
@@ -238,6 +260,11 @@ impl Diagnose for RunError {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("`mlp runs show {run}` lists its files"),
             }),
+            Self::Space { .. } => Some(
+                "`--over 'train.batch_size=[32, 64]'` names values, `--over 'train.optimizer.adamw.lr={log: [0.0001, 0.1]}'` a range".into(),
+            ),
+            Self::Detached => Some("leave `--detach` out; or name one host that has `slurm:` with `--on`".into()),
+            Self::Optimiser { .. } => Some("`mlp explain run::optimiser` tells what it reads and writes".into()),
             Self::Cycle(_) => Some("take one path out of `in:` or `out:` of one of these steps".into()),
             Self::Overlap { .. } => Some("let each path be the `out:` of one step only".into()),
             Self::Outside { .. } => Some("give paths relative to `mlp.yaml`, without `..`".into()),
@@ -280,6 +307,27 @@ pub const EXPLAIN: &[Explain] = &[
         text: "`--set PATH=VALUE` names a setting of the model as it stands in `mlp.yaml`, such as `train.epochs=3`, \
                `train.optimizer={sgd: {lr: 0.1}}` or `network.0.conv2d.out=16` (list positions count from 0). The key \
                must exist in the model's schema and the value must have its type.",
+    },
+    Explain {
+        code: "run::space",
+        text: "`mlp sweep --over PATH=VALUES` names a setting as `--set` does, and what is tried of it: a list (`[32, 64]`), or a \
+               range that is drawn from evenly (`{uniform: [0, 0.5]}`) or evenly in its logarithms (`{log: [0.0001, 0.1]}`). A range \
+               whose ends are integers gives integers. A grid takes lists only.",
+    },
+    Explain {
+        code: "run::detached",
+        text: "On a Slurm cluster all trials of a grid, or of a number of combinations, go into the queue at once, and `mlp sweep --detach` \
+               may leave them there. Everywhere else the command itself begins one trial after the other: it must go on. Ended, it is \
+               taken up by the same command.",
+    },
+    Explain {
+        code: "run::optimiser",
+        text: "The program behind `mlp sweep --ask` reads one line of JSON after the other. To `{\"ask\":{\"trial\":1}}` it answers with \
+               a line `{\"set\":{\"train.optimizer.adamw.lr\":0.01}}`, or `{\"done\":true}` if it has nothing more to try. Of each end it \
+               is told: `{\"tell\":{\"trial\":1,\"state\":\"done\",\"value\":0.98}}`, which wants no answer. If it added \
+               `\"reports\":true` to its answer, it also hears of each epoch, \
+               `{\"report\":{\"trial\":1,\"epoch\":2,\"value\":0.93}}`, and answers `{}` or `{\"stop\":true}`. Its output must \
+               not be held back: flush it after each line.",
     },
     Explain {
         code: "run::cycle",

@@ -73,6 +73,7 @@ fn record(store: &Local, folder: &JobFolder, end: RunEnd) -> Result<(Record<Run>
         name: spec.name,
         task: work.plan.task.clone(),
         plan: work.plan.digest(),
+        sweep: work.sweep,
         git: work.git,
         data: work.plan.inputs.clone(),
         seed: work.plan.seed,

@@ -6,6 +6,7 @@ use super::work::Work;
 use super::{RunError, Workspace, folds, runs, settle};
 use crate::base::{Digest, Id, JobState, Name, Record, Run, Time};
 use crate::infrastructure::compute::{JobFolder, JobStatus};
+use crate::infrastructure::store::Local;
 use crate::platform::data::Fold;
 
 /// A run under way or ended.
@@ -33,6 +34,22 @@ impl Listed {
     /// The letters that people see and type.
     pub fn short(&self) -> String {
         short(self.id)
+    }
+
+    /// What it wrote so far to `log` or `events.jsonl`: from its job folder, or from `store`.
+    pub fn written(&self, store: &Local, name: &str) -> Result<Vec<u8>, RunError> {
+        if let Some(folder) = &self.folder {
+            let path = folder.0.join(name);
+            return match std::fs::read(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(RunError::io("read", path)(error))
+                }
+                read => Ok(read.unwrap_or_default()),
+            };
+        }
+        let output = self.record.as_ref().and_then(|(_, record)| record.body.output);
+        let node = output.map(|output| store.find(&output, name)).transpose()?.flatten();
+        Ok(node.map(|node| store.read(&node.id)).transpose()?.unwrap_or_default())
     }
 
     /// When it was started.

@@ -1,7 +1,8 @@
 //! Removing runs.
 
 use super::{Listed, RunError, Workspace};
-use crate::base::RecordKind;
+use crate::base::{Id, RecordKind};
+use crate::infrastructure::compute::LocalExecutor;
 use crate::infrastructure::store::PinKind;
 
 /// Forgets a run that has ended: its job folder with all checkpoints, and the pin that keeps its record and outputs.
@@ -26,4 +27,14 @@ pub fn remove(workspace: &Workspace<'_>, run: &Listed) -> Result<(), RunError> {
         std::fs::remove_dir_all(&doomed).map_err(RunError::io("remove", &doomed))?;
     }
     Ok(())
+}
+
+/// Removes the checkpoints of runs that nobody will go on with. Resumed all the same, one begins again at its first epoch.
+pub fn forget_checkpoints(executor: &LocalExecutor, runs: impl Iterator<Item = Id>) {
+    let folders = runs.map(|run| executor.folder(run).checkpoints());
+    let entries = folders.filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        // It is only room that is lost where this fails.
+        let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    }
 }

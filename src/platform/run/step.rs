@@ -82,6 +82,7 @@ pub fn plan_step(
         root: workspace.root.to_owned(),
         device: workspace.device(),
         binary,
+        sweep: None,
         dataset: None,
         weights: None,
         makes,

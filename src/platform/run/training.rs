@@ -45,6 +45,12 @@ impl Planned {
         spec
     }
 
+    /// The run as a trial of this sweep. What it depends on and what it makes stay the same.
+    pub fn of_sweep(mut self, sweep: Digest) -> Result<Self, RunError> {
+        self.work.sweep = Some(sweep);
+        Self::new(self.work, self.spec)
+    }
+
     pub(super) fn work(&self) -> &Work {
         &self.work
     }
@@ -134,6 +140,7 @@ pub fn plan_training(
         root: workspace.root.to_owned(),
         device,
         binary,
+        sweep: None,
         dataset: Some(DatasetWork {
             name: dataset.name.clone(),
             spec: dataset.spec.clone(),

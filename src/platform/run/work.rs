@@ -27,6 +27,9 @@ pub(super) struct Work {
     pub(super) device: String,
     /// Digest of the mlp executable.
     pub(super) binary: Digest,
+    /// The sweep that the run is a trial of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sweep: Option<Digest>,
     /// The dataset of a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) dataset: Option<DatasetWork>,

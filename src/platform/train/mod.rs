@@ -32,6 +32,8 @@ pub use init::Origin;
 pub use metrics::{METRICS, is_metric, is_share, less_is_better};
 pub use model::{Model, Prediction};
 pub use network::{check, last_outputs};
+pub(crate) use random::{Purpose, Stream};
+pub use settings::WATCHED;
 pub use spec::{
     AdamW, Attention, Augment, Balanced, ClassWeights, Conv1d, Conv2d, ConvTranspose2d, Corruption, Crop,
     CrossEntropy, EarlyStop, Ema, Embedding, EvaluateSpec, Flip, Huber, Init, InputSpec, Layer, Loss, Mixup,

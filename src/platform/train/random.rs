@@ -20,6 +20,8 @@ pub(crate) enum Purpose {
     Mixup = 6,
     /// Corruption of inputs: which one, severity, key of the example.
     Corruption = 7,
+    /// Settings of the trials of a sweep: setting, draw.
+    Sweep = 8,
 }
 
 /// A stream of random numbers: SplitMix64 (Steele, Lea and Flood, 2014), whose n-th output is a function of key and n alone.

@@ -5,7 +5,7 @@ use super::{METRICS, ModelSpec, TrainError, is_metric};
 use crate::base::nearest;
 
 /// Metrics that a validation gives, as early stopping names them; the flag says whether less is better.
-pub(super) const WATCHED: [(&str, bool); 4] =
+pub const WATCHED: [(&str, bool); 4] =
     [("val.loss", true), ("val.accuracy", false), ("train.loss", true), ("val.rmse", true)];
 
 /// Whether less of a watched metric is better.

@@ -154,6 +154,7 @@ impl Lab {
             name: name("digits"),
             task: "model".into(),
             plan: Digest::of(b"plan"),
+            sweep: None,
             git: Repo::discover(self.path()).expect("opens").state().expect("reads"),
             data: BTreeMap::from([("mnist".to_owned(), data())]),
             config: json!({}),

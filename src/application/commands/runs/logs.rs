@@ -1,7 +1,7 @@
 //! `mlp runs logs`.
 
 use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use clap_complete::ArgValueCandidates;
@@ -12,7 +12,7 @@ use crate::application::elsewhere::list;
 use crate::application::following::{replay, workspace};
 use crate::base::{Exit, Failure};
 use crate::infrastructure::compute::{Interrupts, JobFolder};
-use crate::platform::run::{self, Listed, RunError, Workspace};
+use crate::platform::run::{self, RunError};
 
 /// Prints what a run wrote to stdout and stderr, byte for byte; for a model, its epochs before that.
 #[derive(clap::Args, Debug)]
@@ -28,44 +28,24 @@ pub(crate) struct Args {
     events: bool,
 }
 
+/// Where a run tells its story.
+const EVENTS: &str = "events.jsonl";
+
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let workspace = workspace(&project);
     let found = run::find(&list(&workspace, &context.ui)?, &args.run)?;
     if !args.events && found.task != "step" && !args.follow {
-        context.ui.raw(&replay(&events(&workspace, &found)?));
+        context.ui.raw(&replay(&found.written(workspace.store, EVENTS)?));
     }
     // A training tells its story in events.
     let of_events = args.events || args.follow && found.task != "step";
     match &found.folder {
         Some(folder) if args.follow => follow(folder, of_events, context)?,
-        _ if of_events => context.ui.raw_bytes(&events(&workspace, &found)?),
-        _ => context.ui.raw_bytes(&stored(&workspace, &found, "log", JobFolder::log)?),
+        _ if of_events => context.ui.raw_bytes(&found.written(workspace.store, EVENTS)?),
+        _ => context.ui.raw_bytes(&found.written(workspace.store, "log")?),
     }
     Ok(Exit::Ok)
-}
-
-/// The events of a run, from its job folder or from the store.
-pub(super) fn events(workspace: &Workspace<'_>, run: &Listed) -> Result<Vec<u8>, Failure> {
-    stored(workspace, run, "events.jsonl", JobFolder::events)
-}
-
-fn stored(
-    workspace: &Workspace<'_>,
-    run: &Listed,
-    name: &str,
-    path: fn(&JobFolder) -> PathBuf,
-) -> Result<Vec<u8>, Failure> {
-    if let Some(folder) = &run.folder {
-        return read(&path(folder), 0);
-    }
-    let output = run.record.as_ref().and_then(|(_, record)| record.body.output);
-    let Some(output) = output else { return Ok(Vec::new()) };
-    let node = workspace.store.find(&output, name)?;
-    Ok(match node {
-        Some(node) => workspace.store.read(&node.id)?,
-        None => Vec::new(),
-    })
 }
 
 /// The bytes of a file from `offset` on; none if it is not there yet.

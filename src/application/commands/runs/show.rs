@@ -111,7 +111,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     }
     let shown = match &found.record {
         Some((id, record)) => {
-            let events = super::logs::events(&workspace, &found)?;
+            let events = found.written(workspace.store, "events.jsonl")?;
             Shown {
                 run: RunReport::of(*id, record, false),
                 record: Some(record.clone()),

@@ -109,6 +109,7 @@ impl World {
             name: name("digits"),
             task: "model".into(),
             plan: digest("plan"),
+            sweep: None,
             git,
             data: BTreeMap::from([("mnist".to_owned(), digest("data"))]),
             config: json!({}),
