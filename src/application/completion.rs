@@ -32,7 +32,7 @@ fn inner(command: Command, verb: &str) -> Command {
             ("init", "template") => templates,
             ("init", "profile") => profiles,
             ("explain", "code") => codes,
-            ("host", "host" | "hosts") | ("train" | "run" | "attach" | "sweep", "on") => hosts,
+            ("host", "host" | "hosts") | ("train" | "run" | "attach" | "fetch" | "sweep", "on") => hosts,
             (_, "store") => stores,
             (_, "to" | "stage") => stages,
             ("data", "name" | "names" | "place") => datasets,

@@ -5,9 +5,11 @@ use etcetera::BaseStrategy;
 use crate::base::{Digest, Failure, Id, Level, Null, Sink};
 use crate::hardware::facts;
 use crate::infrastructure::compute::{Executor, Hello, Host, JobFolder, JobSpec, Link};
+use crate::infrastructure::store::Remote;
 use crate::platform::project::Project;
 use crate::platform::run::{self, Elsewhere, Listed, Planned, RunError, Workspace};
 
+use super::stores::remote;
 use super::ui::{Ui, bytes};
 
 /// Connects to a host, whether in a project or not.
@@ -74,17 +76,19 @@ impl Wishes {
 pub(super) struct Place {
     /// The host, and what it said.
     host: Option<(Host, Hello)>,
+    /// The store that a host may read itself.
+    shared: Option<Remote>,
 }
 
 impl Place {
     /// The host `on` of the project, connected to; here if there is none.
     pub(super) fn of(project: &Project, on: Option<&str>, ui: &Ui) -> Result<Self, Failure> {
-        let Some(name) = on else { return Ok(Self { host: None }) };
+        let Some(name) = on else { return Ok(Self { host: None, shared: None }) };
         let host = project.manifest.host(name)?;
         let link = Link::open(&host, super::following::workspace(project).binary()?, ui)?;
         let hello = link.hello.clone();
         link.rest();
-        Ok(Self { host: Some((host, hello)) })
+        Ok(Self { host: Some((host, hello)), shared: remote(project, None).ok() })
     }
 
     /// The host's name; none for this machine.
@@ -125,6 +129,7 @@ impl Place {
         };
         let elsewhere = wishes.elsewhere(planned, workspace, apart, ui)?;
         let mut link = Link::open(host, workspace.binary()?, ui)?;
+        link.shared.clone_from(&self.shared);
         let folder = executor.folder(elsewhere.job.id);
         let variables = serde_json::to_vec(&elsewhere.variables).unwrap_or_default();
         let sent = link.submit(&folder, &elsewhere.job, workspace.store, &variables, ui)?;
@@ -151,6 +156,7 @@ impl Place {
         let jobs = jobs.collect::<Result<Vec<JobSpec>, Failure>>()?;
         let executor = workspace.executor();
         let mut link = Link::open(host, workspace.binary()?, ui)?;
+        link.shared.clone_from(&self.shared);
         link.queue(&executor, &jobs, at_once, workspace.store, ui)?;
         link.rest();
         Ok(jobs.iter().map(|job| job.id).collect())

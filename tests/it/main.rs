@@ -27,6 +27,7 @@ mod init;
 mod jobs;
 mod leases;
 mod ledger_git;
+mod lending;
 mod limits;
 mod merge;
 mod model;

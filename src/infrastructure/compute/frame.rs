@@ -15,7 +15,7 @@ use super::SlurmSpec;
 use super::job::JobSpec;
 use crate::base::{Digest, Id, JobState, RunEnd, Time};
 use crate::hardware::Facts;
-use crate::infrastructure::store::Stored;
+use crate::infrastructure::store::{Lent, Stored};
 
 /// The version of these questions and answers.
 pub(super) const PROTOCOL: u32 = 1;
@@ -40,6 +40,11 @@ pub(super) enum Ask {
     Keep {
         /// Whether no further parcel follows.
         last: bool,
+    },
+    /// Read these objects, which are lent, from a store that is not here.
+    Borrow {
+        /// Links and ranges. They are kept in no file.
+        lent: Vec<Lent>,
     },
     /// Start this job, once. The bytes are JSON: variables for its worker that are written nowhere.
     Start {

@@ -18,6 +18,9 @@ pub struct HostSpec {
     /// A build of mlp for the host, where the one here does not run there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// Whether the host may read what it lacks from the project's store itself, by links that are signed here and expire; true if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lend: Option<bool>,
     /// The host is the login node of a Slurm cluster: jobs go into its queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slurm: Option<SlurmSpec>,

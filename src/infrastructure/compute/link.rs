@@ -17,12 +17,18 @@ use super::frame::{self, ABSENT, Ask, Hello, MAGIC, PARCEL, PROTOCOL, Reply};
 use super::host::Host;
 use super::watchdog::Watchdog;
 use super::{JobError, process};
-use crate::base::{Digest, Id, Level, Sink, Unit, variables};
-use crate::infrastructure::store::Local;
+use crate::base::{Bytes, Digest, Id, Level, Sink, Unit, variables};
+use crate::infrastructure::store::{Borrowed, Local, Remote, lend};
 
 /// An answer that takes longer does not come. Where ssh may ask at the terminal, people need longer.
 const SILENCE: Duration = Duration::from_secs(60);
 const PEOPLE: Duration = Duration::from_secs(300);
+/// From so many bytes on a host reads from the shared store: for less, asking it takes longer than sending.
+const WORTH: u64 = 8 << 20;
+/// Bytes a second of a slow line.
+const SLOW: u64 = 1 << 20;
+/// So many reads are lent at a time, each of up to 4 MiB.
+const LENT: usize = 64;
 /// So many objects are asked for at a time.
 const IDS: usize = 1 << 20;
 /// What is said of a host that is there, but whose mlp is not heard.
@@ -36,6 +42,8 @@ pub struct Link {
     pub host: Host,
     /// What it said about itself.
     pub hello: Hello,
+    /// The store that it may read itself what it lacks from.
+    pub shared: Option<Remote>,
     ssh: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -134,7 +142,7 @@ impl Link {
         let hello = greeting.hello(&agent, sink)?;
         let Greeting { ssh, input, output, words, watchdog, .. } = greeting;
         watchdog.expect(None);
-        Ok(Self { host: host.clone(), hello, ssh, input, output, words, watchdog })
+        Ok(Self { host: host.clone(), hello, shared: None, ssh, input, output, words, watchdog })
     }
 
     /// Asks; answers with what the host said and the bytes that came with it.
@@ -178,13 +186,10 @@ impl Link {
     /// Sends what `roots` rest on and the host does not have; answers how many bytes went.
     pub fn send(&mut self, store: &Local, roots: &[Digest], sink: &dyn Sink) -> Result<u64, JobError> {
         let objects = store.rested_on(roots)?;
-        let ids: Vec<Digest> = objects.iter().map(|(id, _)| *id).collect();
-        let mut lacking = HashSet::new();
-        for ids in ids.chunks(IDS) {
-            let ((), body) = self.ask(&Ask::Lacking, &frame::put_ids(ids))?;
-            lacking.extend(frame::ids(&body).ok_or_else(|| self.foreign("no ids"))?);
+        let mut wanted = self.lacking(objects)?;
+        if self.reads(store, &wanted, sink)? {
+            wanted = self.lacking(wanted)?;
         }
-        let wanted: Vec<(Digest, u64)> = objects.into_iter().filter(|(id, _)| lacking.contains(id)).collect();
         let total: u64 = wanted.iter().map(|(_, bytes)| bytes).sum();
         let parcels = parcels(&wanted);
         let mut sent = 0;
@@ -196,6 +201,59 @@ impl Link {
             sink.progress(&format!("sending to {}", self.host.name), sent, Some(total), Unit::Bytes);
         }
         Ok(sent)
+    }
+
+    /// Those of the objects that are not there.
+    fn lacking(&mut self, objects: Vec<(Digest, u64)>) -> Result<Vec<(Digest, u64)>, JobError> {
+        let ids: Vec<Digest> = objects.iter().map(|(id, _)| *id).collect();
+        let mut lacking = HashSet::new();
+        for ids in ids.chunks(IDS) {
+            let ((), body) = self.ask(&Ask::Lacking, &frame::put_ids(ids))?;
+            lacking.extend(frame::ids(&body).ok_or_else(|| self.foreign("no ids"))?);
+        }
+        Ok(objects.into_iter().filter(|(id, _)| lacking.contains(id)).collect())
+    }
+
+    /// Lets the host read what it lacks from the shared store, if that is worth its while; whether it read anything. Where it
+    /// cannot, it gets everything from here.
+    fn reads(&mut self, store: &Local, wanted: &[(Digest, u64)], sink: &dyn Sink) -> Result<bool, JobError> {
+        let total: u64 = wanted.iter().map(|(_, bytes)| bytes).sum();
+        let Some(shared) = self.shared.clone() else { return Ok(false) };
+        if total < WORTH || self.host.spec.lend == Some(false) {
+            return Ok(false);
+        }
+        let name = self.host.name.clone();
+        let ids: Vec<Digest> = wanted.iter().map(|(id, _)| *id).collect();
+        // Time for a slow line, and an hour.
+        let valid = Duration::from_secs(3_600 + total / SLOW);
+        let lent = match lend(store, &shared, &ids, valid) {
+            Ok(lent) if lent.is_empty() => return Ok(false),
+            Ok(lent) => lent,
+            Err(error) => {
+                sink.log(Level::Info, &format!("{error}; {name} gets everything from here"));
+                return Ok(false);
+            }
+        };
+        let mut bytes = 0;
+        for lent in lent.chunks(LENT) {
+            sink.progress(&format!("{name} reads from {}", shared.name), bytes, Some(total), Unit::Bytes);
+            let (borrowed, _) = self.ask::<Borrowed>(&Ask::Borrow { lent: lent.to_vec() }, &[])?;
+            bytes += borrowed.bytes;
+            if let Some(failure) = borrowed.failure {
+                let text =
+                    format!("{name} cannot read the store `{}` itself ({failure}): it is sent", shared.name);
+                sink.log(Level::Info, &text);
+                break;
+            }
+        }
+        sink.progress(&format!("{name} reads from {}", shared.name), total, Some(total), Unit::Bytes);
+        if bytes > 0 {
+            sink.log(
+                Level::Info,
+                &format!("{name} read {} from the store `{}` itself", Bytes(bytes >> 20 << 20), shared.name),
+            );
+        }
+        Ok(bytes > 0)
     }
 
     /// Gets what `roots` rest on there and `store` does not have; answers how many bytes came.

@@ -120,6 +120,7 @@ impl Session<'_> {
                 }
                 Value::Null
             }
+            Ask::Borrow { lent } => json!(self.store.borrow(lent, &Null)?),
             Ask::Start { spec, attempt, begun, slurm } => {
                 let by = Starter { slurm: slurm.as_ref(), variables: body };
                 let started = self.jobs.submit_as(&spec, attempt, &begun, &by);

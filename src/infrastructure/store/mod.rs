@@ -43,7 +43,9 @@ pub use pin::{Pin, PinKind};
 pub use remote::{Found, Outcome, REQUESTS_LOG, Rate, Remote, Requests, Trial, Tried};
 pub use spec::{CredentialsSpec, LedgerPlace, StoreSpec};
 pub use stored::Stored;
-pub use transfer::{Missing, OnDemand, Presence, Transfer, Trees, fetch, fetch_pins, missing, push};
+pub use transfer::{
+    Borrowed, Lent, Missing, OnDemand, Presence, Transfer, Trees, fetch, fetch_pins, lend, missing, push,
+};
 pub use tree::{Node, NodeKind, Tree};
 pub use upkeep::{
     Checked, CollectOptions, Collected, Compacted, Depth, Finding, Repaired, Stats, Swept, collect, compact,

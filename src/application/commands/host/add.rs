@@ -52,7 +52,8 @@ impl Report for Added {
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let name: Name = args.name.parse().map_err(ProjectError::Name)?;
     let absolute = |path: String| std::path::absolute(&path).map_or(path, |path| path.display().to_string());
-    let spec = HostSpec { ssh: args.ssh, root: args.root, agent: args.agent.map(absolute), slurm: None };
+    let spec =
+        HostSpec { ssh: args.ssh, root: args.root, agent: args.agent.map(absolute), lend: None, slurm: None };
     let host = Host { name: name.to_string(), spec: spec.clone() };
     host.destination()?;
     let hello = match args.no_check {

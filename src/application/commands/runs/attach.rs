@@ -67,7 +67,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
 }
 
 /// Mirrors a run of the host here, if it is not yet.
-fn take_over(run: &str, host: &Host, workspace: &Workspace<'_>, context: &Context) -> Result<(), Failure> {
+pub(super) fn take_over(
+    run: &str,
+    host: &Host,
+    workspace: &Workspace<'_>,
+    context: &Context,
+) -> Result<(), Failure> {
     let mut link = Link::open(host, workspace.binary()?, &context.ui)?;
     let jobs = link.jobs()?;
     let mut fitting = jobs.iter().rev().filter(|job| run == "latest" || job.id.to_string().starts_with(run));

@@ -3,6 +3,7 @@
 mod attach;
 mod cancel;
 mod diff;
+mod fetch;
 mod logs;
 mod ls;
 mod resume;
@@ -12,7 +13,7 @@ mod watch;
 
 use super::{Answer, Context};
 
-/// Lists, shows, follows, compares, cancels, resumes and removes runs.
+/// Lists, shows, follows, compares, cancels, resumes, fetches and removes runs.
 ///
 /// A run is named by the beginning of its identifier, by `latest`, or by a model or step for its newest run.
 #[derive(clap::Args, Debug)]
@@ -31,6 +32,7 @@ enum Command {
     Attach(attach::Args),
     Cancel(cancel::Args),
     Resume(resume::Args),
+    Fetch(fetch::Args),
     Rm(rm::Args),
 }
 
@@ -44,6 +46,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         Command::Attach(args) => attach::run(args, context),
         Command::Cancel(args) => cancel::run(args, context),
         Command::Resume(args) => resume::run(args, context),
+        Command::Fetch(args) => fetch::run(args, context),
         Command::Rm(args) => rm::run(args, context),
     }
 }

@@ -9,6 +9,7 @@ mod download;
 mod failure;
 mod folder;
 mod gate;
+mod link;
 mod location;
 mod marker;
 pub(super) mod pages;

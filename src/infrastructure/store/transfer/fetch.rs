@@ -176,19 +176,19 @@ pub(in crate::infrastructure::store) fn get(
 }
 
 /// Neighbouring objects of one pack that are read with one request.
-struct Span {
-    pack: Digest,
-    range: Range<u64>,
-    objects: Vec<Location>,
+pub(super) struct Span {
+    pub(super) pack: Digest,
+    pub(super) range: Range<u64>,
+    pub(super) objects: Vec<Location>,
 }
 
 impl Span {
-    fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         fanned("packs", &self.pack.hex())
     }
 }
 
-fn spans(objects: Vec<Location>) -> Vec<Span> {
+pub(super) fn spans(objects: Vec<Location>) -> Vec<Span> {
     let mut packs: BTreeMap<Digest, Vec<Location>> = BTreeMap::new();
     for location in objects {
         packs.entry(location.pack).or_default().push(location);

@@ -7,6 +7,7 @@ pub(super) mod doomed;
 pub(super) mod fetch;
 pub(super) mod index;
 mod journal;
+mod lend;
 mod on_demand;
 pub(super) mod parallel;
 mod presence;
@@ -15,6 +16,8 @@ pub(super) mod records;
 mod trees;
 
 pub use self::fetch::fetch;
+pub(super) use self::lend::Link;
+pub use self::lend::{Borrowed, Lent, lend};
 pub use self::on_demand::OnDemand;
 pub use self::presence::Presence;
 pub use self::push::{Missing, missing, push};
