@@ -146,7 +146,7 @@ mod tests {
         let root = writer.blob(&long).expect("adds");
         writer.finish().expect("finishes");
         here.put_pin(&Pin { roots: vec![root], ..Pin::new(PinKind::Data, "long") }).expect("pins");
-        let spec = StoreSpec::new(&dir.path().join("shared").display().to_string());
+        let spec = StoreSpec::new(dir.path().join("shared").display().to_string());
         let remote = Remote::open(&"shared".parse().expect("a name"), &spec).expect("opens");
         push(&here, &remote, Id::new(), &here.pins().expect("reads"), &Null).expect("pushes");
         let ids: Vec<Digest> =
