@@ -11,7 +11,7 @@ use candle_core::{D, Result, Tensor};
 
 use padding::Present;
 use path::Path;
-use tape::Tape;
+use tape::{Join, Tape};
 
 use super::kernels::{self, Cell, Mask, Moments, Panels};
 use super::network::{Operation, Resolved, channel_axis};
@@ -28,7 +28,7 @@ pub(super) struct Pass<'a> {
     pub(super) training: Option<Stream>,
     /// While training: what each batch normalisation found, with the index of its weight.
     pub(super) statistics: Vec<(usize, Arc<Mutex<Moments>>)>,
-    /// While training: the way back. Not there within a layer that is made of layers.
+    /// While training: the way back.
     tape: Option<Tape>,
     /// Which positions are no padding, where the network says what fills its inputs and the sequence still has their length.
     present: Option<Present>,
@@ -156,6 +156,22 @@ impl<'a> Pass<'a> {
                 (Tape::one(&mut self.tape, kernels::ReluPool2d::default(), x)?, 2)
             }
             Operation::Relu => (Tape::one(&mut self.tape, kernels::Relu, x)?, 1),
+            Operation::Residual { layers: inner, shortcut } if self.tape.is_some() => {
+                let ((y, own), (around, other)) = (self.aside(inner, x)?, self.aside(shortcut, x)?);
+                let sum = (y + around)?;
+                self.beside(x, vec![own, other], Join::Sum, &sum);
+                (sum, 1)
+            }
+            Operation::Parallel(branches) if self.tape.is_some() => {
+                let branches = branches.iter().map(|branch| self.aside(branch, x));
+                let (outputs, tapes): (Vec<Tensor>, Vec<Tape>) =
+                    branches.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+                let dimension = 1 + channel_axis(&layers[0].output);
+                let lengths = outputs.iter().map(|y| y.dim(dimension)).collect::<Result<Vec<_>>>()?;
+                let joined = Tensor::cat(&outputs, dimension)?;
+                self.beside(x, tapes, Join::Along(dimension, lengths), &joined);
+                (joined, 1)
+            }
             // The way back gives every gradient the shape that it needs.
             Operation::Flatten | Operation::Reshape(_) => (self.either(Path::Kernels, &layers[0], x)?, 1),
             _ => return Ok(None),
@@ -288,6 +304,20 @@ impl<'a> Pass<'a> {
         let y = self.run_by(path, layers, x);
         self.present = present;
         y
+    }
+
+    /// Runs layers beside others by kernels, with a way back of their own.
+    fn aside(&mut self, layers: &[Resolved], x: &Tensor) -> Result<(Tensor, Tape)> {
+        let main = self.tape.replace(Tape::default());
+        let y = self.branch(Path::Kernels, layers, x);
+        let own = std::mem::replace(&mut self.tape, main);
+        Ok((y?, own.unwrap_or_default()))
+    }
+
+    fn beside(&mut self, x: &Tensor, branches: Vec<Tape>, join: Join, y: &Tensor) {
+        if let Some(tape) = &mut self.tape {
+            tape.beside(x, branches, join, y);
+        }
     }
 
     fn dropout(operation: &Operation) -> Option<(f32, u64)> {

@@ -18,6 +18,29 @@ enum Step {
     Three { kernel: Arc<Box<dyn CustomOp3 + Send + Sync>>, x: Tensor, weight: usize, y: Tensor },
     /// Operations of candle, from `x` if something before it wants a gradient.
     Graph { x: Option<Var>, y: Tensor },
+    /// Layers beside each other, all from `x`.
+    Beside { x: Tensor, branches: Vec<Tape>, join: Join, y: Tensor },
+}
+
+/// What becomes of the outputs of layers beside each other.
+pub(super) enum Join {
+    /// They are added.
+    Sum,
+    /// They stand one after the other along a dimension, each as long as it is.
+    Along(usize, Vec<usize>),
+}
+
+impl Join {
+    /// The gradient of the output with this number, for the gradient `dy` of what they came to.
+    fn part(&self, number: usize, dy: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Sum => Ok(dy.clone()),
+            Self::Along(dimension, lengths) => {
+                let before = lengths[..number].iter().sum();
+                dy.narrow(*dimension, before, lengths[number])?.contiguous()
+            }
+        }
+    }
 }
 
 impl Tape {
@@ -74,9 +97,27 @@ impl Tape {
         Ok(y)
     }
 
+    /// Notes that `y` is what the outputs of layers beside each other came to, each of which noted what it did with `x`.
+    pub(super) fn beside(&mut self, x: &Tensor, branches: Vec<Self>, join: Join, y: &Tensor) {
+        if y.track_op() {
+            self.0.push(Step::Beside { x: x.clone(), branches, join, y: y.clone() });
+        }
+    }
+
     /// The gradient of each of the `weights` that wants one, for the gradient `dy` of what came out.
-    pub(super) fn backward(mut self, weights: &[Tensor], mut dy: Tensor) -> Result<Vec<Option<Tensor>>> {
+    pub(super) fn backward(self, weights: &[Tensor], dy: Tensor) -> Result<Vec<Option<Tensor>>> {
         let mut gradients = vec![None; weights.len()];
+        self.back(weights, dy, &mut gradients)?;
+        Ok(gradients)
+    }
+
+    /// Fills in the gradients of what was noted; that of what went in, if something before it wants one.
+    fn back(
+        mut self,
+        weights: &[Tensor],
+        mut dy: Tensor,
+        gradients: &mut [Option<Tensor>],
+    ) -> Result<Option<Tensor>> {
         while let Some(step) = self.0.pop() {
             let dx = match step {
                 Step::One { kernel, x, y } => kernel.bwd(&x, &y, &dy.reshape(y.shape())?)?,
@@ -96,12 +137,26 @@ impl Tape {
                     }
                     x.and_then(|x| found.remove(&x))
                 }
+                Step::Beside { x, branches, join, y } => {
+                    let dy = dy.reshape(y.shape())?;
+                    let mut total: Option<Tensor> = None;
+                    for (number, branch) in branches.into_iter().enumerate() {
+                        let dx = branch.back(weights, join.part(number, &dy)?, gradients)?;
+                        let Some(dx) = dx.filter(|_| x.track_op()) else { continue };
+                        let dx = dx.reshape(x.shape())?;
+                        total = Some(match total {
+                            Some(total) => (total + dx)?,
+                            None => dx,
+                        });
+                    }
+                    total
+                }
             };
             match dx {
                 Some(dx) => dy = dx,
-                None => break,
+                None => return Ok(None),
             }
         }
-        Ok(gradients)
+        Ok(Some(dy))
     }
 }
