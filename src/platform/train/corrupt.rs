@@ -2,7 +2,9 @@
 //!
 //! Images have the corruptions of Hendrycks and Dietterich (2019) that need no pictures of their own, with the parameters of
 //! their CIFAR-10-C for images of up to 64 pixels a side and of ImageNet-C for larger ones; `translate` and `rotate` are
-//! those of MNIST-C (Mu and Gilmer, 2019), the distance as a share of the side. What tables have is this program's own.
+//! those of MNIST-C (Mu and Gilmer, 2019), the distance as a share of the side. What tables and texts have is this program's own.
+
+mod texts;
 
 use rayon::prelude::*;
 
@@ -31,6 +33,8 @@ impl Corruption {
     ];
     /// Those that rows of tables can have.
     pub const OF_TABLES: [Self; 2] = [Self::GaussianNoise, Self::Missing];
+    /// Those that texts can have.
+    pub const OF_TEXTS: [Self; 2] = [Self::TokenDrop, Self::TokenSwap];
 
     /// The word for it in `mlp.yaml`.
     pub fn name(self) -> &'static str {
@@ -45,6 +49,8 @@ impl Corruption {
             Self::Translate => "translate",
             Self::Rotate => "rotate",
             Self::Missing => "missing",
+            Self::TokenDrop => "token_drop",
+            Self::TokenSwap => "token_swap",
         }
     }
 
@@ -62,7 +68,8 @@ impl Corruption {
             Self::Translate => ([1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 2.0, 3.0, 4.0, 5.0]),
             // Radians.
             Self::Rotate => ([0.2, 0.4, 0.6, 0.8, 1.0], [0.2, 0.4, 0.6, 0.8, 1.0]),
-            Self::Missing => (TABLE, TABLE),
+            // Of no image.
+            Self::Missing | Self::TokenDrop | Self::TokenSwap => (TABLE, TABLE),
         };
         if small { cifar[severity - 1] } else { imagenet[severity - 1] }
     }
@@ -73,9 +80,10 @@ const TABLE: [f32; 5] = [0.1, 0.2, 0.3, 0.4, 0.5];
 
 /// Refuses a corruption that the model's inputs cannot have.
 pub(super) fn check(model: &Model, corruption: Corruption) -> Result<(), TrainError> {
-    let known: &[Corruption] = match (is_image(model), &model.encoding) {
-        (true, _) => &Corruption::OF_IMAGES,
-        (_, Some(_)) => &Corruption::OF_TABLES,
+    let known: &[Corruption] = match (is_image(model), &model.encoding, &model.text) {
+        (true, ..) => &Corruption::OF_IMAGES,
+        (_, Some(_), _) => &Corruption::OF_TABLES,
+        (.., Some(_)) => &Corruption::OF_TEXTS,
         _ => &[],
     };
     if known.contains(&corruption) {
@@ -83,7 +91,7 @@ pub(super) fn check(model: &Model, corruption: Corruption) -> Result<(), TrainEr
     }
     let name = corruption.name();
     let detail = match known {
-        [] => format!("cannot be `{name}`: only images and tables can be corrupted"),
+        [] => format!("cannot be `{name}`: only images, tables and texts can be corrupted"),
         _ => {
             let known: Vec<&str> = known.iter().map(|known| known.name()).collect();
             format!("cannot be `{name}`, which these inputs cannot have; they can have {}", known.join(", "))
@@ -122,7 +130,11 @@ pub(super) fn corrupt(
         Inputs::F32(rows) => {
             let mut rows = rows.to_vec();
             for (row, key) in rows.chunks_mut(length).zip(keys) {
-                change_row(model, corruption, TABLE[severity - 1], &mut random(*key), row);
+                let mut random = random(*key);
+                match &model.text {
+                    Some(text) => texts::change(text.padding as f32, corruption, severity, &mut random, row),
+                    None => change_row(model, corruption, TABLE[severity - 1], &mut random, row),
+                }
             }
             Inputs::F32(rows.into())
         }
@@ -193,7 +205,7 @@ fn change(corruption: Corruption, parameter: f32, shape: ImageShape, random: &mu
             let angle = if random.bits() & 1 == 1 { parameter } else { -parameter };
             rotate(shape, angle, &[0.0], image);
         }
-        Corruption::Missing => {}
+        Corruption::Missing | Corruption::TokenDrop | Corruption::TokenSwap => {}
     }
 }
 

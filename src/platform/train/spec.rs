@@ -121,4 +121,8 @@ pub enum Corruption {
     Rotate,
     /// Tables: cells that are missing.
     Missing,
+    /// Texts: 2 to 30 % of the tokens are missing: characters, or words where there is a tokenizer.
+    TokenDrop,
+    /// Texts: tokens change places with the next one, with a chance of 2 to 30 %.
+    TokenSwap,
 }
