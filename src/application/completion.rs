@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Command;
 use clap_complete::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 
-use crate::base::{Id, Name};
+use crate::base::{Id, Name, plural};
 use crate::infrastructure::compute::HostSpec;
 use crate::infrastructure::git::Repo;
 use crate::platform::project::{self, Manifest, Profile, Project, TEMPLATES};
@@ -38,7 +38,8 @@ fn inner(command: Command, verb: &str) -> Command {
             ("data", "name" | "names" | "place") => datasets,
             ("train", "models") | ("sweep", "model") => models,
             ("run", "steps") | ("runs", "name") => tasks,
-            ("runs", "run" | "runs" | "first" | "second") | ("eval" | "model" | "promote", "run") => runs,
+            ("runs", "run" | "runs" | "first" | "second")
+            | ("eval" | "model" | "promote" | "reproduce", "run") => runs,
             ("model" | "gate" | "approve" | "promote" | "rollback" | "status", "model")
             | (_, "reference") => {
                 return arg.add(ArgValueCompleter::new(references));
@@ -103,10 +104,9 @@ pub(crate) fn tasks() -> Vec<CompletionCandidate> {
 /// Names of stages.
 pub(crate) fn stages() -> Vec<CompletionCandidate> {
     names(|manifest| {
-        let count = |gates: usize| format!("{gates} gate{}", if gates == 1 { "" } else { "s" });
         Project::stages(manifest)
             .iter()
-            .map(|(name, stage)| (name.to_string(), count(stage.gates.len())))
+            .map(|(name, stage)| (name.to_string(), plural(stage.gates.len() as u64, "gate")))
             .collect()
     })
 }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -12,6 +13,7 @@ use crate::base::{
     Digest, Event, Exit, Failure, Id, JobState, Level, Log, Metric, Progress, Record, Run, Sink, Time, What,
 };
 use crate::infrastructure::compute::{Cursor, Ended, Executor, Interrupts, JobFolder, Ticket, event};
+use crate::infrastructure::store::worktree::available;
 use crate::platform::project::Project;
 use crate::platform::run::{self, Curves, Workspace};
 
@@ -19,6 +21,13 @@ use crate::platform::run::{self, Curves, Workspace};
 pub(super) fn workspace(project: &Project) -> Workspace<'_> {
     Workspace { repo: &project.repo, store: &project.store, root: &project.root, on: None }
 }
+
+/// Metrics that one line tells.
+const MOST: usize = 12;
+/// A disk with less room than this is full.
+const ROOM: u64 = 4096;
+/// How often the room on the disk is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What Ctrl-C means for a job in the foreground.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +52,19 @@ pub(super) fn follow(
     let live = Live::new(ui, executor.folder(id), prefix);
     let show = Show { ui, prefix, epoch: Mutex::default(), live };
     let obeyed = Cell::new(0);
+    let looked = Cell::new(Some(Instant::now()));
     let detach = || {
         show.tick();
+        if looked.get().is_some_and(|looked| looked.elapsed() >= LOOK) {
+            looked.set(Some(Instant::now()));
+            if available(&executor.jobs).is_some_and(|bytes| bytes < ROOM) {
+                looked.set(None);
+                let disk = executor.jobs.display();
+                show.note(&format!(
+                    "the disk is full (`{disk}`): the run waits there for room to say how it went"
+                ));
+            }
+        }
         let count = interrupts.count_so_far();
         if count == obeyed.get() {
             return false;
@@ -171,10 +191,15 @@ impl Epoch {
         metric.epoch.is_some() && self.number.is_some() && metric.epoch != self.number
     }
 
+    /// Of a metric that is told several times in an epoch the last value counts.
     fn take(&mut self, metric: &Metric) {
-        if metric.epoch.is_some() {
-            self.number = metric.epoch;
-            self.values.push((metric.name.clone(), metric.value));
+        if metric.epoch.is_none() {
+            return;
+        }
+        self.number = metric.epoch;
+        match self.values.iter_mut().find(|(name, _)| *name == metric.name) {
+            Some((_, value)) => *value = metric.value,
+            None => self.values.push((metric.name.clone(), metric.value)),
         }
     }
 
@@ -185,7 +210,8 @@ impl Epoch {
         let mut line = format!("epoch {number:>2}");
         let indent = line.len();
         let mut column = line.len();
-        for (name, value) in self.values.drain(..) {
+        let more = self.values.len().saturating_sub(MOST);
+        for (name, value) in self.values.drain(..).take(MOST) {
             if width.is_some() && name.ends_with("_per_second") {
                 continue;
             }
@@ -197,6 +223,9 @@ impl Epoch {
             }
             line += &word;
             column += length;
+        }
+        if more > 0 {
+            line += &format!("  and {more} more");
         }
         Some(line)
     }
@@ -252,7 +281,7 @@ pub(super) struct RunReport {
     pub(super) run: Id,
     /// The model or step.
     pub(super) name: String,
-    /// `model`, `fold` or `step`.
+    /// `model`, `fold`, `reproduction` or `step`.
     pub(super) task: String,
     /// How it stands.
     pub(super) state: JobState,
@@ -266,7 +295,7 @@ pub(super) struct RunReport {
     /// Why it did not succeed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
-    /// Seconds from its first start to its end.
+    /// Seconds that it took, without the time between attempts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) seconds: Option<f64>,
     /// Metrics by name.
@@ -299,7 +328,7 @@ impl RunReport {
             plan: run.plan,
             record: Some(digest),
             reason: run.end.reason.clone(),
-            seconds: Some(run.end.ended.seconds_since(run.end.started)),
+            seconds: Some(run.end.took()),
             metrics: run.metrics.clone(),
             output: run.output,
             outputs: run.outputs.clone(),
@@ -380,11 +409,16 @@ impl RunReport {
     fn line_of_metrics(&self) -> String {
         // How it was trained is told by `mlp runs show`; here stands what came of it.
         let told = |name: &&String| !matches!(name.as_str(), "lr" | "samples_per_second");
-        let metrics = self.metrics.keys().filter(told);
-        let metrics: Vec<String> = metrics
-            .map(|name| format!("{} {}", super::ui::clean(name), shown(name, self.metrics[name])))
+        let metrics: Vec<&String> = self.metrics.keys().filter(told).collect();
+        let mut words: Vec<String> = metrics
+            .iter()
+            .take(MOST)
+            .map(|name| format!("{} {}", super::ui::clean(name), shown(name, self.metrics[*name])))
             .collect();
-        metrics.join("  ")
+        if let Some(more @ 1..) = metrics.len().checked_sub(MOST) {
+            words.push(format!("and {more} more"));
+        }
+        words.join("  ")
     }
 }
 

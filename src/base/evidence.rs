@@ -15,7 +15,7 @@ pub struct Run {
     pub run: Id,
     /// The model or step that was run.
     pub name: Name,
-    /// `model`, `fold` (a model on all folds of its data but one) or `step`.
+    /// `model`, `fold` (a model on all folds of its data but one), `reproduction` (a model trained again) or `step`.
     pub task: String,
     /// Digest of the plan: the cache key.
     pub plan: Digest,
@@ -28,6 +28,9 @@ pub struct Run {
     pub data: BTreeMap<String, Digest>,
     /// The resolved configuration (model and training settings, or the step's command and parameters).
     pub config: Value,
+    /// How the dataset of a model was read: its settings as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<Value>,
     /// The random seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -81,11 +84,21 @@ pub struct RunEnd {
     pub started: Time,
     /// When it ended.
     pub ended: Time,
+    /// Seconds that its attempts took, without the time between them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
     /// CPU seconds of the worker, user and system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_seconds: Option<f64>,
     /// Attempts, 1 if it was never resumed.
     pub attempts: u32,
+}
+
+impl RunEnd {
+    /// Seconds that it took: of its attempts, where they were counted, else from its first start to its end.
+    pub fn took(&self) -> f64 {
+        self.seconds.unwrap_or_else(|| self.ended.seconds_since(self.started))
+    }
 }
 
 impl Body for Run {
@@ -343,4 +356,49 @@ pub struct CommandOutput {
 
 impl Body for CommandOutput {
     const KIND: RecordKind = RecordKind::Command;
+}
+
+/// A model trained again from the record of its run, held against the files of then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Reproduction {
+    /// Tree of the files that the run of then made.
+    pub model: Digest,
+    /// Record of the run of then.
+    pub run: Digest,
+    /// Record of the run that trained again.
+    pub again: Digest,
+    /// Whether both have the same weights, bit for bit.
+    pub identical: bool,
+    /// What the run depended on and was not the same again: `binary`, `device`, as `mlp runs diff` names it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub changed: BTreeMap<String, ThenNow<String>>,
+    /// The metrics of both runs, without the speed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, ThenNow<f64>>,
+}
+
+/// The same thing in a run and in the one that trained again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ThenNow<T> {
+    /// In the run of then.
+    pub then: T,
+    /// In the run that trained again.
+    pub now: T,
+}
+
+impl Reproduction {
+    /// The metric that moved most, and by how much.
+    pub fn farthest(&self) -> Option<(&str, f64)> {
+        let moved = self.metrics.iter().map(|(name, of)| (name.as_str(), (of.then - of.now).abs()));
+        moved.max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    /// Whether the weights are the same, or no metric moved by more than `tolerance`.
+    pub fn holds(&self, tolerance: f64) -> bool {
+        self.identical || tolerance > 0.0 && self.farthest().is_some_and(|(_, by)| by <= tolerance)
+    }
+}
+
+impl Body for Reproduction {
+    const KIND: RecordKind = RecordKind::Reproduction;
 }

@@ -2,6 +2,7 @@
 
 mod bytes;
 mod caught;
+mod count;
 mod digest;
 
 mod error;
@@ -17,6 +18,7 @@ pub mod variables;
 
 pub use bytes::Bytes;
 pub use caught::{caught, is_caught};
+pub use count::{count, plural};
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::{Diagnose, Exit, Explain, Failure, Label, nearest};
 pub use event::{
@@ -25,7 +27,8 @@ pub use event::{
 };
 pub use evidence::{
     Approval, CalibrationBin, CommandOutput, Confusion, Estimate, Evaluation, ExpectationOutcome,
-    Expectations, GitState, Leakage, Near, PerClass, Run, RunEnd, Slice, Verdict, VerdictValue,
+    Expectations, GitState, Leakage, Near, PerClass, Reproduction, Run, RunEnd, Slice, ThenNow, Verdict,
+    VerdictValue,
 };
 pub use id::Id;
 pub use ledger::{Entry, EntryKind, Subject};

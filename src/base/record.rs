@@ -27,6 +27,8 @@ pub enum RecordKind {
     Verdict,
     /// Exit and output of a `command` gate.
     Command,
+    /// What came of training again.
+    Reproduction,
 }
 
 impl std::fmt::Display for RecordKind {
@@ -39,6 +41,7 @@ impl std::fmt::Display for RecordKind {
             Self::Approval => "approval",
             Self::Verdict => "verdict",
             Self::Command => "command",
+            Self::Reproduction => "reproduction",
         })
     }
 }

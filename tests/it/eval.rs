@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::project::Project;
 use crate::support::serving::{SIDE, git, image};
 use crate::support::{mlp, ok, refused};
 
@@ -206,10 +207,14 @@ fn what_cannot_be_evaluated_is_named() {
         (&["eval", "stripes@production"], "model::nothing-live"),
         (&["eval", "--run", "zzz"], "run::unknown"),
         (&["eval", "stripes", "--on", "all"], "possible values"),
+        (&["eval", "stripes", "--plot", "picture.png"], "write `picture.svg`"),
     ] {
         let error = refused(folder, arguments, 2);
         assert!(error.contains(word), "{arguments:?}: {error}");
     }
+    ok(folder, &["train", "stripes", "--folds", "2", "--set", "train.epochs=1"]);
+    let error = refused(folder, &["eval", "--run", "latest"], 2);
+    assert!(error.contains("run::no-model") && error.contains("the run of a fold"), "{error}");
     ok(folder, &["train", "stripes"]);
     let other = MANIFEST.replace("metrics: [accuracy, ece,", "metrics: [rmse, accuracy,");
     std::fs::write(folder.join("mlp.yaml"), other).expect("writes the project file");
@@ -222,4 +227,28 @@ fn what_cannot_be_evaluated_is_named() {
     assert!(error.contains("data::modified") && error.contains("mlp data add stripes"), "{error}");
     let output = mlp(folder).args(["eval", "stripes", "--json"]).output().expect("starts");
     assert!(String::from_utf8_lossy(&output.stdout).contains("data::modified"));
+}
+
+#[test]
+fn texts_are_judged_with_tokens_missing_and_in_the_wrong_order() {
+    let project = Project::new(
+        "data:\n  words: {path: data/words, format: text, length: 24}\n\
+         models:\n  letters: {data: words, network: [{embedding: {tokens: 257, size: 8, padding: 0}}, global_avg_pool, output], \
+         train: {epochs: 20, batch_size: 16, optimizer: {adamw: {lr: 0.05}}}}\n",
+    );
+    let lines = |word: &str| (0..60).map(|n| format!("{word} {} {word}\n", n * 37 % 100)).collect::<String>();
+    project.write("data/words/bees.txt", &lines("bumble"));
+    project.write("data/words/cats.txt", &lines("tomcat"));
+    ok(project.path(), &["data", "add", "words"]);
+    ok(project.path(), &["train", "letters"]);
+    let report = project.json(&["eval", "letters", "--corruptions"], 0);
+    let slices = report["slices"].as_array().expect("slices");
+    let values: Vec<&str> = slices.iter().filter_map(|slice| slice["value"].as_str()).collect();
+    assert_eq!(values.len(), 10, "{values:?}");
+    assert_eq!((values[0], values[9]), ("token_drop 1", "token_swap 5"));
+    assert!(report["metrics"]["mean_corruption_error"]["value"].is_number());
+    let again = project.json(&["eval", "letters", "--corruptions", "--force"], 0);
+    assert_eq!(again["slices"], report["slices"]);
+    let text = refused(project.path(), &["train", "letters", "--set", "evaluate.corruptions=[rotated]"], 2);
+    assert!(text.contains("rotate"), "{text}");
 }

@@ -39,6 +39,7 @@ mod promote;
 mod races;
 mod reflink;
 mod remote;
+mod reproduce;
 mod runs;
 mod s3;
 mod serve;

@@ -93,6 +93,22 @@ fn a_failed_step_is_resumed_as_another_attempt_of_the_same_run() {
 }
 
 #[test]
+fn the_time_between_attempts_does_not_count() {
+    let project = Project::new("steps:\n  work: {run: \"test -e go\"}\n");
+    run(project.path(), &["run", "work"], 1);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    project.write("go", "");
+    let resumed = project.json(&["runs", "resume"], 0)["run"].clone();
+    let end = project.json(&["runs", "show"], 0)["record"]["body"]["end"].clone();
+    let time = |key: &str| end[key].as_str().expect("a time").parse::<mlp::base::Time>().expect("a time");
+    let whole = time("ended").seconds_since(time("started"));
+    let counted = end["seconds"].as_f64().expect("a number");
+    assert!(whole - counted > 2.9, "{end}");
+    assert_eq!(resumed["seconds"], end["seconds"]);
+    assert_eq!(project.json(&["runs", "ls"], 0)["runs"][0]["seconds"], end["seconds"]);
+}
+
+#[test]
 fn nothing_is_said_about_runs_that_are_not_there() {
     let project = Project::new("steps: {a: {run: 'true'}}\n");
     assert!(ok(project.path(), &["runs", "ls"]).contains("no runs yet"));

@@ -184,6 +184,22 @@ fn any_program_speaks_in_events_and_its_other_words_are_kept() {
 }
 
 /// A file of `examples/steps/`.
+#[test]
+fn a_metric_told_many_times_in_an_epoch_has_one_place_in_its_line() {
+    let line = r#"{\"event\":\"metric\",\"name\":\"loss\",\"value\":0.$n,\"epoch\":$e}"#;
+    let many = r#"{\"event\":\"metric\",\"name\":\"m$n\",\"value\":1,\"epoch\":3}"#;
+    let project = Project::new(&format!(
+        "steps:\n  work:\n    run: |\n      for e in 1 2; do for n in 1 2 3 4 5 6 7 8 9; do echo \"{line}\" >> $MLP_EVENTS; done; done\n      \
+         for n in $(seq 20); do echo \"{many}\" >> $MLP_EVENTS; done\n"
+    ));
+    let output = run(project.path(), &["run", "work"], 0);
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(said.contains("epoch  1  loss 0.9000\n"), "{said}");
+    assert!(said.contains("m12 1.0000  and 8 more\n"), "{said}");
+    let record = project.json(&["runs", "show"], 0)["record"].clone();
+    assert_eq!(record["body"]["metrics"].as_object().expect("metrics").len(), 21);
+}
+
 fn example(name: &str) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/steps").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

@@ -10,9 +10,10 @@ use crate::application::chosen;
 use crate::application::following::workspace;
 use crate::base::{Digest, Evaluation, Exit, Failure, JobState, Level, Name, Run, Sink};
 use crate::infrastructure::durable;
+use crate::platform::data::Format;
 use crate::platform::project::Project;
 use crate::platform::run::{self, RunError};
-use crate::platform::train::{Corruption, TrainError};
+use crate::platform::train::Corruption;
 
 /// Evaluates a model: metrics with 95 % bounds, per class and per slice, confusion matrix, calibration.
 ///
@@ -34,11 +35,22 @@ pub(crate) struct Args {
     #[arg(long)]
     corruptions: bool,
     /// Draws the confusion matrix and the reliability curve into this file (SVG).
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE.svg", value_hint = clap::ValueHint::FilePath, value_parser = svg)]
     plot: Option<PathBuf>,
     /// Evaluate even if the same evaluation was already made.
     #[arg(long)]
     force: bool,
+}
+
+/// A picture is SVG, whatever it is called: a name that says something else would mislead whoever opens it.
+fn svg(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension() {
+        Some(extension) if !extension.eq_ignore_ascii_case("svg") => {
+            Err(format!("pictures are drawn as SVG: write `{}`", path.with_extension("svg").display()))
+        }
+        _ => Ok(path),
+    }
 }
 
 /// What is evaluated.
@@ -55,9 +67,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let mut spec = project.model(target.model.as_str())?.clone();
     let dataset = project.dataset(spec.data.as_str())?;
     if args.corruptions && spec.evaluate.corruptions.is_empty() {
-        spec.evaluate.corruptions = match dataset.spec.format.is_table() {
-            true => Corruption::OF_TABLES.to_vec(),
-            false => Corruption::OF_IMAGES.to_vec(),
+        spec.evaluate.corruptions = match dataset.spec.format {
+            Format::Csv | Format::Parquet => Corruption::OF_TABLES.to_vec(),
+            Format::Text => Corruption::OF_TEXTS.to_vec(),
+            _ => Corruption::OF_IMAGES.to_vec(),
         };
     }
     let spec = &spec;
@@ -126,9 +139,11 @@ fn draw(
 fn target(project: &Project, args: &Args) -> Result<Target, Failure> {
     let workspace = workspace(project);
     if let Some(text) = &args.run {
-        let mut models = run::list(&workspace)?;
+        let all = run::list(&workspace)?;
+        let mut models = all.clone();
         models.retain(|listed| listed.task == "model");
-        let found = run::find(&models, text)?;
+        // One that is no model's is found to say so.
+        let found = run::find(&models, text).or_else(|_| run::find(&all, text))?;
         return match found.record {
             Some((_, record)) => of_run(record.body),
             None => Err(RunError::Active { run: found.short(), state: found.state.to_string() }.into()),
@@ -155,9 +170,19 @@ fn target(project: &Project, args: &Args) -> Result<Target, Failure> {
 }
 
 fn of_run(run: Run) -> Result<Target, Failure> {
-    let Some(tree) = run.outputs.get("model") else {
-        let detail = format!("run {} ({}) made none", run.run, run.end.state);
-        return Err(TrainError::Model(detail).into());
+    let tree = run.outputs.get("model").filter(|_| run.task == "model");
+    let Some(tree) = tree else {
+        let (reason, hint) = match run.task.as_str() {
+            "model" => (
+                format!("it ended as {}", run.end.state),
+                format!("`mlp runs logs {}` says why", run::short(run.run)),
+            ),
+            task => (
+                format!("it is the run of a {task}"),
+                format!("`mlp train {0}` makes a model, `mlp eval {0}` evaluates the newest", run.name),
+            ),
+        };
+        return Err(RunError::NoModel { run: run::short(run.run), reason, hint }.into());
     };
     Ok(Target { tree: *tree, label: format!("{} (run {})", run.name, run::short(run.run)), model: run.name })
 }

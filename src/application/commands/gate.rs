@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Answer, Context};
 use crate::application::completion;
 use crate::application::judgement::{GateLine, Judging, known_gate, render_gates};
-use crate::application::ui::{Report, Table};
+use crate::application::ui::{Report, Table, plural};
 use crate::base::{Exit, Name, Time};
 use crate::platform::model::{Candidate, Need, judge_with};
 
@@ -71,10 +71,14 @@ impl Report for Checked {
         let closed = self.gates.iter().filter(|gate| !gate.passed()).count();
         let head = match (self.gates.len(), closed) {
             (0, _) => style(format!("{} has no gates", self.stage)).green(),
+            (1, 0) => style(format!("{what} may go to {}: its gate is open", self.stage)).green(),
             (all, 0) => style(format!("{what} may go to {}: all {all} gates are open", self.stage)).green(),
-            (all, closed) => {
-                style(format!("{what} cannot go to {}: {closed} of {all} gates closed", self.stage)).red()
-            }
+            (all, closed) => style(format!(
+                "{what} cannot go to {}: {closed} of {} closed",
+                self.stage,
+                plural(all as u64, "gate")
+            ))
+            .red(),
         };
         let gates = render_gates(&self.gates);
         let space = if gates.is_empty() { "" } else { "\n" };

@@ -17,6 +17,7 @@ mod merge;
 mod model;
 mod predict;
 mod promote;
+mod reproduce;
 mod rollback;
 mod run;
 mod runs;
@@ -107,6 +108,7 @@ enum Command {
     RunSteps(run::Args),
     Runs(runs::Args),
     Eval(eval::Args),
+    Reproduce(reproduce::Args),
     Model(model::Args),
     Gate(gate::Args),
     Approve(approve::Args),
@@ -148,6 +150,7 @@ fn dispatch(command: Command, context: &Context) -> Answer {
         Command::RunSteps(args) => run::run(args, context),
         Command::Runs(args) => runs::run(args, context),
         Command::Eval(args) => eval::run(args, context),
+        Command::Reproduce(args) => reproduce::run(args, context),
         Command::Model(args) => model::run(args, context),
         Command::Gate(args) => gate::run(args, context),
         Command::Approve(args) => approve::run(args, context),

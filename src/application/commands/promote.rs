@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Answer, Context};
 use crate::application::completion;
 use crate::application::judgement::{GateLine, Judging, render_gates};
-use crate::application::ui::Report;
+use crate::application::ui::{Report, plural};
 use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
 use crate::platform::model::{Candidate, ModelError, Need, Promoted, Registered, Selector, registrable};
 
@@ -74,7 +74,10 @@ impl Report for Promotion {
         let gates = render_gates(&self.gates);
         if !self.promoted && closed > 0 {
             let head = style(format!("{what} cannot go to {stage}")).red().bold();
-            return format!("{gates}\n{head}: {closed} of {} gates closed\n", self.gates.len());
+            return format!(
+                "{gates}\n{head}: {closed} of {} closed\n",
+                plural(self.gates.len() as u64, "gate")
+            );
         }
         let before = match self.before {
             Some(before) if before != self.version => format!(", before it version {before}"),

@@ -8,7 +8,7 @@ use super::Judging;
 use crate::base::variables::{MODEL, MODEL_DIR, STAGE, TREE, VERSION};
 use crate::base::{CommandOutput, Digest, Failure, Level, Name, Record};
 use crate::infrastructure::store::worktree::{CheckoutOptions, checkout};
-use crate::infrastructure::store::{Node, NodeKind, StoreError, fetch};
+use crate::infrastructure::store::{StoreError, fetch};
 use crate::platform::data::{Dataset, expectations, leakage};
 use crate::platform::model::{Candidate, ModelError, Need};
 use crate::platform::run::{evaluate, publish};
@@ -97,22 +97,11 @@ impl At {
         let folder = scratch(judging)?;
         let last = dataset.path.file_name().map_or_else(|| "data".into(), std::ffi::OsStr::to_owned);
         let path = folder.path().join(last);
-        let root = root_node(judging, tree)?;
+        let root = project.store.root_node(&tree)?;
         judging.sink.log(Level::Info, &format!("checking out `{name}` as the run used it"));
         checkout(&root, &path, &project.store, None, CheckoutOptions::default(), judging.sink)?;
         Ok(Self { dataset: Dataset { path, ..dataset }, _folder: Some(folder) })
     }
-}
-
-/// The root `id`, which may be a directory or a file.
-fn root_node(judging: &Judging<'_>, id: Digest) -> Result<Node, StoreError> {
-    let store = &judging.project.store;
-    let (kind, size) = match store.tree(&id) {
-        Ok(tree) => (NodeKind::Directory, tree.nodes.iter().map(|node| node.size).sum()),
-        Err(StoreError::Damaged { what, detail }) => return Err(StoreError::Damaged { what, detail }),
-        Err(_) => (NodeKind::File, store.read(&id)?.len() as u64),
-    };
-    Ok(Node { name: Vec::new(), kind, size, id })
 }
 
 fn scratch(judging: &Judging<'_>) -> Result<TempDir, Failure> {
@@ -133,7 +122,7 @@ fn run_command(
     let folder = scratch(judging)?;
     present(judging, version.tree)?;
     let files = folder.path().join("model");
-    let root = root_node(judging, version.tree)?;
+    let root = judging.project.store.root_node(&version.tree)?;
     checkout(&root, &files, &judging.project.store, None, CheckoutOptions::default(), judging.sink)?;
 
     // Both streams go into one file: the order of lines stays, and no pipe can fill up.

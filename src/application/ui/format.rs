@@ -1,5 +1,7 @@
 //! Numbers and foreign text, as people read them.
 
+pub use crate::base::{count, plural};
+
 /// Bytes with a binary unit and three significant digits: `0 B`, `17 B`, `1.46 MiB`.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -18,24 +20,6 @@ pub fn bytes(n: u64) -> String {
     }
     let digits = if value >= 99.95 { 0 } else { usize::from(value < 9.995) + 1 };
     format!("{value:.digits$} {unit}")
-}
-
-/// A count with a thin separator between thousands: `60,000`.
-pub fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A count with its noun: `1 file`, `2 files`.
-pub fn plural(n: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
 /// Seconds as people say them: `240 ms`, `3.2 s`, `2 min 05 s`, `3 h 07 min`, `2 d 04 h`.

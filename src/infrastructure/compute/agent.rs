@@ -12,7 +12,7 @@ use super::folder::{Cancel, State, Supervisor};
 use super::lease::{Claim, Desk, Lease};
 use super::process::{self, Identity, Kill, Reaped};
 use super::{EventLog, Interrupts, JobError, JobFolder, JobSpec, mirror, slurm};
-use crate::base::{JobState, Level, RunEnd, Sink, Time, variables};
+use crate::base::{JobState, Level, RunEnd, Sink, Time, plural, variables};
 use crate::hardware::{facts, gpus};
 use crate::infrastructure::durable;
 use crate::infrastructure::store::{Local, Stored};
@@ -89,9 +89,18 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
     let mut spec = folder.spec()?;
     spec.env.extend(variables_told(&folder.0)?);
     let limit = spec.resources.time_limit()?;
-    let started = folder.state()?.map_or_else(Time::now, |state| state.started);
-    let note =
-        |state, worker| folder.set_state(&State { schema: "mlp/state/1".into(), state, started, worker });
+    let since = Time::now();
+    let known = folder.state()?;
+    let started = known.as_ref().map_or(since, |state| state.started);
+    // What was started again by hand has an end of before; what Slurm put into its queue again has a state of before.
+    let earlier = folder.earlier(folder.attempt()?)?;
+    let counted = earlier.as_ref().and_then(|end| end.seconds).unwrap_or_default();
+    let before = known.map_or(0.0, |state| state.before).max(counted);
+    let schema = "mlp/state/1".to_owned();
+    let state =
+        State { schema, state: JobState::Preparing, started, since: Some(since), before, worker: None };
+    let took = || before + Time::now().seconds_since(since).max(0.0);
+    let note = |now, worker| folder.set_state(&State { state: now, worker, ..state.clone() });
     note(JobState::Preparing, None)?;
     folder.set_supervisor(&Supervisor {
         schema: "mlp/supervisor/1".into(),
@@ -113,7 +122,9 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
             reason: outcome.reason,
             started,
             ended: Time::now(),
-            cpu_seconds: process::children_cpu(),
+            seconds: Some(took()),
+            cpu_seconds: process::children_cpu()
+                .map(|now| now + earlier.as_ref().and_then(|end| end.cpu_seconds).unwrap_or_default()),
             attempts: attempt,
         };
         folder.set_exit(&end, outcome.strays, PATIENCE)
@@ -144,6 +155,7 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
         let asked = folder.cancel().is_some();
         if outcome.state == JobState::Cancelled && !asked && slurm::started(spec.id) {
             // Its time is over, or another job is more important: it goes on in its next turn.
+            folder.set_state(&State { before: took(), since: None, ..state.clone() })?;
             return if interrupts.warned() { slurm::requeue() } else { Ok(()) };
         }
         if outcome.state == JobState::Failed && attempt - first < spec.retry.max && !asked {
@@ -177,11 +189,14 @@ fn lease(
     }
     let there = gpus().len();
     if there < wants as usize {
-        let found =
-            if there == 0 { "no GPU that `nvidia-smi` knows".to_owned() } else { format!("{there} GPUs") };
+        let found = if there == 0 {
+            "no GPU that `nvidia-smi` knows".to_owned()
+        } else {
+            plural(there as u64, "GPU")
+        };
         return Ok(Leased::No(
             JobState::Failed,
-            Some(format!("it wants {wants} GPUs, and this machine has {found}")),
+            Some(format!("it wants {}, and this machine has {found}", plural(wants.into(), "GPU"))),
         ));
     }
     note(JobState::Queued, None)?;
@@ -200,7 +215,8 @@ fn lease(
         None if cancelled() => Leased::No(JobState::Cancelled, None),
         None => {
             let wait = spec.resources.max_wait.clone().unwrap_or_default();
-            Leased::No(JobState::Failed, Some(format!("no {wants} GPUs were free for {wait}")))
+            let wanted = if wants == 1 { "GPU was".to_owned() } else { format!("{wants} GPUs were") };
+            Leased::No(JobState::Failed, Some(format!("no {wanted} free for {wait}")))
         }
     })
 }

@@ -60,6 +60,12 @@ pub(super) struct State {
     pub(super) state: JobState,
     /// When the first attempt began.
     pub(super) started: Time,
+    /// When this attempt began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<Time>,
+    /// Seconds that attempts before it took.
+    #[serde(default)]
+    pub(super) before: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) worker: Option<Identity>,
 }
@@ -370,6 +376,7 @@ impl JobFolder {
             reason: Some(why.to_owned()),
             started: state.map_or(ended, |state| state.started),
             ended,
+            seconds: state.and_then(|state| Some(state.before + ended.seconds_since(state.since?).max(0.0))),
             cpu_seconds: None,
             attempts: attempt,
         };
@@ -412,6 +419,12 @@ impl JobFolder {
         let (exit, kept) = (self.0.join("exit.json"), self.0.join(format!("exit.{attempt}.json")));
         durable::rename(&exit, &kept).map_err(JobError::io("rename", exit))?;
         Ok(attempt + 1)
+    }
+
+    /// How the attempt before `attempt` ended, if it was started again by hand.
+    pub(super) fn earlier(&self, attempt: u32) -> Result<Option<RunEnd>, JobError> {
+        let exit: Option<ExitFile> = self.read(&format!("exit.{}.json", attempt.saturating_sub(1)))?;
+        Ok(exit.map(|exit| exit.end))
     }
 
     pub(super) fn exit(&self) -> Result<Option<ExitFile>, JobError> {

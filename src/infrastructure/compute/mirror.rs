@@ -147,7 +147,14 @@ fn sync(folder: &JobFolder, link: &mut Link, stop: &AtomicBool, sink: &dyn Sink)
             }
         }
         let started = news.started.unwrap_or_else(Time::now);
-        let state = State { schema: "mlp/state/1".into(), state: news.state, started, worker: None };
+        let state = State {
+            schema: "mlp/state/1".into(),
+            state: news.state,
+            started,
+            since: None,
+            before: 0.0,
+            worker: None,
+        };
         if folder.state()?.is_none_or(|known| known.state != state.state) {
             folder.set_state(&state)?;
         }

@@ -107,6 +107,18 @@ impl Local {
         Ok(None)
     }
 
+    /// The root `id`, which may be a directory or a file.
+    pub fn root_node(&self, id: &Digest) -> Result<Node, StoreError> {
+        let (kind, size) = match self.object(id)? {
+            (ObjectKind::Tree, _) => {
+                (NodeKind::Directory, self.tree(id)?.nodes.iter().map(|node| node.size).sum())
+            }
+            (ObjectKind::Recipe, bytes) => (NodeKind::File, Recipe::decode(&bytes)?.size()),
+            (_, bytes) => (NodeKind::File, bytes.len() as u64),
+        };
+        Ok(Node { name: Vec::new(), kind, size, id: *id })
+    }
+
     /// Where an object lies; none if it is not here.
     pub(crate) fn locate(&self, id: &Digest) -> Result<Option<Location>, StoreError> {
         let catalog = self.catalog()?;

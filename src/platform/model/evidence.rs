@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use super::{History, ModelError, Version};
 use crate::base::{
-    Approval, Body, CommandOutput, Digest, Evaluation, Expectations, Leakage, Name, Record, RecordKind, Run,
+    Approval, Body, CommandOutput, Digest, Evaluation, Expectations, Leakage, Name, Record, RecordKind,
+    Reproduction, Run,
 };
 use crate::infrastructure::store::{Local, StoreError};
 
@@ -18,6 +19,7 @@ pub struct Evidence<'a> {
     expectations: Vec<Filed<Expectations>>,
     leakages: Vec<Filed<Leakage>>,
     commands: Vec<Filed<CommandOutput>>,
+    reproductions: Vec<Filed<Reproduction>>,
 }
 
 /// Evidence that is missing and that mlp can make by itself.
@@ -119,6 +121,7 @@ impl<'a> Evidence<'a> {
             expectations: filed(store)?,
             leakages: filed(store)?,
             commands: filed(store)?,
+            reproductions: filed(store)?,
         })
     }
 
@@ -170,6 +173,11 @@ impl<'a> Evidence<'a> {
             let body = &record.body;
             (&body.model, body.tree, body.command.as_str()) == (model, tree, command)
         })
+    }
+
+    /// What came of training the model `model` again.
+    pub fn reproduction(&self, model: Digest) -> Option<&Filed<Reproduction>> {
+        self.reproductions.iter().find(|(_, record)| record.body.model == model)
     }
 
     /// The approval record `id`; none if it is not in the local store.

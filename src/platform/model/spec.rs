@@ -30,6 +30,8 @@ pub enum GateSpec {
     Slices(SliceGate),
     /// The code that trained the model is committed.
     Code(CodeState),
+    /// Training again gives the same model.
+    Reproduce(Reproduce),
     /// The dataset meets its `expect:`.
     Expectations(Name),
     /// The dataset's parts do not overlap more than its `guard:` allows.
@@ -147,6 +149,14 @@ pub struct SliceGate {
 pub enum CodeState {
     /// The run began with a clean work tree.
     Committed,
+}
+
+/// Training again gives the same model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reproduce {
+    /// By how much metrics may differ where the weights do; 0 asks for the same weights, bit for bit.
+    pub tolerance: f64,
 }
 
 /// The model card is complete.

@@ -172,6 +172,10 @@ fn weaker(profile: &GateSpec, own: &GateSpec) -> Option<String> {
             })
             .or_else(|| below("min", Some(want.min), Some(have.min))),
         (GateSpec::Code(_), GateSpec::Code(_)) => None,
+        (GateSpec::Reproduce(want), GateSpec::Reproduce(have)) => {
+            let more = have.tolerance > want.tolerance;
+            more.then(|| format!("`tolerance` is {}, not {}", have.tolerance, want.tolerance))
+        }
         (GateSpec::Expectations(want), GateSpec::Expectations(have))
         | (GateSpec::Leakage(want), GateSpec::Leakage(have)) => {
             differs("dataset", want.as_str(), have.as_str())

@@ -412,6 +412,10 @@ fn gate_of(manifest: &Manifest, stages: &[&str], path: &[&str], gate: &GateSpec)
             "the command is empty",
             "write a command line for `sh -c`",
         )),
+        GateSpec::Reproduce(reproduce) => {
+            let path = at(path, &["reproduce", "tolerance"]);
+            between(&path, reproduce.tolerance, 0.0..=f64::MAX, "0 asks for the same weights")
+        }
         GateSpec::Command(_) | GateSpec::Code(_) | GateSpec::ModelCard(_) => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::{Diagnose, Exit, Explain, Label};
+use crate::base::{Diagnose, Digest, Exit, Explain, Label};
 use crate::infrastructure::compute::JobError;
 use crate::infrastructure::git::GitError;
 use crate::infrastructure::store::StoreError;
@@ -170,6 +170,36 @@ pub enum RunError {
         /// Why.
         reason: String,
     },
+    /// The run left no model of the project's.
+    #[error("run {run} has no model: {reason}")]
+    NoModel {
+        /// The run.
+        run: String,
+        /// Why.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The run cannot be done again.
+    #[error("run {run} cannot be reproduced: {reason}")]
+    NotReproducible {
+        /// The run.
+        run: String,
+        /// Why.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// What a run used cannot be had.
+    #[error("run {run} used `{name}` b3:{}, which is not here", .id.short())]
+    Gone {
+        /// The run.
+        run: String,
+        /// What the run calls it.
+        name: String,
+        /// Tree or file.
+        id: Digest,
+    },
     /// The run is under way.
     #[error("run {run} is {state}")]
     Active {
@@ -223,6 +253,9 @@ impl Diagnose for RunError {
             Self::MissingOutput { .. } => "run::missing-output",
             Self::NoFile { .. } => "run::no-file",
             Self::NotResumable { .. } => "run::not-resumable",
+            Self::NoModel { .. } => "run::no-model",
+            Self::NotReproducible { .. } => "run::not-reproducible",
+            Self::Gone { .. } => "run::gone",
             Self::Active { .. } => "run::active",
             _ => "run::io",
         }
@@ -233,7 +266,7 @@ impl Diagnose for RunError {
             return inner.exit();
         }
         match self {
-            Self::Io { .. } => Exit::World,
+            Self::Io { .. } | Self::Gone { .. } => Exit::World,
             Self::MissingOutput { .. } => Exit::No,
             _ => Exit::Usage,
         }
@@ -274,6 +307,10 @@ impl Diagnose for RunError {
             ),
             Self::MissingOutput { .. } => Some("mend the program, or take the path out of `out:`".into()),
             Self::NotResumable { .. } => Some("start it anew with `mlp train` or `mlp run --force`".into()),
+            Self::NoModel { hint, .. } | Self::NotReproducible { hint, .. } => Some(hint.clone()),
+            Self::Gone { .. } => {
+                Some("a store or a clone that has it must push it first: `mlp data push`".into())
+            }
             Self::Active { run, .. } => Some(format!(
                 "wait for it with `mlp runs attach {run}` or stop it with `mlp runs cancel {run}`"
             )),
@@ -387,6 +424,24 @@ pub const EXPLAIN: &[Explain] = &[
         code: "run::not-resumable",
         text: "Only a run that has ended without success and whose job folder still exists can go on from its last \
                checkpoint.",
+    },
+    Explain {
+        code: "run::no-model",
+        text: "The run was named for its model, and it left none: it did not succeed, or it is the run of a step, of a fold of a \
+               cross-validation (which tells how well such a model does, and is thrown away), or one that trained a model again \
+               to see whether it comes out the same. `mlp runs ls` lists all runs.",
+    },
+    Explain {
+        code: "run::not-reproducible",
+        text: "`mlp reproduce` trains again what the record of a training says: model, data, seed and what it began with. Steps \
+               have programs of their own and are run again by `mlp run --force`; a training that failed, and that of a fold, \
+               left no model to be held against.",
+    },
+    Explain {
+        code: "run::gone",
+        text: "The record of the run names data, or weights it began with, that are neither in the work tree nor in the local store nor \
+               in the project's first store. Without them the training cannot be done again. Somebody who has them can push \
+               them.",
     },
     Explain {
         code: "run::active",

@@ -11,6 +11,17 @@ use crate::hardware::facts;
 use crate::infrastructure::compute::{JobFolder, LocalExecutor, event};
 use crate::infrastructure::store::{Local, Node, NodeKind, PinKind, Stored, Tree, Writer, worktree};
 
+/// Where a training leaves its model in the tree of its run.
+const MODEL: &str = "out/model";
+
+/// The files of the model that a training left, whether it counts as one of the project's or not.
+pub(super) fn trained(store: &Local, run: &Run) -> Result<Option<Node>, RunError> {
+    Ok(match run.output {
+        Some(output) => store.find(&output, MODEL)?,
+        None => None,
+    })
+}
+
 /// The record of the job in `folder`, published now if it was not yet; none while the job has not ended.
 pub fn finish(store: &Local, folder: &JobFolder) -> Result<Option<(Digest, Record<Run>)>, RunError> {
     if folder.settle()?.is_none() {
@@ -60,7 +71,7 @@ fn record(store: &Local, folder: &JobFolder, end: RunEnd) -> Result<(Record<Run>
     let mut outputs: BTreeMap<String, Digest> =
         kept.iter().map(|(path, stored)| (path.clone(), stored.id)).collect();
     if work.plan.task == "model"
-        && let Some(model) = store.find(&output, "out/model")?
+        && let Some(model) = store.find(&output, MODEL)?
     {
         outputs.insert("model".into(), model.id);
     }
@@ -76,6 +87,7 @@ fn record(store: &Local, folder: &JobFolder, end: RunEnd) -> Result<(Record<Run>
         sweep: work.sweep,
         git: work.git,
         data: work.plan.inputs.clone(),
+        dataset: work.dataset.map(|dataset| serde_json::to_value(dataset.spec).unwrap_or_default()),
         seed: work.plan.seed,
         config: serde_json::to_value(&work.plan).unwrap_or_default(),
         device: work.device,

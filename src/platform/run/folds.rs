@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::finish::trained;
 use super::{RunError, evaluate, find_evaluation};
 use crate::base::{Digest, Evaluation, Record, Run, Sink};
 use crate::infrastructure::store::Local;
@@ -39,11 +40,7 @@ pub fn evaluate_fold(
     dataset: &Dataset,
     sink: &dyn Sink,
 ) -> Result<(Digest, Record<Evaluation>), RunError> {
-    let files = match run.output {
-        Some(output) => store.find(&output, "out/model")?,
-        None => None,
-    };
-    let (Some(files), Some(&tree)) = (files, run.data.get(dataset.name.as_str())) else {
+    let (Some(files), Some(&tree)) = (trained(store, run)?, run.data.get(dataset.name.as_str())) else {
         return Err(TrainError::Model(format!("run {} ({}) made none", run.run, run.end.state)).into());
     };
     match find_evaluation(store, files.id, model, dataset, tree, "val")? {

@@ -96,8 +96,6 @@ pub fn plan_training(
         init.from.clone_from(&weights.name);
         inputs.insert(weights.name.clone(), weights.id);
     }
-    let binary = workspace.worker()?;
-    let device = workspace.device();
     let fold = dataset.spec.split.fold;
     let (task, config) = match fold {
         Some(fold) => (folds::TASK, json!({ "model": model, "fold": fold })),
@@ -113,13 +111,30 @@ pub fn plan_training(
         env: BTreeMap::new(),
         code: None,
         seed: Some(model.train.seed),
-        binary: Some(binary),
-        device: Some(device.clone()),
+        binary: Some(workspace.worker()?),
+        device: Some(workspace.device()),
     };
+    let dataset = DatasetWork {
+        name: dataset.name.clone(),
+        spec: dataset.spec.clone(),
+        fold,
+        root: Stored::from(&root),
+    };
+    planned(workspace, plan, &model, dataset, weights)
+}
+
+/// The training that `plan` says, as a job of this work tree.
+pub(super) fn planned(
+    workspace: &Workspace<'_>,
+    plan: Plan,
+    model: &ModelSpec,
+    dataset: DatasetWork,
+    weights: Option<&Weights>,
+) -> Result<Planned, RunError> {
     let spec = JobSpec {
         schema: JobSpec::SCHEMA.into(),
         id: crate::base::Id::new(),
-        name: name.clone(),
+        name: plan.name.clone(),
         argv: agent("work"),
         after: Vec::new(),
         cwd: workspace.root.to_owned(),
@@ -138,15 +153,10 @@ pub fn plan_training(
         author: workspace.repo.author(),
         git: workspace.git()?,
         root: workspace.root.to_owned(),
-        device,
-        binary,
+        device: workspace.device(),
+        binary: workspace.worker()?,
         sweep: None,
-        dataset: Some(DatasetWork {
-            name: dataset.name.clone(),
-            spec: dataset.spec.clone(),
-            fold,
-            root: Stored::from(&root),
-        }),
+        dataset: Some(dataset),
         weights: weights.map(Weights::work),
         makes: Vec::new(),
     };
@@ -225,7 +235,10 @@ fn data(work: &Work, folder: &JobFolder, sink: &dyn Sink) -> Result<Dataset, Run
     if identical(&dataset.path, &planned.root.node(""), &cache, sink) {
         return Ok(dataset);
     }
-    sink.log(Level::Info, "the data changed since this run was planned: taking its version from the store");
+    sink.log(
+        Level::Info,
+        "the work tree holds another version of the data than this run uses: taking that from the store",
+    );
     let path = folder.0.join("in").join(dataset.path.file_name().unwrap_or_default());
     let root = planned.root.node("");
     worktree::checkout(

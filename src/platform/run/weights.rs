@@ -9,10 +9,10 @@ use crate::base::{Digest, Name, Sink};
 use crate::infrastructure::store::worktree::snapshot;
 use crate::infrastructure::store::{Local, NodeKind, Stored};
 use crate::platform::data::Pointer;
-use crate::platform::train::{Origin, TrainError};
+use crate::platform::train::{Init, Origin, TrainError};
 
 /// The file of a model's tree that holds its tensors.
-const TENSORS: &str = "model.safetensors";
+pub(super) const TENSORS: &str = "model.safetensors";
 
 /// Tensors to begin with, at hand in the local store.
 #[derive(Clone, Debug)]
@@ -77,6 +77,15 @@ impl Weights {
                 detail: format!("it has no file `{TENSORS}`"),
                 hint: "name a version of a model that mlp trained, or a safetensors file".into(),
             }),
+        }
+    }
+
+    /// The tensors that a run began with, from its record: `name` is `digits@3` or the path of a file, `id` its content.
+    pub(super) fn recorded(store: &Local, init: &Init, id: Digest) -> Result<Self, RunError> {
+        let name = init.from.clone();
+        match init.is_file() {
+            true => Ok(Self { name, id, file: Stored::from(&store.root_node(&id)?) }),
+            false => Self::of_version(store, name, id),
         }
     }
 

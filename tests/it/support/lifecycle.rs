@@ -146,6 +146,7 @@ impl Lab {
             reason: None,
             started: now,
             ended: now,
+            seconds: None,
             cpu_seconds: None,
             attempts: 1,
         };
@@ -158,6 +159,7 @@ impl Lab {
             git: Repo::discover(self.path()).expect("opens").state().expect("reads"),
             data: BTreeMap::from([("mnist".to_owned(), data())]),
             config: json!({}),
+            dataset: None,
             seed: Some(seed),
             device: "cpu".into(),
             binary: Digest::of(b"binary"),

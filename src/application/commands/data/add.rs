@@ -182,8 +182,10 @@ fn keep_out_of_git(subject: &Subject, project: &Project, context: &Context) -> R
     let tracked = project.repo.files()?.iter().filter(inside).count();
     if tracked > 0 {
         let path = shown(path.trim_end_matches('/'));
-        let text =
-            format!("git itself tracks {tracked} files of `{path}`; `git rm -r --cached {path}` ends that");
+        let text = format!(
+            "git itself tracks {} of `{path}`; `git rm -r --cached {path}` ends that",
+            plural(tracked as u64, "file")
+        );
         context.ui.log(Level::Warn, &text);
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::application::ui::{Align, Report, Table, clean, count, percent};
+use crate::application::ui::{Align, Report, Table, clean, count, percent, plural};
 use crate::base::{CalibrationBin, Confusion, Digest, Estimate, Evaluation, PerClass, Slice};
 use crate::platform::train::{is_share, less_is_better};
 
@@ -31,7 +31,7 @@ impl Report for Evaluated {
 
     fn human(&self) -> String {
         let Evaluation { data, part, examples, .. } = &self.body;
-        let mut text = format!("{} on {part} of {data}, {} examples\n\n", self.label, count(*examples));
+        let mut text = format!("{} on {part} of {data}, {}\n\n", self.label, plural(*examples, "example"));
         text.push_str(&self.metric_table());
         let (corrupted, groups): (Vec<&Slice>, Vec<&Slice>) =
             self.body.slices.iter().partition(|slice| slice.by == Slice::CORRUPTION);

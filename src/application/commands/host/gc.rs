@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::super::{Answer, Context};
 use super::host;
 use crate::application::elsewhere::connect;
-use crate::application::ui::{Report, bytes};
+use crate::application::ui::{Report, bytes, plural};
 use crate::base::Exit;
 use crate::infrastructure::compute::Tidied;
 
@@ -36,7 +36,9 @@ impl Report for Removed {
     fn human(&self) -> String {
         let would = if self.dry_run { "would remove" } else { "removed" };
         let Tidied { jobs, agents, bytes: size } = self.tidied;
-        format!("{}: {would} {jobs} jobs, {agents} builds of mlp, {} of objects\n", self.host, bytes(size))
+        let builds = plural(agents, "build");
+        let jobs = plural(jobs, "job");
+        format!("{}: {would} {jobs}, {builds} of mlp, {} of objects\n", self.host, bytes(size))
     }
 }
 

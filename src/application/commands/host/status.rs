@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::super::{Answer, Context};
 use super::chosen;
 use crate::application::elsewhere::connect;
-use crate::application::ui::{Report, Table, bytes, clean};
+use crate::application::ui::{Report, Table, bytes, clean, plural};
 use crate::base::{Exit, JobState, Time};
 use crate::infrastructure::compute::{Cards, Claim, HostedJob};
 use crate::platform::run::short;
@@ -96,9 +96,9 @@ impl Status {
             for (at, claim) in line.cards.queue.iter().enumerate() {
                 let place = at + 1;
                 waiting += &format!(
-                    "{}: {place}. in the queue, for {} GPUs: {}\n",
+                    "{}: {place}. in the queue, for {}: {}\n",
                     line.name,
-                    claim.wants,
+                    plural(claim.wants.into(), "GPU"),
                     who(claim)
                 );
             }

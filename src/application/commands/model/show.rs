@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::super::{Answer, Context};
 use crate::application::completion;
 use crate::application::judgement::Judging;
-use crate::application::ui::{Report, Table};
-use crate::base::{Digest, Evaluation, Exit, Id, Name, RecordKind, Time};
-use crate::infrastructure::store::StoreError;
+use crate::application::ui::{Report, Table, bytes, plural};
+use crate::base::{Body, Digest, Evaluation, Exit, Id, Name, Record, Reproduction, Time};
+use crate::infrastructure::store::{Local, StoreError};
 
 /// Shows one model version: its run, code, data, metrics, evaluations, approvals and stages.
 #[derive(clap::Args, Debug)]
@@ -33,6 +33,8 @@ struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<RunShown>,
     evaluations: Vec<EvaluationShown>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reproductions: Vec<ReproductionShown>,
     approvals: Vec<ApprovalShown>,
     files: BTreeMap<String, u64>,
 }
@@ -60,6 +62,31 @@ struct EvaluationShown {
     metrics: BTreeMap<String, f64>,
 }
 
+/// It was trained again.
+#[derive(Serialize)]
+struct ReproductionShown {
+    record: Digest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
+    identical: bool,
+    /// What was not the same again.
+    changed: Vec<String>,
+}
+
+impl ReproductionShown {
+    fn human(&self) -> String {
+        let outcome = if self.identical { "identical" } else { "diverged" };
+        let changed = match self.changed.as_slice() {
+            [] => String::new(),
+            changed => format!(" with another {}", changed.join(", another ")),
+        };
+        let time = self.time.map_or_else(String::new, |time| format!(", {time}"));
+        format!("{outcome}{changed}{time}")
+    }
+}
+
 #[derive(Serialize)]
 struct ApprovalShown {
     stage: Name,
@@ -80,7 +107,7 @@ impl Report for Shown {
         let mut row = |name: &str, text: String| {
             rows.row([style(name).dim().to_string(), text]);
         };
-        row("files", format!("{} ({} bytes)", self.tree, self.files.values().sum::<u64>()));
+        row("files", format!("{} ({})", self.tree, bytes(self.files.values().sum())));
         row("registered", format!("{} by {}", self.registered, self.actor));
         let live: Vec<&str> = self.live.iter().map(Name::as_str).collect();
         row("live in", if live.is_empty() { "-".to_owned() } else { live.join(", ") });
@@ -96,8 +123,12 @@ impl Report for Shown {
             row("metrics", list(&run.metrics));
         }
         for evaluation in &self.evaluations {
-            let head = format!("{} {}, {} examples", evaluation.data, evaluation.part, evaluation.examples);
+            let examples = plural(evaluation.examples, "example");
+            let head = format!("{} {}, {examples}", evaluation.data, evaluation.part);
             row("evaluated", format!("{head}: {}", list(&evaluation.metrics)));
+        }
+        for reproduction in &self.reproductions {
+            row("reproduced", reproduction.human());
         }
         for approval in &self.approvals {
             row("approved", format!("for {} by {}, {}", approval.stage, approval.signer, approval.time));
@@ -116,12 +147,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
     let candidate = judging.candidate(&history, version)?;
     let store = &project.store;
     let mut evaluations = Vec::new();
-    for id in store.records(RecordKind::Evaluation)? {
-        let record = match store.record::<Evaluation>(&id) {
-            Ok(record) => record,
-            Err(StoreError::Missing(_)) => continue,
-            Err(error) => return Err(error.into()),
-        };
+    for (id, record) in at_hand::<Evaluation>(store)? {
         let body = record.body;
         if body.model == version.tree {
             let metrics =
@@ -130,6 +156,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
             evaluations.push(EvaluationShown { record: id, data, part, examples, metrics });
         }
     }
+    let mut reproductions = at_hand::<Reproduction>(store)?;
+    reproductions.retain(|(_, record)| record.body.model == version.tree);
+    let reproductions = reproductions.into_iter().map(|(id, record)| ReproductionShown {
+        record: id,
+        time: record.time,
+        author: record.author,
+        identical: record.body.identical,
+        changed: record.body.changed.into_keys().collect(),
+    });
     let files = match store.tree(&version.tree) {
         Ok(tree) => {
             let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -165,9 +200,23 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
             .collect(),
         run,
         evaluations,
+        reproductions: reproductions.collect(),
         approvals: approvals.collect(),
         files,
         model,
     });
     Ok(Exit::Ok)
+}
+
+/// All records of one kind that are here.
+fn at_hand<B: Body>(store: &Local) -> Result<Vec<(Digest, Record<B>)>, StoreError> {
+    let mut found = Vec::new();
+    for id in store.records(B::KIND)? {
+        match store.record::<B>(&id) {
+            Ok(record) => found.push((id, record)),
+            Err(StoreError::Missing(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
 }

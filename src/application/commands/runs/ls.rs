@@ -59,7 +59,7 @@ impl Line {
             fold: run.fold,
             state: run.state,
             started: run.started(),
-            seconds: body.map(|body| body.end.ended.seconds_since(body.end.started)),
+            seconds: body.map(|body| body.end.took()),
             plan: run.plan,
             record: run.record.as_ref().map(|(id, _)| *id),
             metric,
@@ -84,6 +84,7 @@ impl Report for Runs {
                 run::short(line.run),
                 match line.fold {
                     Some(Fold { number, of }) => format!("{} {number}/{of}", line.name),
+                    None if line.task == run::REPRODUCTION => format!("{} (again)", line.name),
                     None => line.name.clone(),
                 },
                 line.state.to_string(),

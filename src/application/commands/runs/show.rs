@@ -52,7 +52,7 @@ impl Report for Shown {
         let reason = body.end.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
         table.row(["state", &format!("{}{reason}", body.end.state)]);
         table.row(["started", &format!("{} ({})", body.end.started, body.end.started.ago(Time::now()))]);
-        table.row(["time", &duration(body.end.ended.seconds_since(body.end.started))]);
+        table.row(["time", &duration(body.end.took())]);
         if let Some(seconds) = body.end.cpu_seconds {
             table.row(["processor time", &duration(seconds)]);
         }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::super::{Answer, Context};
 use crate::application::stores;
-use crate::application::ui::{Report, bytes, clean, count, plural};
+use crate::application::ui::{Report, bytes, clean, plural};
 use crate::base::Exit;
 use crate::infrastructure::store::{Checked, Depth, Finding, fsck, fsck_remote};
 
@@ -96,8 +96,8 @@ impl Report for Told {
         );
         if checked.absent > 0 {
             text.push_str(&format!(
-                "{} objects that versions name were never fetched\n",
-                count(checked.absent)
+                "never fetched: {} that versions name\n",
+                plural(checked.absent, "object")
             ));
         }
         match &self.next {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::super::{Answer, Context};
 use crate::application::stores;
-use crate::application::ui::{Report, Table, bytes, count};
+use crate::application::ui::{Report, Table, bytes, count, plural};
 use crate::base::Exit;
 use crate::infrastructure::store::{Stats, stats, stats_remote};
 
@@ -60,7 +60,12 @@ impl Report for Told {
         table.row([
             "packs",
             &count(stats.packs),
-            &format!("{} objects, {} indexes", count(stats.objects), count(stats.indexes)),
+            &format!(
+                "{}, {} {}",
+                plural(stats.objects, "object"),
+                count(stats.indexes),
+                if stats.indexes == 1 { "index" } else { "indexes" }
+            ),
         ]);
         if stats.clones > 0 {
             let what = format!("{} long files that share blocks with the work tree", count(stats.clones));

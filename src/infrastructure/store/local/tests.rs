@@ -269,3 +269,21 @@ fn a_flipped_byte_in_a_record_is_found_named_and_set_aside() {
     store.put_record(&record).expect("stores again");
     assert_eq!(store.record::<Expectations>(&id).expect("reads"), record);
 }
+
+#[test]
+fn a_root_is_known_for_a_directory_or_a_file() {
+    let (_dir, store) = store();
+    for length in [0, 100, 3 << 20] {
+        let id = store.put(&vec![7; length]).expect("stores");
+        let root = store.root_node(&id).expect("is there");
+        assert_eq!((root.kind, root.size, root.id), (NodeKind::File, length as u64, id));
+    }
+    let mut writer = store.writer().expect("opens");
+    let id = writer.blob(b"word").expect("adds");
+    let node = Node { name: b"a".to_vec(), kind: NodeKind::File, size: 4, id };
+    let tree = writer.tree(&Tree { nodes: vec![node] }).expect("adds");
+    writer.finish().expect("finishes");
+    let root = store.root_node(&tree).expect("is there");
+    assert_eq!((root.kind, root.size), (NodeKind::Directory, 4));
+    assert!(matches!(store.root_node(&Digest::of(b"nothing")), Err(StoreError::Missing(_))));
+}

@@ -10,6 +10,7 @@ mod command;
 mod compare;
 mod data;
 mod metric;
+mod reproduce;
 mod slices;
 mod waiver;
 
@@ -73,7 +74,7 @@ impl GateSpec {
         match self {
             Self::Expectations(_) => Phase::Understand,
             Self::Leakage(_) => Phase::Prepare,
-            Self::Code(_) => Phase::Model,
+            Self::Code(_) | Self::Reproduce(_) => Phase::Model,
             Self::Metric(_) | Self::Compare(_) | Self::Slices(_) => Phase::Evaluate,
             Self::ModelCard(_) | Self::Approvals(_) | Self::Command(_) => Phase::Deploy,
         }
@@ -86,6 +87,7 @@ impl GateSpec {
             Self::Compare(_) => "compare",
             Self::Slices(_) => "slices",
             Self::Code(_) => "code",
+            Self::Reproduce(_) => "reproduce",
             Self::Expectations(_) => "expectations",
             Self::Leakage(_) => "leakage",
             Self::ModelCard(_) => "model_card",
@@ -101,6 +103,7 @@ impl GateSpec {
             Self::Compare(gate) => compare::wanted(gate),
             Self::Slices(gate) => slices::wanted(gate),
             Self::Code(_) => code::WANTED.to_owned(),
+            Self::Reproduce(gate) => reproduce::wanted(gate),
             Self::Expectations(data) => data::expectations_wanted(data),
             Self::Leakage(data) => format!("the parts of `{data}` do not overlap beyond its guard"),
             Self::ModelCard(gate) => card::wanted(gate),
@@ -116,6 +119,7 @@ impl GateSpec {
             Self::Compare(_) => compare::MEANING,
             Self::Slices(_) => slices::MEANING,
             Self::Code(_) => code::MEANING,
+            Self::Reproduce(_) => reproduce::MEANING,
             Self::Expectations(_) => data::EXPECTATIONS_MEANING,
             Self::Leakage(_) => data::LEAKAGE_MEANING,
             Self::ModelCard(_) => card::MEANING,
@@ -263,6 +267,7 @@ fn find(gate: &GateSpec, case: &Case<'_>) -> Result<Finding, ModelError> {
         GateSpec::Compare(gate) => compare::find(gate, case)?,
         GateSpec::Slices(gate) => slices::find(gate, case),
         GateSpec::Code(_) => code::find(case),
+        GateSpec::Reproduce(gate) => reproduce::find(gate, case),
         GateSpec::Expectations(data) => data::expectations(data, case),
         GateSpec::Leakage(data) => data::leakage(data, case),
         GateSpec::ModelCard(gate) => card::find(gate, case),

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::base::{
     Approval, CommandOutput, Entry, EntryKind, Estimate, Evaluation, ExpectationOutcome, Expectations,
-    GitState, Id, JobState, Leakage, Near, Record, Run, RunEnd, Slice, Subject,
+    GitState, Id, JobState, Leakage, Near, Record, Reproduction, Run, RunEnd, Slice, Subject, ThenNow,
 };
 use crate::infrastructure::keys::{NAMESPACE_APPROVAL, Signers, sign};
 use crate::infrastructure::store::Local;
@@ -113,6 +113,7 @@ impl World {
             git,
             data: BTreeMap::from([("mnist".to_owned(), digest("data"))]),
             config: json!({}),
+            dataset: None,
             seed: None,
             device: "cpu".into(),
             binary: digest("binary"),
@@ -124,6 +125,7 @@ impl World {
                 reason: None,
                 started: now,
                 ended: now,
+                seconds: None,
                 cpu_seconds: None,
                 attempts: 1,
             },
@@ -722,4 +724,43 @@ fn a_run_record_that_made_other_files_is_refused() {
     let version = history.newest().expect("is there");
     let result = Candidate::load(&world.store, &history, version, |_| None);
     assert!(matches!(result, Err(ModelError::Evidence { .. })));
+}
+
+#[test]
+fn a_model_trained_again_opens_the_gate_by_its_weights_or_within_the_tolerance() {
+    let file = |world: &World, identical: bool, moved: f64, at: &str| {
+        let metrics =
+            BTreeMap::from([("val.accuracy".to_owned(), ThenNow { then: 0.95, now: 0.95 - moved })]);
+        let device = ThenNow { then: "cpu a".to_owned(), now: "cpu b".to_owned() };
+        let changed =
+            if identical { BTreeMap::new() } else { BTreeMap::from([("device".to_owned(), device)]) };
+        let (model, run, again) = (digest("tree 1"), digest("run"), digest("again"));
+        let body = Reproduction { model, run, again, identical, changed, metrics };
+        let record = Record { time: Some(time(at)), ..Record::new("Ada <ada@example.org>", vec![], body) };
+        publish(&world.store, &record, "digits", &[]).expect("publishes");
+    };
+    let world = |tolerance: f64| {
+        let mut world = World::new(json!({"reproduce": {"tolerance": tolerance}}));
+        world.clean_version();
+        world
+    };
+    let exact = world(0.0);
+    let found = exact.judge();
+    assert_eq!((value(&found), found.verdict.next.as_deref()), (Unknown, Some("mlp reproduce digits@1")));
+    file(&exact, false, 0.0, "2026-05-02T00:00:00Z");
+    let found = exact.judge();
+    assert_eq!(value(&found), Fail, "the same metrics are not the same weights");
+    assert_eq!(found.verdict.reason.as_deref(), Some("with another device"));
+    file(&exact, true, 0.0, "2026-05-03T00:00:00Z");
+    assert_eq!(value(&exact.judge()), Pass, "the newest answer counts");
+
+    let loose = world(0.01);
+    file(&loose, false, 0.02, "2026-05-02T00:00:00Z");
+    assert_eq!(value(&loose.judge()), Fail);
+    file(&loose, false, 0.005, "2026-05-03T00:00:00Z");
+    let found = loose.judge();
+    assert_eq!(
+        (value(&found), found.verdict.observed.as_str()),
+        (Pass, "diverged: val.accuracy moved by 0.005000")
+    );
 }
