@@ -172,3 +172,71 @@ fn an_error_of_the_worker_is_said_once_on_the_terminal() {
     let said = crate::support::refused(project.path(), &["train", "m"], 1);
     assert_eq!(said.matches("every example is of the class").count(), 1, "{said}");
 }
+
+/// What `mlp check` says of data that do not fit, before anything is read.
+fn check_says(project: &Project, words: &[&str]) {
+    let output = crate::support::run(project.path(), &["check"], 2);
+    told(&String::from_utf8_lossy(&output.stdout), words);
+}
+
+/// An NPY file of bytes.
+fn npy(dimensions: &[usize]) -> Vec<u8> {
+    let shape: String = dimensions.iter().map(|length| format!("{length}, ")).collect();
+    let mut header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape}), }}");
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.bytes());
+    bytes.extend((0..dimensions.iter().product::<usize>()).map(|i| (i % 3) as u8));
+    bytes
+}
+
+#[test]
+fn a_check_looks_at_headers_and_shapes_without_training() {
+    let head = "mlp: 1\nproject: {name: test, id: 01jd3q0000000000000000000a, profile: research}\n";
+    let project = Project::new("");
+    let say = |data: &str, model: &str| {
+        let text = format!(
+            "{head}data:\n  it: {{path: data/it, {data}}}\nmodels:\n  m:\n    data: it\n    {model}\n"
+        );
+        project.write("mlp.yaml", &text);
+    };
+    let network = "network: [flatten, {linear: 4}, output]";
+    say("format: csv, target: y", network);
+    crate::support::ok(project.path(), &["check"]);
+
+    project.write("data/it/train.csv", &format!("{ROWS}{}", rows(10)));
+    crate::support::ok(project.path(), &["check"]);
+    say("format: csv, target: yy", network);
+    check_says(&project, &["data::target", "no column `yy`", "did you mean `y`", "mlp.yaml:4"]);
+    say("format: csv, target: y", &format!("{network}\n    evaluate: {{slices: {{by: sise}}}}"));
+    check_says(&project, &["no column `sise`", "did you mean `size`", "mlp.yaml:9"]);
+    say("format: csv, target: y", &format!("{network}\n    evaluate: {{slices: {{by: y}}}}"));
+    check_says(&project, &["no column `y`", "did you mean `label`"]);
+    say("format: csv, target: y", &format!("{network}\n    evaluate: {{slices: {{by: size}}}}"));
+    crate::support::ok(project.path(), &["check"]);
+    project.write("data/it/test.csv", "age,weight,y\n1,2,a\n");
+    check_says(&project, &["test.csv", "its columns are not those of `train.csv`"]);
+
+    for name in ["train.csv", "test.csv"] {
+        std::fs::remove_file(project.path().join("data/it").join(name)).expect("removes");
+    }
+    let put = |name: &str, dimensions: &[usize]| {
+        std::fs::write(project.path().join("data/it").join(name), npy(dimensions)).expect("writes");
+    };
+    put("x.npy", &[12, 5, 6]);
+    say("format: npy", network);
+    check_says(&project, &["x.npy", "its targets `y` are not"]);
+    put("y.npy", &[11]);
+    check_says(&project, &["12 examples", "11 labels"]);
+    put("y.npy", &[12]);
+    crate::support::ok(project.path(), &["check"]);
+    say("format: npy", &format!("input: {{shape: [1, 28, 28]}}\n    {network}"));
+    check_says(&project, &["data::shape", "[1, 28, 28]", "[1, 5, 6]", "mlp.yaml:8"]);
+    // The network against the shape that the files have.
+    say("format: npy", "network: [{conv2d: {out: 2, kernel: 9}}, flatten, output]");
+    check_says(&project, &["train::layer", "layer 1"]);
+}

@@ -76,11 +76,12 @@ impl Array {
     /// networks take them; everything else as it is.
     pub(super) fn channels_first(mut self) -> Self {
         let [count, height, width, channels @ (1 | 3)] = self.dimensions[..] else { return self };
-        if matches!(height, 1 | 3) || self.bytes.is_empty() {
+        if matches!(height, 1 | 3) {
             return self;
         }
         self.dimensions = vec![count, channels, height, width];
-        if channels == 1 {
+        // Of an array whose header alone was read there are no elements.
+        if channels == 1 || self.bytes.is_empty() {
             return self;
         }
         let (size, area) = (self.element.size(), height * width);

@@ -38,33 +38,19 @@ pub(super) fn load(dataset: &Dataset, shape: Option<&[usize]>, sink: &dyn Sink) 
     let found = Found::of(dataset)?;
     let total = found.arrays.len() as u64;
     let mut done = 0;
-    let mut read = |slot: Slot| -> Result<Option<(Array, String)>, DataError> {
-        let Some(entry) = found.arrays.get(&slot) else { return Ok(None) };
+    let pairs = found.pairs(|entry| {
         sink.progress("reading", done, Some(total), Unit::Files);
         done += 1;
-        Ok(Some((entry.read()?.channels_first(), entry.shown())))
-    };
-    let mut pair = |part: &'static str| -> Result<Option<Pair>, DataError> {
-        match (read((part, "x"))?, read((part, "y"))?) {
-            (None, None) => Ok(None),
-            (Some((inputs, inputs_name)), Some((targets, targets_name))) => {
-                let format = if found.format == "npy" { "NPY" } else { "safetensors" };
-                Pair { format, inputs, targets, inputs_name, targets_name }.checked().map(Some)
-            }
-            (None, Some((_, name))) => {
-                Err(found.layout(format!("`{name}` is there, its inputs `x` are not")))
-            }
-            (Some((_, name)), None) => {
-                Err(found.layout(format!("`{name}` is there, its targets `y` are not")))
-            }
-        }
-    };
-    let pairs = [pair("train")?, pair("val")?, pair("test")?];
-    if pairs[0].is_none() {
-        return Err(found.nothing());
-    }
+        entry.read()
+    })?;
     sink.progress("reading", total, Some(total), Unit::Files);
     pairs::load(dataset, shape, found.format, pairs)
+}
+
+/// The shape that examples have or are asked to have, by the headers alone.
+pub(super) fn shape(dataset: &Dataset, asked: Option<&[usize]>) -> Result<Vec<usize>, DataError> {
+    let found = Found::of(dataset)?;
+    pairs::shape(dataset, asked, found.format, &found.pairs(Entry::header)?)
 }
 
 /// The arrays of a dataset.
@@ -116,6 +102,34 @@ impl Found {
             }
         }
         Ok(found)
+    }
+
+    /// Inputs and targets of train, val and test, as `read` gives them.
+    fn pairs(
+        &self,
+        mut read: impl FnMut(&Entry) -> Result<Array, DataError>,
+    ) -> Result<[Option<Pair>; 3], DataError> {
+        let mut get = |slot: Slot| -> Result<Option<(Array, String)>, DataError> {
+            let Some(entry) = self.arrays.get(&slot) else { return Ok(None) };
+            Ok(Some((read(entry)?.channels_first(), entry.shown())))
+        };
+        let mut pair = |part: &'static str| -> Result<Option<Pair>, DataError> {
+            match (get((part, "x"))?, get((part, "y"))?) {
+                (None, None) => Ok(None),
+                (Some((inputs, inputs_name)), Some((targets, targets_name))) => {
+                    let format = if self.format == "npy" { "NPY" } else { "safetensors" };
+                    Pair { format, inputs, targets, inputs_name, targets_name }.checked().map(Some)
+                }
+                (None, Some((_, name))) => {
+                    Err(self.layout(format!("`{name}` is there, its inputs `x` are not")))
+                }
+                (Some((_, name)), None) => {
+                    Err(self.layout(format!("`{name}` is there, its targets `y` are not")))
+                }
+            }
+        };
+        let pairs = [pair("train")?, pair("val")?, pair("test")?];
+        if pairs[0].is_none() { Err(self.nothing()) } else { Ok(pairs) }
     }
 
     /// Notes the arrays of the file at `path`, which are all of `part` if one is given.
@@ -225,6 +239,28 @@ impl Entry {
         }
     }
 
+    /// The array without its elements.
+    fn header(&self) -> Result<Array, DataError> {
+        let shown = self.shown();
+        match &self.key {
+            None => {
+                let file = File::open(&self.path).map_err(DataError::io("read", &self.path))?;
+                npy::header(&mut BufReader::new(file), &shown)
+            }
+            Some(key) if self.path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors")) => {
+                let (metadata, _, _) = header(&self.path)?;
+                described(&metadata, key, &shown).map(|(array, ..)| array)
+            }
+            Some(key) => {
+                let mut archive = archive(&self.path)?;
+                let file = archive
+                    .by_name(&format!("{key}.npy"))
+                    .map_err(|error| malformed(&shown, "NPZ", error.to_string()))?;
+                npy::header(&mut BufReader::new(file), &shown)
+            }
+        }
+    }
+
     /// An array of an NPZ file, which is a zip file of NPY files.
     fn zipped(&self, key: &str) -> Result<Array, DataError> {
         let mut archive = archive(&self.path)?;
@@ -242,37 +278,44 @@ impl Entry {
     /// A tensor of a safetensors file. Only its own bytes are read.
     fn tensor(&self, key: &str) -> Result<Array, DataError> {
         let shown = self.shown();
-        let fail = |detail: String| malformed(&shown, "safetensors", detail);
         let (metadata, start, mut file) = header(&self.path)?;
-        let Some(info) = metadata.info(key) else {
-            return Err(fail("it is gone while the file was read".to_owned()));
-        };
-        let element = match info.dtype {
-            Dtype::BOOL => Element::Bool,
-            Dtype::U8 => Element::U8,
-            Dtype::I8 => Element::I8,
-            Dtype::U16 => Element::U16,
-            Dtype::I16 => Element::I16,
-            Dtype::U32 => Element::U32,
-            Dtype::I32 => Element::I32,
-            Dtype::U64 => Element::U64,
-            Dtype::I64 => Element::I64,
-            Dtype::F32 => Element::F32,
-            Dtype::F64 => Element::F64,
-            other => {
-                return Err(fail(format!("elements of type {other:?} are not read; save it as F32")));
-            }
-        };
-        if info.shape.is_empty() {
-            return Err(fail("it is a single number, not an array".to_owned()));
-        }
+        let (array, from, to) = described(&metadata, key, &shown)?;
         // The crate has checked that shape, type and place agree.
-        let (from, to) = info.data_offsets;
         let length = to.saturating_sub(from) as u64;
         file.seek(SeekFrom::Start(start + from as u64)).map_err(DataError::io("read", &self.path))?;
-        let bytes = Holds::Exactly(length).read(file.take(length), 0, length).map_err(fail)?;
-        Ok(Array { element, order: Order::Little, dimensions: info.shape.clone(), bytes })
+        let bytes = Holds::Exactly(length).read(file.take(length), 0, length);
+        Ok(Array { bytes: bytes.map_err(|detail| malformed(&shown, "safetensors", detail))?, ..array })
     }
+}
+
+/// The tensor `key` without its elements, and where those are.
+fn described(metadata: &Metadata, key: &str, shown: &str) -> Result<(Array, usize, usize), DataError> {
+    let fail = |detail: String| malformed(shown, "safetensors", detail);
+    let Some(info) = metadata.info(key) else {
+        return Err(fail("it is gone while the file was read".to_owned()));
+    };
+    let element = match info.dtype {
+        Dtype::BOOL => Element::Bool,
+        Dtype::U8 => Element::U8,
+        Dtype::I8 => Element::I8,
+        Dtype::U16 => Element::U16,
+        Dtype::I16 => Element::I16,
+        Dtype::U32 => Element::U32,
+        Dtype::I32 => Element::I32,
+        Dtype::U64 => Element::U64,
+        Dtype::I64 => Element::I64,
+        Dtype::F32 => Element::F32,
+        Dtype::F64 => Element::F64,
+        other => {
+            return Err(fail(format!("elements of type {other:?} are not read; save it as F32")));
+        }
+    };
+    if info.shape.is_empty() {
+        return Err(fail("it is a single number, not an array".to_owned()));
+    }
+    let (from, to) = info.data_offsets;
+    let array = Array { element, order: Order::Little, dimensions: info.shape.clone(), bytes: Vec::new() };
+    Ok((array, from, to))
 }
 
 fn archive(path: &Path) -> Result<ZipArchive<BufReader<File>>, DataError> {

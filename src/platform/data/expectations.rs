@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{ColumnExpectation, ColumnStatistics, Dataset, Expectation, Parts, Range, Targets};
-use crate::base::{Digest, ExpectationOutcome, Expectations};
+use crate::base::{Digest, ExpectationOutcome, Expectations, plural};
 
 /// How many offending values are named.
 const NAMED: usize = 5;
@@ -14,7 +14,7 @@ pub fn expectations(dataset: &Dataset, parts: &Parts, tree: Digest) -> Expectati
         let (met, observed) = match expectation {
             Expectation::Rows(range) => {
                 let rows = parts.train.len() + parts.val.len() + parts.test.len();
-                (range.holds(rows as f64), format!("{rows} rows"))
+                (range.holds(rows as f64), plural(rows as u64, "row"))
             }
             Expectation::PerClass(range) => per_class(parts, range),
             Expectation::Column(wanted) => column(parts, wanted),

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::storage::{Room, Writer};
 use super::stored::{Answers, Stored, assemble};
 use super::{DataError, Dataset, Parts, images, split};
-use crate::base::{Level, Sink, Unit};
+use crate::base::{Level, Sink, Unit, plural};
 
 /// Images decoded between two progress events.
 const STRIDE: u64 = 256;
@@ -71,7 +71,8 @@ pub(super) fn load(dataset: &Dataset, shape: Option<&[usize]>, sink: &dyn Sink) 
     let (train, val, test) = listings;
     if others > 0 {
         let text = format!(
-            "left out {others} files of `{}` that are no `.png`, `.jpg`, `.jpeg` or `.webp`",
+            "left out {} of `{}`: no `.png`, `.jpg`, `.jpeg` or `.webp`",
+            plural(others, "file"),
             dataset.name
         );
         sink.log(Level::Warn, &text);

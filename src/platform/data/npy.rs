@@ -26,7 +26,18 @@ pub(super) fn parse(reader: &mut dyn Read, holds: Holds, shown: &str) -> Result<
     array(reader, holds).map_err(|detail| malformed(shown, detail))
 }
 
+/// The array without its elements: what the header says.
+pub(super) fn header(reader: &mut dyn Read, shown: &str) -> Result<Array, DataError> {
+    promise(reader).map(|(array, ..)| array).map_err(|detail| malformed(shown, detail))
+}
+
 fn array(reader: &mut dyn Read, holds: Holds) -> Result<Array, String> {
+    let (array, before, promised) = promise(reader)?;
+    Ok(Array { bytes: holds.read(reader, before, promised)?, ..array })
+}
+
+/// What a header says: the array without its elements, the bytes of the header, and those of the elements.
+fn promise(reader: &mut dyn Read) -> Result<(Array, u64, u64), String> {
     let mut start = [0; 8];
     fill(reader, &mut start, "its magic string")?;
     let [0x93, b'N', b'U', b'M', b'P', b'Y', major, _] = start else {
@@ -63,8 +74,8 @@ fn array(reader: &mut dyn Read, holds: Holds) -> Result<Array, String> {
     }
     let promised = promised(element, &dimensions)
         .ok_or_else(|| format!("its header promises {dimensions:?} elements, more than any memory holds"))?;
-    let bytes = holds.read(reader, before + u64::from(length), promised)?;
-    Ok(Array { element, order, dimensions, bytes })
+    let array = Array { element, order, dimensions, bytes: Vec::new() };
+    Ok((array, before + u64::from(length), promised))
 }
 
 /// The type that NumPy writes as `<f4` or `|u1`.

@@ -7,6 +7,7 @@ use super::array::{Array, Element};
 use super::storage::{Room, Writer};
 use super::stored::{Answers, Stored, assemble, keys};
 use super::{DataError, Dataset, Parts, TargetKind};
+use crate::base::plural;
 
 /// Inputs and targets of one part.
 pub(super) struct Pair {
@@ -26,24 +27,8 @@ pub(super) fn load(
     format: &'static str,
     pairs: [Option<Pair>; 3],
 ) -> Result<Parts, DataError> {
-    let layout =
-        |detail: String| DataError::Layout { path: dataset.path.display().to_string(), format, detail };
-    let Some(first) = &pairs[0] else {
-        return Err(layout("it has nothing to train on".to_owned()));
-    };
-    let stored_shape = first.shape();
-    for other in pairs.iter().flatten() {
-        if other.shape() != stored_shape || other.inputs.element != first.inputs.element {
-            return Err(layout(format!(
-                "examples of `{}` are {:?}, those of `{}` {:?}",
-                first.inputs_name,
-                stored_shape,
-                other.inputs_name,
-                other.shape()
-            )));
-        }
-    }
-    let shape = wanted(dataset, &stored_shape, shape, first.format)?;
+    let shape = self::shape(dataset, shape, format, &pairs)?;
+    let Some(first) = &pairs[0] else { return Err(nothing(dataset, format)) };
     let as_numbers = match dataset.target {
         TargetKind::Value => true,
         TargetKind::Class => false,
@@ -53,11 +38,41 @@ pub(super) fn load(
     let room = dataset.room(pairs.iter().flatten().map(Pair::decoded).sum());
     let [train, val, test] =
         pairs.map(|pair| pair.map(|pair| pair.stored(&classes, as_numbers, &room)).transpose());
-    let Some(train) = train? else {
-        return Err(layout("it has nothing to train on".to_owned()));
-    };
+    let Some(train) = train? else { return Err(nothing(dataset, format)) };
     let classes = classes.iter().map(i64::to_string).collect();
     assemble(train, val?, test?, &dataset.spec.split, &shape, classes)
+}
+
+/// The shape that the examples of all `pairs` have, or are asked to have.
+pub(super) fn shape(
+    dataset: &Dataset,
+    asked: Option<&[usize]>,
+    format: &'static str,
+    pairs: &[Option<Pair>; 3],
+) -> Result<Vec<usize>, DataError> {
+    let Some(first) = &pairs[0] else { return Err(nothing(dataset, format)) };
+    let stored = first.shape();
+    for other in pairs.iter().flatten() {
+        if other.shape() != stored || other.inputs.element != first.inputs.element {
+            let detail = format!(
+                "examples of `{}` are {:?}, those of `{}` {:?}",
+                first.inputs_name,
+                stored,
+                other.inputs_name,
+                other.shape()
+            );
+            return Err(layout(dataset, format, detail));
+        }
+    }
+    wanted(dataset, &stored, asked, first.format)
+}
+
+fn nothing(dataset: &Dataset, format: &'static str) -> DataError {
+    layout(dataset, format, "it has nothing to train on".to_owned())
+}
+
+fn layout(dataset: &Dataset, format: &'static str, detail: String) -> DataError {
+    DataError::Layout { path: dataset.path.display().to_string(), format, detail }
 }
 
 /// The shape of examples: as asked, if it has as many values as the stored one.
@@ -107,10 +122,10 @@ impl Pair {
         }
         if self.inputs.count() != self.targets.count() {
             return Err(self.malformed_inputs(format!(
-                "it holds {} images, `{}` holds {} labels",
-                self.inputs.count(),
+                "it holds {}, `{}` holds {}",
+                plural(self.inputs.count() as u64, "example"),
                 self.targets_name,
-                self.targets.count()
+                plural(self.targets.count() as u64, "label")
             )));
         }
         if self.inputs.dimensions.len() < 2 || self.inputs.width() == 0 || self.inputs.count() == 0 {

@@ -1,6 +1,7 @@
 //! The rows of a table, whatever its format: cells as text, a part and a key for each, and what is to be predicted.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use csv::StringRecord;
@@ -51,14 +52,7 @@ impl Table {
         target: Option<&str>,
         sink: &dyn Sink,
     ) -> Result<Self, DataError> {
-        let files = table_file::parts(&dataset.path, extension)?;
-        if files.first().is_none_or(|(part, _)| *part != Part::Train) {
-            return Err(DataError::Layout {
-                path: dataset.path.display().to_string(),
-                format: extension,
-                detail: format!("the folder has no `train.{extension}`"),
-            });
-        }
+        let files = files(dataset, extension)?;
         let mut table = Self {
             format: "",
             header: StringRecord::new(),
@@ -215,6 +209,49 @@ impl Table {
     pub(super) fn place(&self, row: &Row) -> String {
         format!("{}:{}", self.files[row.file as usize], row.line)
     }
+}
+
+/// The files of the parts.
+fn files(dataset: &Dataset, extension: &'static str) -> Result<Vec<(Part, PathBuf)>, DataError> {
+    let files = table_file::parts(&dataset.path, extension)?;
+    if files.first().is_none_or(|(part, _)| *part != Part::Train) {
+        return Err(DataError::Layout {
+            path: dataset.path.display().to_string(),
+            format: extension,
+            detail: format!("the folder has no `train.{extension}`"),
+        });
+    }
+    Ok(files)
+}
+
+/// Names of all columns, by the headers alone: `text` and the target are among them, and all files have the same.
+pub(super) fn columns(
+    dataset: &Dataset,
+    extension: &'static str,
+    text: Option<&str>,
+    target: Option<&str>,
+) -> Result<Vec<String>, DataError> {
+    let mut first: Option<(String, StringRecord)> = None;
+    for (_, path) in files(dataset, extension)? {
+        let shown = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let file = table_file::open(&path, &shown)?;
+        position(file.header(), target, dataset, &shown, file.format())?;
+        if text.is_some() {
+            position(file.header(), text, dataset, &shown, file.format())?;
+        }
+        match &first {
+            None => first = Some((shown, file.header().clone())),
+            Some((other, header)) if text.is_none() && header != file.header() => {
+                return Err(malformed(
+                    &shown,
+                    file.format(),
+                    format!("its columns are not those of `{other}`"),
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(first.iter().flat_map(|(_, header)| header.iter().map(str::to_owned)).collect())
 }
 
 /// Index of the column `name`.

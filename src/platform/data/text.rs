@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use csv::StringRecord;
 use rayon::prelude::*;
 
-use super::rows::{Row, Table};
+use super::rows::{self, Row, Table};
 use super::split::Part;
 use super::text_encoding::LARGEST_TOKENIZER;
 use super::{DataError, Dataset, Parts, TextEncoding};
@@ -80,20 +80,38 @@ fn encoding(dataset: &Dataset) -> Result<TextEncoding, DataError> {
     TextEncoding::of_file(&json, column, length).map_err(malformed)
 }
 
-/// All texts and their labels, as a table of two columns.
-fn table(dataset: &Dataset, sink: &dyn Sink) -> Result<Table, DataError> {
+/// The shape of examples, by names and headers alone.
+pub(super) fn outline(dataset: &Dataset) -> Result<Vec<usize>, DataError> {
+    let length = encoding(dataset)?.length;
+    match extension(dataset)? {
+        Some(extension) => {
+            let text = dataset.spec.text.as_deref().unwrap_or(TEXT);
+            let label = dataset.spec.target.as_deref().unwrap_or(LABEL);
+            rows::columns(dataset, extension, Some(text), Some(label))?;
+        }
+        None => drop(line_files(dataset)?),
+    }
+    Ok(vec![length])
+}
+
+/// The format of the table that the texts lie in; none for files of lines.
+fn extension(dataset: &Dataset) -> Result<Option<&'static str>, DataError> {
     let path = &dataset.path;
     let has = |name: &str| path.join(name).is_file();
     let is_file = !std::fs::metadata(path).map_err(DataError::io("read", path))?.is_dir();
-    let extension = match path.extension().and_then(|extension| extension.to_str()) {
+    Ok(match path.extension().and_then(|extension| extension.to_str()) {
         Some(extension) if is_file => match extension.to_ascii_lowercase().as_str() {
             "parquet" => Some("parquet"),
             _ => Some("csv"),
         },
         None if is_file => Some("csv"),
         _ => ["csv", "parquet"].into_iter().find(|extension| has(&format!("train.{extension}"))),
-    };
-    match extension {
+    })
+}
+
+/// All texts and their labels, as a table of two columns.
+fn table(dataset: &Dataset, sink: &dyn Sink) -> Result<Table, DataError> {
+    match extension(dataset)? {
         Some(extension) => {
             let text = dataset.spec.text.as_deref().unwrap_or(TEXT);
             let label = dataset.spec.target.as_deref().unwrap_or(LABEL);
@@ -106,6 +124,26 @@ fn table(dataset: &Dataset, sink: &dyn Sink) -> Result<Table, DataError> {
 /// Files of lines, one per class: `pos.txt` and `neg.txt`, below `train/`, `val/` and `test/` if the dataset brings its
 /// parts.
 fn lines(dataset: &Dataset, sink: &dyn Sink) -> Result<Table, DataError> {
+    let files = line_files(dataset)?;
+    let mut table = Table::pairs("text", [TEXT, LABEL]);
+    let total = files.len() as u64;
+    let own: Vec<Part> = files.values().map(|(part, _)| *part).collect();
+    for (name, (part, path)) in files {
+        sink.progress("reading", table.files.len() as u64, Some(total), Unit::Files);
+        let class = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let file = table.files.len() as u32;
+        each_line(&path, &name, |line, text| {
+            table.push(StringRecord::from(vec![text, class.as_str()]), file, line, part);
+        })?;
+        table.files.push(name);
+    }
+    sink.progress("reading", total, Some(total), Unit::Files);
+    table.divide(dataset, |part| own.contains(&part));
+    Ok(table)
+}
+
+/// The files of lines by name, with the part of each.
+fn line_files(dataset: &Dataset) -> Result<BTreeMap<String, (Part, PathBuf)>, DataError> {
     let root = &dataset.path;
     let mut files = BTreeMap::new();
     if root.join("train").is_dir() {
@@ -124,21 +162,7 @@ fn lines(dataset: &Dataset, sink: &dyn Sink) -> Result<Table, DataError> {
             "it has neither `train.csv` nor `train.parquet` nor files `CLASS.txt` with a text in each line";
         return Err(layout(dataset, detail.into()));
     }
-    let mut table = Table::pairs("text", [TEXT, LABEL]);
-    let total = files.len() as u64;
-    let own: Vec<Part> = files.values().map(|(part, _)| *part).collect();
-    for (name, (part, path)) in files {
-        sink.progress("reading", table.files.len() as u64, Some(total), Unit::Files);
-        let class = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let file = table.files.len() as u32;
-        each_line(&path, &name, |line, text| {
-            table.push(StringRecord::from(vec![text, class.as_str()]), file, line, part);
-        })?;
-        table.files.push(name);
-    }
-    sink.progress("reading", total, Some(total), Unit::Files);
-    table.divide(dataset, |part| own.contains(&part));
-    Ok(table)
+    Ok(files)
 }
 
 /// The files of lines in `folder`.

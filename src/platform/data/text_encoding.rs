@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokenizers::{PostProcessor, Tokenizer, TruncationParams};
 
-use crate::base::caught;
+use crate::base::{caught, plural};
 
 /// Largest `tokenizer.json`: written into `model.json`, where some of its bytes are two, it must be readable again.
 pub(super) const LARGEST_TOKENIZER: usize = 30 << 20;
@@ -89,7 +89,8 @@ impl TextEncoding {
         let added = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
         if added >= length {
             return Err(format!(
-                "it adds {added} tokens to every text, and a length of {length} leaves no room"
+                "it adds {} to every text, and a length of {length} leaves no room",
+                plural(added as u64, "token")
             ));
         }
         let cut = TruncationParams { max_length: length, ..TruncationParams::default() };

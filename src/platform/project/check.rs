@@ -1,12 +1,15 @@
 //! What `mlp check` finds beyond reading: networks that do not fit, loosened gates, files that are not there.
 
+mod data;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::source::Source;
 use super::{FILE, Manifest, Project, ProjectError, schema};
-use crate::base::{Diagnose, Failure, Time};
+use crate::base::{Diagnose, Failure, Name, Time};
 use crate::infrastructure::keys::Signers;
-use crate::platform::data::{DataSpec, Expectation, Format};
+use crate::platform::data::{DataSpec, Expectation, Format, Glance};
 use crate::platform::model::{Approvals, GateSpec};
 use crate::platform::train::{self, Layer, ModelSpec, TrainError};
 
@@ -50,7 +53,8 @@ impl Project {
         let manifest = source.manifest()?;
         let mut found = Found { source: &source, findings: Findings::default() };
         stores(&manifest, &mut found);
-        networks(&manifest, &mut found);
+        let glances = data::datasets(&manifest, &root, &mut found);
+        networks(&manifest, &glances, &mut found);
         loosened(&manifest, &mut found);
         waivers(&manifest, &mut found);
         files(&manifest, &root, &mut found);
@@ -76,11 +80,14 @@ fn stores(manifest: &Manifest, found: &mut Found<'_>) {
     }
 }
 
-/// Networks are checked where the shape of their input is known without reading data.
-fn networks(manifest: &Manifest, found: &mut Found<'_>) {
+/// Networks are checked where the shape of their input is known without reading examples.
+fn networks(manifest: &Manifest, glances: &BTreeMap<&Name, Glance>, found: &mut Found<'_>) {
     for (name, model) in &manifest.models {
         let data = manifest.data.get(&model.data);
-        let (Some(shape), Some(outputs)) = (&model.input.shape, outputs(model, data)) else { continue };
+        let glance = glances.get(&model.data);
+        let shape = model.input.shape.as_ref().or_else(|| glance?.shape.as_ref());
+        let classes = glance.and_then(|glance| glance.classes);
+        let (Some(shape), Some(outputs)) = (shape, outputs(model, data, classes)) else { continue };
         let Err(error) = train::check(model, shape, outputs) else { continue };
         let mut path = vec!["models".to_owned(), name.to_string()];
         if let TrainError::Layer { index, .. } = &error {
@@ -124,8 +131,9 @@ fn place(network: &[Layer], index: &str, path: &mut Vec<String>) {
     }
 }
 
-/// How many outputs the network must have: the labels that the data may have, one for a number, else what its last layer gives.
-fn outputs(model: &ModelSpec, data: Option<&DataSpec>) -> Option<usize> {
+/// How many outputs the network must have: one for each of the classes that are there or of the labels that the data may have,
+/// one for a number, else what its last layer gives.
+fn outputs(model: &ModelSpec, data: Option<&DataSpec>, there: Option<usize>) -> Option<usize> {
     // With one output whatever the classes.
     if model.train.loss.outputs(2) == 1 {
         return Some(1);
@@ -141,7 +149,7 @@ fn outputs(model: &ModelSpec, data: Option<&DataSpec>) -> Option<usize> {
         }
         _ => None,
     });
-    classes.or(train::last_outputs(&model.network))
+    there.or(classes).or(train::last_outputs(&model.network))
 }
 
 fn loosened(manifest: &Manifest, found: &mut Found<'_>) {

@@ -165,6 +165,11 @@ impl Checkpoints {
         Ok((checkpoints, newest))
     }
 
+    /// Whether there is a good one.
+    pub(super) fn any(&self) -> bool {
+        !self.good.is_empty()
+    }
+
     /// Writes a checkpoint and removes those no longer needed. False if `fence` says that another attempt has taken over:
     /// then nothing has changed.
     pub(super) fn write(

@@ -6,6 +6,7 @@ use super::kernels::{self, Distance};
 use super::preprocess::BatchTargets;
 use super::spec::{Balanced, ClassWeights, CrossEntropy, Loss};
 use super::{TrainError, stock};
+use crate::base::plural;
 use crate::platform::data::Targets;
 
 /// A loss ready to be computed.
@@ -136,7 +137,10 @@ pub(super) fn check(loss: &Loss, targets: &Targets, classes: usize) -> Result<()
         Loss::CrossEntropy(CrossEntropy { class_weights: Some(ClassWeights::Given(weights)), .. })
             if weights.len() != classes =>
         {
-            fail(format!("has {} class weights, but there are {classes} classes", weights.len()))
+            fail(format!(
+                "has {}, but there are {classes} classes",
+                plural(weights.len() as u64, "class weight")
+            ))
         }
         _ => Ok(()),
     }

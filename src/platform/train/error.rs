@@ -49,6 +49,8 @@ pub enum TrainError {
         step: u64,
         /// The loss.
         loss: f32,
+        /// Whether there is a checkpoint from before.
+        checkpoint: bool,
     },
     /// Files of a model are not what they say.
     #[error("the model cannot be used: {0}")]
@@ -141,12 +143,17 @@ impl Diagnose for TrainError {
             Self::Init { .. } => {
                 "`train.init` says which tensors are taken: leave others out by their beginning, `except: [layers.10]`"
             }
-            Self::Diverged { .. } => "lower the learning rate; the last good checkpoint is kept with the run",
+            Self::Diverged { checkpoint: true, .. } => {
+                "lower the learning rate, or clip gradients with `clip_norm`; the last good checkpoint is kept with the run"
+            }
+            Self::Diverged { checkpoint: false, .. } => {
+                "lower the learning rate, or clip gradients with `clip_norm`, and look at how inputs are normalised"
+            }
             Self::Model(_) => "fetch the model again, or train it again",
             Self::Input(_) => "send inputs of the shape that the model was trained on",
             Self::Io { .. } => "check that the disk has space and that the path can be read and written",
             Self::Checkpoint { .. } => {
-                "make room on the disk, then go on from the checkpoint before with `mlp runs resume`"
+                "make room on the disk, then `mlp runs resume` goes on from the last checkpoint that is whole"
             }
             Self::Device { .. } => {
                 "check the device and its driver, or use a build of mlp without `cuda` and `metal`: it computes on the processor"
@@ -189,8 +196,8 @@ pub const EXPLAIN: &[Explain] = &[
     Explain {
         code: "train::diverged",
         text: "The loss became infinite or not a number. This is nearly always a learning rate that is too high, \
-               or inputs that are not normalised. The weights of the failed step were not saved: the last good \
-               checkpoint is still there.",
+               or inputs that are not normalised. The weights of the failed step were not saved: a checkpoint of an \
+               earlier epoch is still there.",
     },
     Explain {
         code: "train::model",
@@ -211,7 +218,7 @@ pub const EXPLAIN: &[Explain] = &[
         code: "train::checkpoint",
         text: "A checkpoint could not be written, most often because the disk is full, and the training ended there: it would \
                otherwise run on with nothing to go back to. Checkpoints appear under their name only when they are complete, \
-               so that the one before is still good. `mlp runs resume` goes on from it once there is room.",
+               so that the one before, if there was one, is still good. `mlp runs resume` goes on from it once there is room.",
     },
     Explain {
         code: "train::device",

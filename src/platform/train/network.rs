@@ -10,7 +10,7 @@ pub(super) use shape::channel_axis;
 
 use super::spec::{Conv1d, Conv2d, ConvTranspose2d, Layer, Pool, RecurrentOutput};
 use super::{ModelSpec, TrainError};
-use crate::base::nearest;
+use crate::base::{nearest, plural};
 
 /// Elements of one tensor (per example for activations) beyond which a network is taken for a mistake: 2^28, 1 GiB of f32.
 const LIMIT: usize = 1 << 28;
@@ -170,7 +170,8 @@ impl Network {
             [found] if found == outputs => {}
             [found] => {
                 return Err(fail(format!(
-                    "the network ends with {found} outputs but the data have {}; make the last layer `linear: {outputs}`",
+                    "the network ends with {} but the data have {}; make the last layer `linear: {outputs}`",
+                    plural(found as u64, "output"),
                     if outputs == 1 {
                         "one number to predict".to_owned()
                     } else {

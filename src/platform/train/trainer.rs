@@ -23,7 +23,7 @@ use super::random::{Purpose, Stream};
 use super::sampling::{self, Draw};
 use super::schedule::When;
 use super::{ModelSpec, TrainError, plan};
-use crate::base::{Level, Sink};
+use crate::base::{Level, Sink, plural};
 use crate::hardware;
 use crate::platform::data::{Parts, Targets};
 
@@ -100,16 +100,17 @@ pub fn train(
         sink.log(
             Level::Info,
             &format!(
-                "{} parameters, {} examples, {}, {threads} threads",
-                trainer.network.parameters(),
-                data.train.len(),
+                "{}, {}, {}, {}",
+                plural(trainer.network.parameters() as u64, "parameter"),
+                plural(data.train.len() as u64, "example"),
                 hardware::describe_cpu(),
+                plural(threads as u64, "thread"),
             ),
         );
         if let Some((position, tensors)) = saved {
             let (step, epoch) = (position.step, position.epoch);
             trainer.restore(position, tensors)?;
-            sink.log(Level::Info, &format!("resumed after step {step}, {epoch} epochs done"));
+            sink.log(Level::Info, &format!("resumed after step {step}, {} done", plural(epoch, "epoch")));
         }
         let stopped = trainer.run()?;
         let mut outcome = Outcome { stopped, metrics: trainer.position.metrics.clone(), model: None };
@@ -308,7 +309,8 @@ impl<'a> Trainer<'a> {
         let (loss, dy) = self.criterion.gradient(&y, &targets, share)?;
         if !loss.is_finite() {
             let (epoch, step) = (self.position.epoch + 1, self.position.batch + 1);
-            return Err(TrainError::Diverged { epoch, step, loss });
+            let checkpoint = self.checkpoints.any();
+            return Err(TrainError::Diverged { epoch, step, loss, checkpoint });
         }
         let found = self.network.tensors.iter().zip(pass.backward(dy)?);
         gradients.add(found.filter(|(tensor, _)| tensor.trained).map(|(_, gradient)| gradient))?;

@@ -1,5 +1,6 @@
 //! Layers in a few words, for messages and for the table of layers.
 
+use crate::base::plural;
 use crate::platform::train::spec::{Layer, Pool, RecurrentOutput};
 
 /// The layer in a few words: `conv2d 32x3x3`.
@@ -45,7 +46,7 @@ pub(super) fn describe(layer: &Layer) -> String {
         Layer::PositionalEmbedding => "positional_embedding".to_owned(),
         Layer::Attention(attention) => {
             let causal = if attention.causal { " causal" } else { "" };
-            format!("attention of {} heads{causal}", attention.heads)
+            format!("attention of {}{causal}", plural(attention.heads as u64, "head"))
         }
         Layer::Lstm(lstm) => format!("lstm {}{}", lstm.size, last(lstm.output)),
         Layer::Gru(gru) => format!("gru {}{}", gru.size, last(gru.output)),
@@ -54,7 +55,7 @@ pub(super) fn describe(layer: &Layer) -> String {
                 0 => String::new(),
                 count => format!(" around {count}"),
             };
-            format!("residual of {} layers{around}", residual.layers.len())
+            format!("residual of {}{around}", plural(residual.layers.len() as u64, "layer"))
         }
         Layer::Parallel(branches) => format!("parallel of {} branches", branches.len()),
     }

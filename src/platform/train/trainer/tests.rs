@@ -471,7 +471,10 @@ fn a_training_that_diverges_says_where_and_keeps_the_last_checkpoint() {
     let data = images(200);
     let run = Run::new();
     let diverging = spec("{epochs: 3, batch_size: 50, optimizer: {sgd: {lr: 1.0e30}}}");
-    let error = run.train(&diverging, &data, usize::MAX).expect_err("diverges").to_string();
+    let error = run.train(&diverging, &data, usize::MAX).expect_err("diverges");
+    let hint = crate::base::Diagnose::hint(&error).expect("a hint");
+    assert!(!hint.contains("checkpoint"), "there is none yet: {hint}");
+    let error = error.to_string();
     assert!(error.contains("at step 2 of epoch 1"), "{error}");
     assert!(!run.folder.path().join("out/model").exists());
 }
