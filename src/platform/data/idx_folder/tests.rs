@@ -71,7 +71,7 @@ fn a_dataset_that_does_not_fit_together_is_refused_by_name() {
     assert!(error(path).contains("no labels of part `train`"));
     file(path, "train-labels-idx1-ubyte", 8, &[3], &[1, 2, 3]);
     let mismatch = error(path);
-    assert!(mismatch.contains("2 images") && mismatch.contains("3 labels"), "{mismatch}");
+    assert!(mismatch.contains("2 examples") && mismatch.contains("3 labels"), "{mismatch}");
     file(path, "train-labels-idx1-ubyte", 8, &[2], &[1, 2]);
     file(path, "t10k-images-idx3-ubyte", 8, &[1, 2, 1], &[1, 2]);
     file(path, "t10k-labels-idx1-ubyte", 8, &[1], &[1]);
