@@ -159,7 +159,11 @@ fn arrays_that_do_not_fit_together_are_refused_by_name() {
     write("x.npy", npy("|u1", "(1, 1)", &[1]));
     assert!(error().contains("`x.npy` is there, its targets `y` are not"), "{}", error());
     write("y.npy", npy("|u1", "(2,)", &[1, 2]));
-    assert!(error().contains("`x.npy` is not valid NPY: it holds 1 example, `y.npy` holds 2 labels"), "{}", error());
+    assert!(
+        error().contains("`x.npy` is not valid NPY: it holds 1 example, `y.npy` holds 2 labels"),
+        "{}",
+        error()
+    );
     write("y.npy", npy("|u1", "(1, 10)", &[0; 10]));
     assert!(error().contains("one number per example; it has the shape [1, 10]"), "{}", error());
     write("y.npy", npy("|u1", "(1,)", &[0]));
