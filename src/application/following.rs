@@ -172,9 +172,7 @@ impl Sink for Show<'_> {
             }
             other => other.clone(),
         };
-        if self.ui.mode != Mode::Quiet {
-            self.ui.emit(&Event { what, ..event.clone() });
-        }
+        self.ui.emit(&Event { what, ..event.clone() });
     }
 }
 

@@ -173,6 +173,25 @@ fn an_error_of_the_worker_is_said_once_on_the_terminal() {
     assert_eq!(said.matches("every example is of the class").count(), 1, "{said}");
 }
 
+#[test]
+fn a_number_of_a_table_that_is_not_finite_is_named() {
+    let project = project("format: csv, target: y", |project| {
+        project.write("data/it/train.csv", &format!("{ROWS}{}inf,2,a\ninf,2,b\n", rows(40)));
+    });
+    is_refused(&project, &["data::malformed", "train.csv:4", "`inf` in column `age` is no finite number"]);
+}
+
+#[test]
+fn a_quiet_training_that_fails_says_why() {
+    let project = project("format: csv, target: y", |project| {
+        let rows: String = (0..40).map(|i| format!("{i},{},a\n", i % 7)).collect();
+        project.write("data/it/train.csv", &format!("{ROWS}{rows}"));
+    });
+    let output = crate::support::run(project.path(), &["train", "m", "-q"], 1);
+    assert!(output.stdout.is_empty(), "{output:?}");
+    told(&String::from_utf8_lossy(&output.stderr), &["error[", "failed: "]);
+}
+
 /// What `mlp check` says of data that do not fit, before anything is read.
 fn check_says(project: &Project, words: &[&str]) {
     let output = crate::support::run(project.path(), &["check"], 2);

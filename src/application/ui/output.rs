@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::failure::{self, Severity};
 use super::panel::Panel;
 use super::progress::Bars;
-use crate::base::{ErrorEvent, Event, Failure, Level, Log, Sink, What};
+use crate::base::{ErrorEvent, Event, Failure, JobState, Level, Log, Sink, StateChange, What};
 
 /// How output is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,11 +178,14 @@ impl Sink for Ui {
             Mode::Human => self.talk(&event.what),
             Mode::Json if self.stream.load(Ordering::Relaxed) => self.answer(&line(event)),
             Mode::Json => to_stderr(&line(event)),
-            Mode::Quiet => {
-                if let What::Error(error) = &event.what {
-                    to_stderr(&self.shown(error));
+            Mode::Quiet => match &event.what {
+                What::Error(error) => to_stderr(&self.shown(error)),
+                // Of a program that says nothing else its end is all that is known.
+                What::State(change @ StateChange { state: JobState::Failed | JobState::Lost, .. }) => {
+                    self.talk(&What::State(change.clone()));
                 }
-            }
+                _ => {}
+            },
         }
     }
 }

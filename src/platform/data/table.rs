@@ -70,7 +70,7 @@ impl Table {
                 None => false,
             });
             if !numeric {
-                self.warn_of_words(index, name, sink);
+                self.warn_of_words(index, name, sink)?;
             }
             let kind = if numeric && count > 0 {
                 ColumnKind::Number { mean: (sum / count as f64) as f32 }
@@ -96,13 +96,28 @@ impl Table {
         Ok(encoding)
     }
 
-    /// Says so where nearly all cells of a column are numbers: one odd cell makes categories of all of them.
-    fn warn_of_words(&self, column: usize, name: &str, sink: &dyn Sink) {
+    /// Says so where nearly all cells of a column are numbers: one odd cell makes categories of all of them. One that is infinite is a
+    /// number, and none that could be used.
+    fn warn_of_words(&self, column: usize, name: &str, sink: &dyn Sink) -> Result<(), DataError> {
         let rows = || self.rows.iter().filter(|row| row.part == Part::Train);
         let given = || rows().filter(|row| !is_missing(&row.cells[column]));
         let all = given().count();
         let is_word = |row: &&Row| number(&row.cells[column]).is_none();
         let words = given().filter(is_word).count();
+        let infinite = |row: &&Row| row.cells[column].parse::<f64>().is_ok_and(|number| !number.is_finite());
+        if words < all
+            && let Some(row) = given().find(infinite)
+        {
+            return Err(malformed(
+                &self.place(row),
+                self.format,
+                format!(
+                    "`{}` in column `{}` is no finite number",
+                    row.cells[column].escape_debug(),
+                    name.escape_debug()
+                ),
+            ));
+        }
         if let Some(first) = given().find(is_word)
             && words * 10 <= all
         {
@@ -115,6 +130,7 @@ impl Table {
             );
             sink.log(Level::Warn, &text);
         }
+        Ok(())
     }
 
     /// An error of a row, with its place.

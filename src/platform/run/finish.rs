@@ -75,8 +75,12 @@ fn record(store: &Local, folder: &JobFolder, end: RunEnd) -> Result<(Record<Run>
     {
         outputs.insert("model".into(), model.id);
     }
-    let reason =
-        if end.state == JobState::Failed { told.error.or(end.reason.clone()) } else { end.reason.clone() };
+    let reason = match (end.state, told.error, end.reason.clone()) {
+        (JobState::Failed, Some(error), _) => Some(error),
+        // The worker had its say, and then there was no room for the end.
+        (JobState::Lost, Some(error), Some(reason)) => Some(format!("{reason}; its last words: {error}")),
+        (_, _, reason) => reason,
+    };
     let roots = std::iter::once(output).chain(outputs.values().copied()).collect();
     let inputs = work.plan.inputs.values().copied().collect();
     let body = Run {
