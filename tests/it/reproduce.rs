@@ -68,6 +68,7 @@ fn a_version_is_trained_again_to_the_same_weights_whatever_the_threads_and_mlp_y
     let again = project.json(&["reproduce", "sides@1", "--threads", "3"], 0);
     assert_eq!((&again["outcome"], &again["model"]), (&"identical".into(), &"sides@1".into()), "{again}");
     assert_eq!(again["run"]["task"], "reproduction");
+    assert!(!project.job().join("in").exists(), "the data of then were laid out for a while");
 
     // The answer is kept as evidence, and the run that gave it is no news of the model's.
     let id: Digest = again["record"].as_str().expect("a record").parse().expect("a digest");

@@ -175,9 +175,12 @@ impl<'a> Evidence<'a> {
         })
     }
 
-    /// What came of training the model `model` again.
-    pub fn reproduction(&self, model: Digest) -> Option<&Filed<Reproduction>> {
-        self.reproductions.iter().find(|(_, record)| record.body.model == model)
+    /// What came of training a version again from the record of its own run.
+    pub fn reproduction(&self, version: &Version) -> Option<&Filed<Reproduction>> {
+        self.reproductions.iter().find(|(_, record)| {
+            let body = &record.body;
+            body.model == version.tree && Some(body.run) == version.run
+        })
     }
 
     /// The approval record `id`; none if it is not in the local store.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 
 use super::step::OUTS;
+use super::training::LAID_OUT;
 use super::work::Work;
 use super::{RunError, publish};
 use crate::base::{Digest, JobState, Null, Record, RecordKind, Run, RunEnd, What};
@@ -39,8 +40,9 @@ pub fn finish(store: &Local, folder: &JobFolder) -> Result<Option<(Digest, Recor
     supersede(store, &id, &record.body)?;
     folder.set_recorded(&id)?;
     if record.body.end.state == JobState::Succeeded {
-        // Nothing will go on from these checkpoints.
+        // Nothing will go on from these checkpoints, and the data are in the store.
         let _ = std::fs::remove_dir_all(folder.checkpoints());
+        let _ = std::fs::remove_dir_all(folder.0.join(LAID_OUT));
     }
     Ok(Some((id, record)))
 }

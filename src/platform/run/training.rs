@@ -17,6 +17,9 @@ use crate::infrastructure::store::{Node, Stored};
 use crate::platform::data::{Dataset, Format, TargetKind, image_classes};
 use crate::platform::train::{self, Control, ModelSpec, Outcome, Stopped};
 
+/// Where a job lays out data that the work tree does not have in its version.
+pub(super) const LAID_OUT: &str = "in";
+
 /// A run that could be started.
 #[derive(Clone, Debug)]
 pub struct Planned {
@@ -239,7 +242,7 @@ fn data(work: &Work, folder: &JobFolder, sink: &dyn Sink) -> Result<Dataset, Run
         Level::Info,
         "the work tree holds another version of the data than this run uses: taking that from the store",
     );
-    let path = folder.0.join("in").join(dataset.path.file_name().unwrap_or_default());
+    let path = folder.0.join(LAID_OUT).join(dataset.path.file_name().unwrap_or_default());
     let root = planned.root.node("");
     worktree::checkout(
         &root,

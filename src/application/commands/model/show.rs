@@ -157,7 +157,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
         }
     }
     let mut reproductions = at_hand::<Reproduction>(store)?;
-    reproductions.retain(|(_, record)| record.body.model == version.tree);
+    reproductions
+        .retain(|(_, record)| record.body.model == version.tree && Some(record.body.run) == version.run);
     let reproductions = reproductions.into_iter().map(|(id, record)| ReproductionShown {
         record: id,
         time: record.time,

@@ -18,7 +18,7 @@ pub(super) fn wanted(gate: &Reproduce) -> String {
 
 pub(super) fn find(gate: &Reproduce, case: &Case<'_>) -> Finding {
     let command = format!("mlp reproduce {}", case.reference());
-    let Some((id, record)) = case.evidence.reproduction(case.candidate.version.tree) else {
+    let Some((id, record)) = case.evidence.reproduction(case.candidate.version) else {
         return Finding::unknown("not trained again yet").next(command);
     };
     let body = &record.body;

@@ -734,7 +734,8 @@ fn a_model_trained_again_opens_the_gate_by_its_weights_or_within_the_tolerance()
         let device = ThenNow { then: "cpu a".to_owned(), now: "cpu b".to_owned() };
         let changed =
             if identical { BTreeMap::new() } else { BTreeMap::from([("device".to_owned(), device)]) };
-        let (model, run, again) = (digest("tree 1"), digest("run"), digest("again"));
+        let run = world.history().newest().and_then(|version| version.run).expect("a run");
+        let (model, again) = (digest("tree 1"), digest("again"));
         let body = Reproduction { model, run, again, identical, changed, metrics };
         let record = Record { time: Some(time(at)), ..Record::new("Ada <ada@example.org>", vec![], body) };
         publish(&world.store, &record, "digits", &[]).expect("publishes");
