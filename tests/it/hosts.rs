@@ -5,28 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::support::hosts::Hosts;
-use super::support::project::{Project, alive, signal, wait_for};
+use super::support::project::{Project, signal, wait_for};
 use super::support::{mlp, ok, refused, rounds, run};
-
-/// A table of two classes, added as a version, and a small network.
-fn project(epochs: u32) -> Project {
-    let project = Project::new(&format!(
-        "data:\n  points: {{path: data/points.csv, format: csv, target: class, split: {{val: 0.2, test: 0.2}}}}\n\
-         models:\n  small:\n    data: points\n    input: {{shape: [2]}}\n    \
-         network: [{{linear: 32}}, relu, {{dropout: 0.2}}, {{linear: 2}}]\n    \
-         train: {{epochs: {epochs}, batch_size: 8, seed: 3, optimizer: {{adamw: {{lr: 0.01}}}}}}\n"
-    ));
-    let mut text = "x,y,class\n".to_owned();
-    for n in 0..300_u32 {
-        let class = n % 2;
-        let noise = |seed: u32| f64::from(n.wrapping_mul(seed) % 97) / 97.0;
-        let (x, y) = (f64::from(class) + noise(7919), noise(104_729) - f64::from(class));
-        text += &format!("{x:.4},{y:.4},{}\n", ["red", "green"][class as usize]);
-    }
-    project.write("data/points.csv", &text);
-    ok(project.path(), &["data", "add", "points"]);
-    project
-}
 
 fn model(report: &Value) -> &str {
     report["outputs"]["model"].as_str().unwrap_or_else(|| panic!("no model in {report}"))
@@ -42,7 +22,7 @@ fn found_below(folder: &Path, text: &str) -> Vec<std::path::PathBuf> {
 #[test]
 fn a_host_needs_nothing_but_a_login_and_gets_mlp_once() {
     let hosts = Hosts::new();
-    let project = project(2);
+    let project = Project::of_points(2);
     hosts.config(project.path(), &[]);
     // A login shell that talks.
     let keys = hosts.server.folder.path().join("authorized_keys");
@@ -71,7 +51,7 @@ fn a_host_needs_nothing_but_a_login_and_gets_mlp_once() {
 #[test]
 fn a_host_trains_the_very_weights_of_this_machine_and_a_second_run_sends_nothing() {
     let hosts = Hosts::new();
-    let project = project(3);
+    let project = Project::of_points(3);
     hosts.of(&project, &["h1"]);
     let there = run(project.path(), &["train", "--on", "h1", "--force", "--json"], 0);
     let there = String::from_utf8_lossy(&there.stdout).into_owned();
@@ -87,6 +67,81 @@ fn a_host_trains_the_very_weights_of_this_machine_and_a_second_run_sends_nothing
     let evaluated = project.json(&["eval", "small"], 0);
     assert!(evaluated["metrics"]["accuracy"]["value"].as_f64() > Some(0.8), "{evaluated}");
     assert!(refused(project.path(), &["train", "--on", "h2"], 2).contains("it has `h1`"));
+}
+
+/// A folder for PATH whose `ssh` keeps what goes to the host, a file for each connection.
+fn listening_ssh(project: &Project) -> String {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let script =
+        "#!/bin/sh\nsent=$(mktemp \"$0.sent.XXXXXX\")\nPATH=${PATH#*:}\ntee \"$sent\" | ssh \"$@\"\n";
+    project.write(".bin/ssh", script);
+    let file = project.path().join(".bin/ssh");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&file, executable).expect("makes it executable");
+    format!("{}:{path}", project.path().join(".bin").display())
+}
+
+/// The questions that went since the last call, connection by connection, and the bytes that came with each.
+fn questions(project: &Project) -> Vec<Vec<(String, usize)>> {
+    let files = std::fs::read_dir(project.path().join(".bin")).expect("lists").flatten();
+    let files = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end != "ssh"));
+    let asked = files.map(|path| {
+        let bytes = std::fs::read(&path).expect("reads");
+        std::fs::remove_file(&path).expect("removes");
+        let (mut rest, mut asked) = (bytes.as_slice(), Vec::new());
+        while let Some((lengths, after)) = rest.split_at_checked(8) {
+            let length =
+                |at: usize| u32::from_le_bytes(lengths[at..at + 4].try_into().expect("four")) as usize;
+            let (head, body) = (length(0), length(4));
+            let question: Value = serde_json::from_slice(&after[..head]).expect("JSON");
+            asked.push((question["ask"].as_str().expect("a question").to_owned(), body));
+            rest = &after[head + body..];
+        }
+        asked
+    });
+    asked.collect()
+}
+
+#[test]
+fn a_second_run_of_an_unchanged_project_moves_no_byte_of_an_object_there() {
+    let hosts = Hosts::new();
+    let project = Project::of_points(2);
+    project.write("src/code.txt", &"code\n".repeat(10_000));
+    project.write(
+        "mlp.yaml",
+        &(project.read("mlp.yaml") + "steps: {read: {run: 'wc -l src/code.txt', in: [data/points.csv]}}\n"),
+    );
+    hosts.of(&project, &["h1"]);
+    let path = listening_ssh(&project);
+    for args in [&["train", "--on", "h1", "--force"][..], &["run", "read", "--on", "h1", "--force"][..]] {
+        // The last words of a command may be on their way when it has ended.
+        let asked = || {
+            let output = mlp(project.path()).args(args).env("PATH", &path).output();
+            let output = output.expect("mlp starts");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let mut connections = questions(&project);
+            assert_eq!(connections.len(), 1, "one connection for one command: {connections:?}");
+            connections.remove(0)
+        };
+        let of = |asked: &[(String, usize)], what: &str| -> (usize, usize) {
+            let bytes: Vec<usize> =
+                asked.iter().filter(|(ask, _)| ask == what).map(|(_, bytes)| *bytes).collect();
+            (bytes.len(), bytes.iter().sum())
+        };
+        let first = asked();
+        assert!(of(&first, "keep").1 > 0, "{first:?}");
+        let second = asked();
+        assert_eq!(of(&second, "keep"), (0, 0), "{second:?}");
+        let before: Vec<&str> =
+            second.iter().map(|(ask, _)| ask.as_str()).take_while(|ask| *ask != "news").collect();
+        assert_eq!(before, ["lacking", "start"], "two questions, and it runs");
+        println!(
+            "{args:?}: {} bytes of objects at first; the second time {} questions of {} bytes besides news",
+            of(&first, "keep").1,
+            second.iter().filter(|(ask, _)| ask != "news").count(),
+            second.iter().map(|(_, bytes)| bytes).sum::<usize>()
+        );
+    }
 }
 
 #[test]
@@ -195,26 +250,9 @@ fn a_run_survives_the_machine_that_started_it_and_a_broken_connection() {
 }
 
 #[test]
-fn a_detached_run_is_followed_from_another_machine() {
-    let hosts = Hosts::new();
-    let (one, other) = (project(400), project(400));
-    hosts.of(&one, &["h1"]);
-    hosts.of(&other, &["h1"]);
-    let started = one.json(&["train", "--on", "h1", "--detach"], 0);
-    let id = started["runs"][0]["run"].as_str().expect("an id").to_owned();
-    let status = other.json(&["host", "status", "h1"], 0);
-    assert_eq!(status["hosts"][0]["jobs"][0]["id"], id.as_str(), "{status}");
-    let followed = other.json(&["runs", "attach", &id, "--on", "h1"], 0);
-    assert_eq!(followed["run"]["state"], "succeeded", "{followed}");
-    let first = one.json(&["runs", "attach", &id], 0);
-    assert_eq!(model(&first["run"]), model(&followed["run"]));
-    assert!(refused(other.path(), &["runs", "attach", "01zzzz", "--on", "h1"], 2).contains("01zzzz"));
-}
-
-#[test]
 fn an_interrupt_stops_the_run_there_and_a_resumed_one_ends_with_the_same_weights() {
     let hosts = Hosts::new();
-    let project = project(300);
+    let project = Project::of_points(300);
     hosts.of(&project, &["h1"]);
     let whole = project.json(&["train"], 0);
     let client = project.start(&["train", "--on", "h1", "--force"]);
@@ -232,74 +270,9 @@ fn an_interrupt_stops_the_run_there_and_a_resumed_one_ends_with_the_same_weights
 }
 
 #[test]
-fn a_run_whose_host_is_gone_goes_on_on_another_to_the_same_weights() {
-    let hosts = Hosts::new();
-    let project = project(1500);
-    hosts.of(&project, &["h1", "h2"]);
-    let whole = project.json(&["train"], 0);
-    let mut client = project.start(&["train", "--on", "h1", "--force"]);
-    let job = hosts.job("h1");
-    let id = job.file_name().expect("a name").to_string_lossy().into_owned();
-    let here = project.path().join(".git/mlp/jobs").join(&id);
-    let _checkpoint = wait_for("a checkpoint here", || std::fs::read_dir(here.join("ckpt")).ok()?.next());
-    assert!(refused(project.path(), &["runs", "resume", &id, "--on", "h2"], 2).contains("running on `h1`"));
-    // The machine goes: every process of it, and the way there.
-    let state: Value =
-        serde_json::from_slice(&std::fs::read(job.join("state.json")).expect("reads")).expect("JSON");
-    let supervisor: Value =
-        serde_json::from_slice(&std::fs::read(job.join("sup.json")).expect("reads")).expect("JSON");
-    client.kill().expect("can be killed");
-    client.wait().expect("ends");
-    signal("KILL", supervisor["process"]["pid"].as_i64().expect("a number"));
-    signal("KILL", state["worker"]["pid"].as_i64().expect("a number"));
-    hosts.config(project.path(), &["h2"]);
-    let broken = hosts.root("h1").with_file_name("gone");
-    let moved = std::process::Command::new("mv").arg(hosts.root("h1")).arg(&broken).status();
-    assert!(moved.expect("mv starts").success());
-    std::fs::write(hosts.root("h1"), "").expect("nothing can be made there");
-    let resumed = run(project.path(), &["runs", "resume", &id, "--on", "h2", "--json"], 0);
-    let said = String::from_utf8_lossy(&resumed.stdout).into_owned();
-    assert!(said.contains("nobody will look at its end"), "{said}");
-    let report: Value = serde_json::from_str(said.lines().last().expect("a report")).expect("JSON");
-    assert_eq!(report["run"]["state"], "succeeded", "{report}");
-    assert_eq!(model(&report["run"]), model(&whole["runs"][0]));
-    let events = std::fs::read_to_string(here.join("events.jsonl")).expect("reads");
-    assert_eq!(events, std::fs::read_to_string(hosts.job("h2").join("events.jsonl")).expect("reads"));
-    let epochs = events.matches("\"name\":\"val.loss\",").count();
-    assert!(epochs >= 1500, "the curve of both hosts, whole: {epochs}");
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn cancelling_leaves_no_process_on_the_host() {
-    let hosts = Hosts::new();
-    let project = Project::new("steps: {sleep: {run: 'exec sh sleep.sh'}}\n");
-    hosts.of(&project, &["h1"]);
-    project.write("stray.sh", "trap '' TERM\necho $$ > stray.pid\nwhile :; do sleep 1; done\n");
-    project.write(
-        "sleep.sh",
-        "setsid sh stray.sh &\nuntil [ -s stray.pid ]; do sleep 0.02; done\necho $$ > worker.pid\nwhile :; do sleep 1; done\n",
-    );
-    ok(project.path(), &["run", "--on", "h1", "--dry-run"]);
-    let mut client = project.start(&["run", "--on", "h1"]);
-    let job = hosts.job("h1");
-    let pid = |name: &str| {
-        wait_for(name, || {
-            std::fs::read_to_string(job.join("src").join(name)).ok()?.trim().parse::<i64>().ok()
-        })
-    };
-    let (worker, stray) = (pid("worker.pid"), pid("stray.pid"));
-    assert!(alive(worker) && alive(stray));
-    let cancelled = ok(project.path(), &["runs", "cancel"]);
-    assert!(cancelled.contains("cancelled"), "{cancelled}");
-    assert!(!alive(worker) && !alive(stray));
-    assert_eq!(client.wait().expect("ends").code(), Some(130));
-}
-
-#[test]
 fn a_changed_host_key_sends_nothing() {
     let hosts = Hosts::new();
-    let project = project(1);
+    let project = Project::of_points(1);
     hosts.config(project.path(), &["h1"]);
     let known = hosts.server.folder.path().join("known_hosts");
     let other = std::fs::read_to_string(hosts.server.folder.path().join("key.pub")).expect("reads");
@@ -315,7 +288,7 @@ fn a_changed_host_key_sends_nothing() {
 #[test]
 fn a_host_that_cannot_be_used_is_named_with_the_reason() {
     let hosts = Hosts::new();
-    let project = project(1);
+    let project = Project::of_points(1);
     hosts.config(project.path(), &["h1"]);
     let keys = hosts.server.folder.path().join("authorized_keys");
     let key = std::fs::read_to_string(&keys).expect("reads");
@@ -340,7 +313,7 @@ fn a_host_that_cannot_be_used_is_named_with_the_reason() {
 #[test]
 fn what_a_host_no_longer_needs_is_removed() {
     let hosts = Hosts::new();
-    let project = project(1);
+    let project = Project::of_points(1);
     hosts.of(&project, &["h1"]);
     project.json(&["train", "--on", "h1"], 0);
     let job = hosts.job("h1");
@@ -361,7 +334,7 @@ fn what_a_host_no_longer_needs_is_removed() {
 #[test]
 fn words_without_an_end_before_the_agent_are_passed_over() {
     let hosts = Hosts::new();
-    let project = project(1);
+    let project = Project::of_points(1);
     hosts.of(&project, &["h1"]);
     let keys = hosts.server.folder.path().join("authorized_keys");
     let key = std::fs::read_to_string(&keys).expect("reads");
@@ -426,7 +399,7 @@ fn a_step_is_not_resumed_with_another_value_of_its_variable() {
 #[test]
 fn a_detached_run_is_told_as_its_host_says_and_can_be_forgotten_when_the_host_is_gone() {
     let hosts = Hosts::new();
-    let project = project(2);
+    let project = Project::of_points(2);
     hosts.of(&project, &["h1"]);
     project.json(&["train", "--on", "h1", "--detach"], 0);
     let job = hosts.job("h1");

@@ -29,6 +29,7 @@ mod leases;
 mod ledger_git;
 mod lending;
 mod limits;
+mod machines;
 mod merge;
 mod model;
 mod names;

@@ -6,6 +6,7 @@ pub(crate) mod hosts;
 pub(crate) mod http;
 pub(crate) mod http_server;
 pub(crate) mod lifecycle;
+pub(crate) mod machines;
 pub(crate) mod project;
 pub(crate) mod proxy;
 pub(crate) mod s3;
@@ -27,6 +28,7 @@ pub(crate) fn mlp(dir: &Path) -> Command {
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_CONFIG_GLOBAL", gitconfig(dir))
         .env("NO_COLOR", "1")
+        .env_remove("XDG_CACHE_HOME")
         .env_remove("MLP_THREADS");
     let ssh = dir.join(".ssh-config");
     if ssh.exists() {

@@ -25,6 +25,26 @@ impl Project {
         project
     }
 
+    /// A table of two classes, added as a version, and a small network.
+    pub(crate) fn of_points(epochs: u32) -> Self {
+        let project = Self::new(&format!(
+            "data:\n  points: {{path: data/points.csv, format: csv, target: class, split: {{val: 0.2, test: 0.2}}}}\n\
+         models:\n  small:\n    data: points\n    input: {{shape: [2]}}\n    \
+         network: [{{linear: 32}}, relu, {{dropout: 0.2}}, {{linear: 2}}]\n    \
+         train: {{epochs: {epochs}, batch_size: 8, seed: 3, optimizer: {{adamw: {{lr: 0.01}}}}}}\n"
+        ));
+        let mut text = "x,y,class\n".to_owned();
+        for n in 0..300_u32 {
+            let class = n % 2;
+            let noise = |seed: u32| f64::from(n.wrapping_mul(seed) % 97) / 97.0;
+            let (x, y) = (f64::from(class) + noise(7919), noise(104_729) - f64::from(class));
+            text += &format!("{x:.4},{y:.4},{}\n", ["red", "green"][class as usize]);
+        }
+        project.write("data/points.csv", &text);
+        super::ok(project.path(), &["data", "add", "points"]);
+        project
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }

@@ -88,38 +88,7 @@ impl Server {
 
     /// The same with more lines of its configuration.
     pub(crate) fn sshd_with(lines: &str) -> Self {
-        Self::start(|dir, port| {
-            for key in ["host", "key"] {
-                let path = dir.join(key);
-                let made = Command::new("ssh-keygen")
-                    .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-                    .arg(&path)
-                    .status();
-                assert!(made.expect("ssh-keygen starts").success());
-            }
-            let read = |name: &str| fs::read_to_string(dir.join(name)).expect("reads");
-            fs::create_dir(dir.join("root")).expect("makes a folder");
-            fs::write(dir.join("authorized_keys"), read("key.pub")).expect("writes");
-            fs::write(dir.join("known_hosts"), format!("[127.0.0.1]:{port} {}", read("host.pub")))
-                .expect("writes");
-            if rustix::process::getuid().is_root() {
-                fs::create_dir_all("/run/sshd").expect("makes sshd's own folder");
-            }
-            let text = format!(
-                "Port {port}\nListenAddress 127.0.0.1\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized_keys\n\
-                 PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n\
-                 StrictModes no\nUsePAM no\nMaxStartups 200\nMaxSessions 200\nPidFile none\nSubsystem sftp internal-sftp\n{lines}",
-                dir.display()
-            );
-            fs::write(dir.join("sshd_config"), text).expect("writes");
-            vec![
-                "/usr/sbin/sshd".into(),
-                "-D".into(),
-                "-e".into(),
-                "-f".into(),
-                dir.join("sshd_config").display().to_string(),
-            ]
-        })
+        Self::start(|dir, port| sshd(dir, "127.0.0.1", port, lines))
     }
 
     /// Azurite, Microsoft's emulator of Azure Blob Storage.
@@ -171,10 +140,55 @@ impl Server {
     }
 }
 
+/// The keys and the configuration of an sshd in the folder `dir`; answers its command line.
+pub(crate) fn sshd(dir: &Path, address: &str, port: u16, lines: &str) -> Vec<String> {
+    for key in ["host", "key"] {
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+            .arg(dir.join(key))
+            .status();
+        assert!(made.expect("ssh-keygen starts").success());
+    }
+    let read = |name: &str| fs::read_to_string(dir.join(name)).expect("reads");
+    fs::create_dir(dir.join("root")).expect("makes a folder");
+    fs::write(dir.join("authorized_keys"), read("key.pub")).expect("writes");
+    fs::write(dir.join("known_hosts"), format!("[{address}]:{port} {}", read("host.pub"))).expect("writes");
+    if rustix::process::getuid().is_root() {
+        fs::create_dir_all("/run/sshd").expect("makes sshd's own folder");
+    }
+    let text = format!(
+        "Port {port}\nListenAddress {address}\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized_keys\n\
+         PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n\
+         StrictModes no\nUsePAM no\nMaxStartups 200\nMaxSessions 200\nPidFile none\nSubsystem sftp internal-sftp\n{lines}",
+        dir.display()
+    );
+    fs::write(dir.join("sshd_config"), text).expect("writes");
+    let config = dir.join("sshd_config").display().to_string();
+    vec!["/usr/sbin/sshd".into(), "-D".into(), "-e".into(), "-f".into(), config]
+}
+
+/// How ssh gets to the sshd in the folder `dir`, as a paragraph of its configuration.
+pub(crate) fn ssh_config(name: &str, dir: &Path, address: &str, port: u16) -> String {
+    let (dir, user) = (dir.display(), Command::new("id").arg("-un").output().expect("id starts").stdout);
+    format!(
+        "Host {name}\n HostName {address}\n Port {port}\n User {}\n IdentityFile {dir}/key\n IdentitiesOnly yes\n \
+         IdentityAgent none\n UserKnownHostsFile {dir}/known_hosts\n GlobalKnownHostsFile /dev/null\n",
+        String::from_utf8_lossy(&user).trim()
+    )
+}
+
+/// Starts a server that gets TERM when the standard input of the answer is closed.
 pub(crate) fn shell(log: &Path, command: &[String]) -> Child {
+    shell_ending(log, command, "TERM")
+}
+
+/// The same with another signal.
+pub(crate) fn shell_ending(log: &Path, command: &[String], signal: &str) -> Child {
     let log = fs::File::options().append(true).create(true).open(log).expect("makes a log");
     Command::new("sh")
-        .args(["-c", "exec 3<&0; \"$@\" </dev/null & trap 'kill $!' EXIT; read -r _ <&3", "sh"])
+        .arg("-c")
+        .arg(format!("exec 3<&0; \"$@\" </dev/null & trap 'kill -{signal} $!' EXIT; read -r _ <&3"))
+        .arg("sh")
         .args(command)
         .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()))
         .stdin(Stdio::piped())
