@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use super::support::mlp;
 use super::support::project::{Project, signal, wait_for};
+use super::support::{mlp, rounds};
 
 /// A project whose step `use` notes when it begins and ends, and with which card, on a machine of so many cards.
 fn project(cards: usize, gpus: u32) -> Project {
@@ -108,4 +108,66 @@ fn who_waits_for_a_card_can_be_cancelled() {
     project.write(".go", "");
     assert!(first.wait().expect("ends").success());
     assert_eq!(notes(&project), ["begin GPU-0", "end GPU-0"]);
+}
+
+#[test]
+fn many_jobs_take_turns_in_the_order_of_asking_and_all_come_to_their_end() {
+    let jobs = rounds(12, 100) as usize;
+    let project = project(2, 1);
+    let step = |gpus: u32| {
+        format!("    run: exec sh use.sh {gpus}\n    resources: {{gpus: {gpus}, max_wait: 1h}}\n")
+    };
+    let yaml = project.read("mlp.yaml");
+    let head = yaml.split("steps:").next().expect("a head");
+    project.write("mlp.yaml", &format!("{head}steps:\n  one:\n{}  two:\n{}", step(1), step(2)));
+    project.write(
+        "use.sh",
+        "echo begin $MLP_JOB $CUDA_VISIBLE_DEVICES >> .notes\nsleep 0.1\necho end $MLP_JOB $CUDA_VISIBLE_DEVICES >> .notes\n",
+    );
+    let mut asked = Vec::new();
+    for number in 0..jobs {
+        // Every fourth wants both cards.
+        let step = if number % 4 == 3 { "two" } else { "one" };
+        let mut client = command(&project, &["run", step, "--force"]).spawn().expect("mlp starts");
+        let job = wait_for("its supervisor", || {
+            let job = project.job();
+            (!asked.contains(&job) && job.join("sup.json").exists()).then_some(job)
+        });
+        asked.push(job);
+        // Nobody has to stay for a job to come to its turn.
+        client.kill().expect("can be killed");
+        client.wait().expect("ends");
+    }
+    for job in &asked {
+        wait_for("an end", || job.join("exit.json").exists().then_some(()));
+        let exit = std::fs::read_to_string(job.join("exit.json")).expect("reads");
+        assert!(exit.contains("\"succeeded\""), "{exit}");
+    }
+    let (mut held, mut begun) = (Vec::<String>::new(), Vec::new());
+    for note in notes(&project) {
+        let words: Vec<&str> = note.split([' ', ',']).collect();
+        for card in &words[2..] {
+            match words[0] {
+                "begin" => {
+                    assert!(
+                        !held.iter().any(|held| held == card),
+                        "two jobs have {card}: {:?}",
+                        notes(&project)
+                    );
+                    held.push((*card).to_owned());
+                }
+                _ => held.retain(|held| held != card),
+            }
+        }
+        if words[0] == "begin" {
+            begun.push(words[1].to_owned());
+        }
+    }
+    assert_eq!(begun.len(), jobs, "each has had its turn once");
+    for (place, job) in asked.iter().enumerate() {
+        let id = job.file_name().expect("a name").to_string_lossy();
+        let turn = begun.iter().position(|begun| *begun == id).expect("had its turn");
+        // Two that got a card each may write their notes in either order.
+        assert!(turn.abs_diff(place) <= 1, "asked as number {place}, came as number {turn}");
+    }
 }
