@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use super::support::mlp;
 use super::support::project::{Project, signal, wait_for};
-use super::support::{mlp, rounds};
 
 /// A project whose step `use` notes when it begins and ends, and with which card, on a machine of so many cards.
 fn project(cards: usize, gpus: u32) -> Project {
@@ -112,7 +112,7 @@ fn who_waits_for_a_card_can_be_cancelled() {
 
 #[test]
 fn many_jobs_take_turns_in_the_order_of_asking_and_all_come_to_their_end() {
-    let jobs = rounds(12, 100) as usize;
+    let jobs = 100;
     let project = project(2, 1);
     let step = |gpus: u32| {
         format!("    run: exec sh use.sh {gpus}\n    resources: {{gpus: {gpus}, max_wait: 1h}}\n")

@@ -221,6 +221,7 @@ impl Namespaces {
         let command = ["unshare", "--net", "sh", "-c", &script].map(str::to_owned);
         let holder = shell_ending(&dir.join("log"), &command, "KILL");
         let network = wait_for("a network", || fs::read_to_string(&file).ok()?.trim().parse::<i64>().ok());
+        let mut made = Self { address: String::new(), network, _holder: holder, system: None };
         let pid = network.to_string();
         // The name of the cable is what keeps others from its addresses, four of a range that is for tests of networks.
         let first = std::process::id() as usize * 7;
@@ -235,17 +236,17 @@ impl Namespaces {
                     (addresses & 255) + last
                 )
             };
-            let made = tried(
+            let cabled = tried(
                 Command::new("ip")
                     .args(["link", "add", &cable, "type", "veth", "peer", "name", "eth0", "netns", &pid]),
             );
-            if let Err(why) = made {
+            if let Err(why) = cabled {
                 refused = why;
                 continue;
             }
             tried(Command::new("ip").args(["address", "add", &format!("{}/30", address(1)), "dev", &cable]))?;
             tried(Command::new("ip").args(["link", "set", &cable, "up"]))?;
-            let made = Self { address: address(2), network, _holder: holder, system: None };
+            made.address = address(2);
             let there = format!("{}/30", made.address);
             made.within(&["ip", "address", "add", &there, "dev", "eth0"])?;
             made.within(&["ip", "link", "set", "lo", "up"])?;
