@@ -56,8 +56,12 @@ pub fn boot() -> String {
 /// The digest of this executable's bytes. `cache` is a file that keeps it together with size and time of change of the
 /// executable, because hashing a hundred megabytes takes longer than most commands.
 pub fn binary(cache: &Path) -> io::Result<Digest> {
-    let path = std::env::current_exe()?;
-    let meta = std::fs::metadata(&path)?;
+    digest(&std::env::current_exe()?, cache)
+}
+
+/// The digest of an executable's bytes, kept in `cache` in the same way.
+pub fn digest(path: &Path, cache: &Path) -> io::Result<Digest> {
+    let meta = std::fs::metadata(path)?;
     let changed = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
     let stat = format!("{} {} {} {}", path.display(), meta.len(), changed.as_nanos(), inode(&meta));
     if let Ok(text) = std::fs::read_to_string(cache)
@@ -68,7 +72,7 @@ pub fn binary(cache: &Path) -> io::Result<Digest> {
         return Ok(digest);
     }
     let mut hasher = Hasher::new();
-    io::copy(&mut std::fs::File::open(&path)?, &mut hasher)?;
+    io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
     let digest = hasher.finish();
     // Only a cache: where it cannot be written, the next command hashes again.
     let temporary = cache.with_extension(format!("{}.tmp", std::process::id()));

@@ -4,6 +4,7 @@ mod architecture;
 mod backends;
 mod bad_data;
 mod board;
+mod builds;
 mod candle_crate;
 mod completion;
 mod corpus;

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::bootstrap::{Agent, CANNOT};
+use super::bootstrap::{Agents, CANNOT};
+use super::builds::Build;
 use super::frame::{self, ABSENT, Ask, Hello, MAGIC, PARCEL, PROTOCOL, Reply};
 use super::host::Host;
 use super::watchdog::Watchdog;
@@ -44,6 +45,8 @@ pub struct Link {
     pub hello: Hello,
     /// The store that it may read itself what it lacks from.
     pub shared: Option<Remote>,
+    /// The build of mlp that works there, in words.
+    pub build: String,
     ssh: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -94,7 +97,7 @@ impl Link {
         IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 
-    /// Connects to `host`. An agent of this very build is brought there if there is none.
+    /// Connects to `host`. A build of mlp is brought there if there is none.
     ///
     /// # Errors
     /// [`JobError::Unreachable`] and others that say what `ssh` said.
@@ -105,7 +108,7 @@ impl Link {
         }
         drop(idle);
         let nonce = Id::new().to_string();
-        let agent = Agent::of(host, binary)?;
+        let agents = Agents::of(host, binary)?;
         let mut command = Command::new("ssh");
         if let Some(config) = std::env::var_os(variables::SSH_CONFIG) {
             command.arg("-F").arg(config);
@@ -125,7 +128,7 @@ impl Link {
         if !io::IsTerminal::is_terminal(&io::stderr()) {
             command.args(["-o", "BatchMode=yes"]);
         }
-        command.arg("--").arg(host.destination()?).arg(agent.script(&nonce));
+        command.arg("--").arg(host.destination()?).arg(agents.script(&nonce));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Ctrl-C is for mlp, which decides what becomes of the job.
         let mut ssh =
@@ -139,10 +142,11 @@ impl Link {
         let watchdog = Watchdog::of(&ssh);
         let output = BufReader::new(output);
         let mut greeting = Greeting { host, ssh, input, output, words, watchdog, nonce };
-        let hello = greeting.hello(&agent, sink)?;
+        let hello = greeting.hello(&agents, sink)?;
         let Greeting { ssh, input, output, words, watchdog, .. } = greeting;
         watchdog.expect(None);
-        Ok(Self { host: host.clone(), hello, shared: None, ssh, input, output, words, watchdog })
+        let build = agents.name(&hello.binary);
+        Ok(Self { host: host.clone(), hello, shared: None, build, ssh, input, output, words, watchdog })
     }
 
     /// Asks; answers with what the host said and the bytes that came with it.
@@ -317,17 +321,24 @@ struct Greeting<'a> {
 }
 
 impl Greeting<'_> {
-    fn hello(&mut self, agent: &Agent, sink: &dyn Sink) -> Result<Hello, JobError> {
+    fn hello(&mut self, agents: &Agents, sink: &dyn Sink) -> Result<Hello, JobError> {
         let asked = io::IsTerminal::is_terminal(&io::stderr());
         self.watchdog.expect(Some(if asked { PEOPLE } else { SILENCE }));
-        if let Some(machine) = self.first_words()? {
-            agent.check(self.host, &machine)?;
-            self.watchdog.expect(None);
-            self.bring(agent, sink)?;
-            self.watchdog.expect(Some(SILENCE));
-            if self.first_words()?.is_some() {
-                return Err(self.wrong("the agent that was brought there does not start"));
+        let mut tried: Vec<&Build> = Vec::new();
+        while let Some((kind, wanted)) = self.first_words()? {
+            let said = tried.last().and_then(|_| self.said());
+            let build = wanted.and_then(|wanted| agents.asked_for(&wanted));
+            let Some(build) = build.filter(|build| !tried.contains(build)) else {
+                return Err(self.wrong(&agents.none_runs(&kind, said)));
+            };
+            if let Some(tried) = tried.last() {
+                let said = said.map_or_else(String::new, |said| format!(": {said}"));
+                sink.log(Level::Info, &format!("{} does not start on {}{said}", tried.name, self.host.name));
             }
+            self.watchdog.expect(None);
+            self.bring(build, sink)?;
+            self.watchdog.expect(Some(SILENCE));
+            tried.push(build);
         }
         match frame::read::<Hello>(&mut self.output) {
             Ok(Some((hello, _))) if hello.protocol == PROTOCOL => Ok(hello),
@@ -341,8 +352,9 @@ impl Greeting<'_> {
         }
     }
 
-    /// Passes over what a login shell says. None if an agent speaks; the machine's kind if there is none yet.
-    fn first_words(&mut self) -> Result<Option<String>, JobError> {
+    /// Passes over what a login shell says. None if an agent speaks; else what the machine is, and the build it wants if there is one
+    /// for it.
+    fn first_words(&mut self) -> Result<Option<(String, Option<String>)>, JobError> {
         let mut heard = 0;
         loop {
             let mut line = Vec::new();
@@ -358,7 +370,8 @@ impl Greeting<'_> {
             match (words.next(), words.next()) {
                 (Some(MAGIC), Some(nonce)) if nonce == self.nonce => return Ok(None),
                 (Some(ABSENT), Some(nonce)) if nonce == self.nonce => {
-                    return Ok(Some(words.collect::<Vec<_>>().join(" ")));
+                    let kind = words.next().unwrap_or_default().to_owned();
+                    return Ok(Some((kind, words.next().map(str::to_owned))));
                 }
                 _ if heard > NOISE => return Err(self.wrong("its login shell does not stop talking")),
                 _ => {}
@@ -367,11 +380,11 @@ impl Greeting<'_> {
     }
 
     /// Sends the agent.
-    fn bring(&mut self, agent: &Agent, sink: &dyn Sink) -> Result<(), JobError> {
-        sink.log(Level::Info, &format!("bringing mlp to {}", self.host.name));
-        let packed = agent.packed()?;
+    fn bring(&mut self, build: &Build, sink: &dyn Sink) -> Result<(), JobError> {
+        sink.log(Level::Info, &format!("bringing mlp to {} ({})", self.host.name, build.name));
+        let packed = build.packed()?;
         let total = packed.len() as u64;
-        let sent = writeln!(self.input, "{total}").and_then(|()| {
+        let sent = writeln!(self.input, "{total} {}", build.digest).and_then(|()| {
             for (at, piece) in packed.chunks(1 << 18).enumerate() {
                 self.input.write_all(piece)?;
                 let done = (at as u64 * (1 << 18) + piece.len() as u64).min(total);
@@ -380,6 +393,13 @@ impl Greeting<'_> {
             self.input.flush()
         });
         sent.map_err(|_| self.silent())
+    }
+
+    /// The last that was written to standard error.
+    fn said(&self) -> Option<String> {
+        // It may still be on its way.
+        std::thread::sleep(Duration::from_millis(50));
+        last_line(&self.words.so_far())
     }
 
     fn wrong(&self, detail: &str) -> JobError {

@@ -2,6 +2,7 @@
 
 pub mod agent;
 mod bootstrap;
+mod builds;
 mod error;
 mod events;
 mod executor;

@@ -36,6 +36,9 @@ struct Added {
     version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<String>,
+    /// The build of mlp that works there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    build: Option<String>,
 }
 
 impl Report for Added {
@@ -45,6 +48,7 @@ impl Report for Added {
 
     fn human(&self) -> String {
         let seen = self.device.as_ref().map_or_else(String::new, |device| format!(": {device}"));
+        let seen = seen + &self.build.as_ref().map_or_else(String::new, |build| format!(", by {build}"));
         format!("host {}{seen}\n  mlp train --on {}   train there\n", self.host, self.host)
     }
 }
@@ -56,14 +60,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         HostSpec { ssh: args.ssh, root: args.root, agent: args.agent.map(absolute), lend: None, slurm: None };
     let host = Host { name: name.to_string(), spec: spec.clone() };
     host.destination()?;
-    let hello = match args.no_check {
-        true => None,
-        false => Some(connect(&host, &context.ui)?.hello.clone()),
-    };
+    let link = if args.no_check { None } else { Some(connect(&host, &context.ui)?) };
     let mut own = hosts::own().map_err(Failure::from)?;
     own.insert(name.clone(), spec);
     let file = hosts::set_own(&own)?.display().to_string();
-    let (version, device) = hello.map(|hello| (hello.version, hello.device)).unzip();
-    context.ui.report(&Added { host: name, file, version, device });
+    let said = link.as_ref().map(|link| (link.hello.version.clone(), link.hello.device.clone()));
+    let ((version, device), build) = (said.unzip(), link.map(|link| link.build.clone()));
+    context.ui.report(&Added { host: name, file, version, device, build });
     Ok(Exit::Ok)
 }
