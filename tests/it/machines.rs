@@ -56,13 +56,17 @@ fn a_pulled_cable_is_told_the_run_goes_on_and_its_log_comes_out_whole() {
     let length = |path: &Path| std::fs::metadata(path.join("log")).map_or(0, |log| log.len());
     wait_for("the first lines here", || (length(&here) > 500).then_some(()));
     machines.unplug("h1");
+    let unplugged = std::time::Instant::now();
     wait_to_hear(&project, "the connection to `h1` is lost");
+    let told = unplugged.elapsed().as_secs_f64();
     let (before, known) = (length(&job), length(&here));
     wait_for("more lines there", || (length(&job) > before + 200).then_some(()));
     assert_eq!(length(&here), known, "nothing came here meanwhile");
     assert_eq!(client.try_wait().expect("can be asked"), None, "the client goes on trying");
     machines.plug("h1");
+    let plugged = std::time::Instant::now();
     wait_to_hear(&project, "connected to h1 again");
+    println!("told after {told:.1} s, connected again after {:.1} s", plugged.elapsed().as_secs_f64());
     std::fs::write(machines.home("h1").join("go"), "").expect("writes");
     assert!(client.wait().expect("ends").success(), "{}", project.read(".said"));
     for file in ["log", "events.jsonl"] {
