@@ -1,10 +1,13 @@
 //! Hosts as commands see them: `--on HOST`.
 
+use std::collections::BTreeMap;
+
 use etcetera::BaseStrategy;
 
 use crate::base::{Digest, Failure, Id, Level, Null, Sink};
 use crate::hardware::facts;
-use crate::infrastructure::compute::{Executor, Hello, Host, JobFolder, JobSpec, Link};
+use crate::infrastructure::compute::{Hello, Host, JobFolder, JobSpec, Link, hideable};
+use crate::infrastructure::keys::Secrets;
 use crate::infrastructure::store::Remote;
 use crate::platform::project::Project;
 use crate::platform::run::{self, Elsewhere, Listed, Planned, RunError, Workspace};
@@ -78,17 +81,20 @@ pub(super) struct Place {
     host: Option<(Host, Hello)>,
     /// The store that a host may read itself.
     shared: Option<Remote>,
+    /// Where secrets come from.
+    secrets: Secrets,
 }
 
 impl Place {
     /// The host `on` of the project, connected to; here if there is none.
     pub(super) fn of(project: &Project, on: Option<&str>, ui: &Ui) -> Result<Self, Failure> {
-        let Some(name) = on else { return Ok(Self { host: None, shared: None }) };
+        let secrets = project.secrets.clone();
+        let Some(name) = on else { return Ok(Self { host: None, shared: None, secrets }) };
         let host = project.manifest.host(name)?;
         let link = Link::open(&host, super::following::workspace(project).binary()?, ui)?;
         let hello = link.hello.clone();
         link.rest();
-        Ok(Self { host: Some((host, hello)), shared: remote(project, None).ok() })
+        Ok(Self { host: Some((host, hello)), shared: remote(project, None).ok(), secrets })
     }
 
     /// The host's name; none for this machine.
@@ -124,15 +130,15 @@ impl Place {
         let executor = workspace.executor();
         let Some((host, _)) = &self.host else {
             let job = wishes.of(planned.job(wishes.threads), workspace)?;
-            executor.submit(&job)?;
+            executor.submit_with(&job, &told(&secrets(&job, &self.secrets, ui)?))?;
             return Ok(job.id);
         };
-        let elsewhere = wishes.elsewhere(planned, workspace, apart, ui)?;
+        let mut elsewhere = wishes.elsewhere(planned, workspace, apart, ui)?;
+        elsewhere.variables.extend(secrets(&elsewhere.job, &self.secrets, ui)?);
         let mut link = Link::open(host, workspace.binary()?, ui)?;
         link.shared.clone_from(&self.shared);
         let folder = executor.folder(elsewhere.job.id);
-        let variables = serde_json::to_vec(&elsewhere.variables).unwrap_or_default();
-        let sent = link.submit(&folder, &elsewhere.job, workspace.store, &variables, ui)?;
+        let sent = link.submit(&folder, &elsewhere.job, workspace.store, &told(&elsewhere.variables), ui)?;
         link.rest();
         let text = match sent {
             0 => format!("{} has all that the run needs", host.name),
@@ -161,6 +167,21 @@ impl Place {
         link.rest();
         Ok(jobs.iter().map(|job| job.id).collect())
     }
+}
+
+/// The values of a job's secrets. Those too short to be hidden are named.
+pub(super) fn secrets(job: &JobSpec, from: &Secrets, ui: &Ui) -> Result<BTreeMap<String, String>, Failure> {
+    let values = from.values(&job.secrets)?;
+    for name in values.iter().filter(|(_, value)| !hideable(value)).map(|(name, _)| name) {
+        let text = format!("the secret {name} is too short to be told from other words: logs may show it");
+        ui.log(Level::Warn, &text);
+    }
+    Ok(values)
+}
+
+/// Variables as they are told to a supervisor; nothing if there are none.
+pub(super) fn told(variables: &BTreeMap<String, String>) -> Vec<u8> {
+    if variables.is_empty() { Vec::new() } else { serde_json::to_vec(variables).unwrap_or_default() }
 }
 
 /// All runs, newest first; of those that are on hosts and have not ended, as the hosts say now. A host that cannot be reached is

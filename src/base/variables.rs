@@ -1,5 +1,7 @@
 //! Every `MLP_*` environment variable, in one place.
 
+/// What they all begin with.
+pub const PREFIX: &str = "MLP_";
 /// File of events (JSON lines) that a job appends to. Set for every job.
 pub const EVENTS: &str = "MLP_EVENTS";
 /// File with the job's parameters (one JSON object). Set for every job.

@@ -44,6 +44,7 @@ mod remote;
 mod reproduce;
 mod runs;
 mod s3;
+mod secrets;
 mod serve;
 mod slurm;
 mod steps;

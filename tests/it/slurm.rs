@@ -129,3 +129,18 @@ fn a_run_that_makes_room_for_others_goes_on_after_them() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(ok(project.path(), &["runs", "logs"]), "turn 1\nturn 2\n");
 }
+
+#[test]
+fn a_queue_gets_no_secrets() {
+    let slurm = Slurm::new();
+    let project = Project::new("steps: {use: {run: 'echo $WANDB_KEY', secrets: [WANDB_KEY]}}\n");
+    let hosts = cluster(&project, &slurm, "partition: main");
+    let canary = "hunter2-4f9a1c77-letter";
+    let output = mlp(project.path()).args(["run", "--on", "hpc"]).env("WANDB_KEY", canary).output();
+    let output = output.expect("mlp starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("`secrets:` cannot go through a queue"), "{said}");
+    let found = std::process::Command::new("grep").args(["-rlaF", canary]).arg(hosts.root("hpc")).output();
+    assert!(found.expect("grep starts").stdout.is_empty());
+}

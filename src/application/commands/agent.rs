@@ -35,6 +35,11 @@ enum Command {
         /// The job folder.
         job: PathBuf,
     },
+    /// Writes what a worker says into the log, without its secrets.
+    Mask {
+        /// The job folder.
+        job: PathBuf,
+    },
     /// Answers a command elsewhere on standard input and output.
     Serve {
         /// The folder of mlp on this machine.
@@ -57,6 +62,7 @@ pub(crate) fn run(args: Args, _: &Context) -> Answer {
         Command::Supervise { detached: true, job } => agent::supervise(&JobFolder(job))?,
         Command::Work { job } => return work(&JobFolder(job)),
         Command::Keep { job } => return keep(&JobFolder(job)),
+        Command::Mask { job } => compute::mask::run(&JobFolder(job))?,
         Command::Serve { root, nonce } => {
             compute::serve(&root, &nonce, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())?;
         }

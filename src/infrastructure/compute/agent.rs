@@ -11,7 +11,7 @@ use super::events::PATIENCE;
 use super::folder::{Cancel, State, Supervisor};
 use super::lease::{Claim, Desk, Lease};
 use super::process::{self, Identity, Kill, Reaped};
-use super::{EventLog, Interrupts, JobError, JobFolder, JobSpec, mirror, slurm};
+use super::{EventLog, Interrupts, JobError, JobFolder, JobSpec, mask, mirror, slurm};
 use crate::base::{JobState, Level, RunEnd, Sink, Time, plural, variables};
 use crate::hardware::{facts, gpus};
 use crate::infrastructure::durable;
@@ -39,6 +39,14 @@ pub(super) fn start(program: &Path, folder: &JobFolder, variables: &[u8]) -> Res
     };
     let mut command = Command::new(program);
     command.args(["agent", "supervise"]).arg(&folder.0).stdin(Stdio::piped()).stdout(Stdio::null());
+    let secrets = secrets_of(&folder.spec()?, &mut parsed(variables)?);
+    // Where they come from is no reason to be in the environment of what outlives this command.
+    for (name, value) in std::env::vars_os() {
+        let secret = |secret: &String| value.to_str() == Some(secret);
+        if secrets.contains_key(&*name.to_string_lossy()) || secrets.values().any(secret) {
+            command.env_remove(name);
+        }
+    }
     let told = |error: std::io::Error| failed(format!("`{}`: {error}", program.display()));
     let mut child = process::own_group(command.stderr(Stdio::piped())).spawn().map_err(told)?;
     if let Some(mut input) = child.stdin.take() {
@@ -87,7 +95,9 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
         return Ok(());
     }
     let mut spec = folder.spec()?;
-    spec.env.extend(variables_told(&folder.0)?);
+    let mut told = variables_told(&folder.0)?;
+    let secrets = secrets_of(&spec, &mut told);
+    spec.env.extend(told);
     let limit = spec.resources.time_limit()?;
     let since = Time::now();
     let known = folder.state()?;
@@ -148,9 +158,9 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
     let mut attempt = first;
     loop {
         let job = Job { folder, spec: &spec, attempt, limit, interrupts: &interrupts };
-        let mut outcome = job.run(&spec.argv, &note)?;
+        let mut outcome = job.run(&spec.argv, &secrets, &note)?;
         if outcome.state == JobState::Succeeded && !spec.after.is_empty() {
-            outcome = job.run(&spec.after, &note)?;
+            outcome = job.run(&spec.after, &BTreeMap::new(), &note)?;
         }
         let asked = folder.cancel().is_some();
         if outcome.state == JobState::Cancelled && !asked && slurm::started(spec.id) {
@@ -225,6 +235,10 @@ fn lease(
 fn variables_told(folder: &Path) -> Result<BTreeMap<String, String>, JobError> {
     let mut bytes = Vec::new();
     std::io::stdin().lock().read_to_end(&mut bytes).map_err(JobError::io("read variables for", folder))?;
+    parsed(&bytes)
+}
+
+fn parsed(bytes: &[u8]) -> Result<BTreeMap<String, String>, JobError> {
     if bytes.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -233,7 +247,12 @@ fn variables_told(folder: &Path) -> Result<BTreeMap<String, String>, JobError> {
         // Not what serde would show of a value.
         detail: format!("line {} holds no variables", error.line()),
     };
-    serde_json::from_slice(&bytes).map_err(damaged)
+    serde_json::from_slice(bytes).map_err(damaged)
+}
+
+/// Takes those that are secrets from among the variables.
+fn secrets_of(spec: &JobSpec, told: &mut BTreeMap<String, String>) -> BTreeMap<String, String> {
+    spec.secrets.iter().filter_map(|name| told.remove_entry(name)).collect()
 }
 
 /// Puts the job's inputs into its working directory.
@@ -299,11 +318,12 @@ impl Job<'_> {
     fn run(
         &self,
         argv: &[String],
+        secrets: &BTreeMap<String, String>,
         note: &dyn Fn(JobState, Option<Identity>) -> Result<(), JobError>,
     ) -> Result<Outcome, JobError> {
         let started = Instant::now();
-        let worker = match self.spawn(argv)? {
-            Ok(pid) => pid,
+        let (worker, filter) = match self.spawn(argv, secrets)? {
+            Ok(started) => started,
             Err(reason) => {
                 return Ok(Outcome::without_worker(JobState::Failed, Some(reason)));
             }
@@ -331,7 +351,10 @@ impl Job<'_> {
             }
             std::thread::sleep(if started.elapsed() < POLL { Duration::from_millis(2) } else { POLL });
         };
-        let strays = end_strays(if killed { Duration::ZERO } else { STRAY_GRACE });
+        let strays = end_strays(if killed { Duration::ZERO } else { STRAY_GRACE }, filter.as_ref());
+        if let Some(filter) = &filter {
+            mask::finish(filter);
+        }
         let (state, reason) = match (asked, timed_out, ended.code, ended.signal) {
             (Some(_), false, ..) => (JobState::Cancelled, None),
             (Some(_), true, ..) => {
@@ -355,8 +378,12 @@ impl Job<'_> {
         self.folder.cancel().max(asked.then_some(Cancel::Term))
     }
 
-    /// Starts the worker in a process group of its own; the inner error is what a user can mend.
-    fn spawn(&self, argv: &[String]) -> Result<Result<i32, String>, JobError> {
+    /// Starts the worker in a process group of its own, and what hides its secrets; the inner error is what a user can mend.
+    fn spawn(
+        &self,
+        argv: &[String],
+        secrets: &BTreeMap<String, String>,
+    ) -> Result<Result<(i32, Option<Identity>), String>, JobError> {
         let folder = &self.folder.0;
         let log = File::options()
             .append(true)
@@ -392,11 +419,21 @@ impl Job<'_> {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors);
+        let filter = match secrets.is_empty() {
+            true => None,
+            false => {
+                let filter = mask::Filter::start(self.folder, secrets)?;
+                command.envs(secrets);
+                filter.connect(self.folder, &mut command).map_err(JobError::io("hand on", folder))?;
+                Some(filter)
+            }
+        };
         // The child is reaped by number together with all that it leaves behind, not through this handle.
         #[allow(clippy::zombie_processes)]
         let spawned = process::own_group(&mut command).spawn();
+        let filter = filter.and_then(mask::Filter::begun);
         Ok(match spawned {
-            Ok(child) => Ok(child.id() as i32),
+            Ok(child) => Ok((child.id() as i32, filter)),
             Err(error) => Err(format!(
                 "`{}` cannot be started in `{}`: {error}",
                 program.to_string_lossy(),
@@ -411,14 +448,15 @@ fn reap(worker: i32) -> Option<Reaped> {
     std::iter::from_fn(process::reap).find(|reaped| reaped.pid == worker)
 }
 
-/// Ends every descendant that is left: TERM, then KILL until there is none. Answers how many there were.
-fn end_strays(grace: Duration) -> u32 {
+/// Ends every descendant that is left but `spared`: TERM, then KILL until there is none. Answers how many there were.
+fn end_strays(grace: Duration, spared: Option<&Identity>) -> u32 {
     let own = std::process::id() as i32;
     let mut seen: Vec<Identity> = Vec::new();
     let begun = Instant::now();
     loop {
         while process::reap().is_some() {}
-        let left = process::descendants(own);
+        let mut left = process::descendants(own);
+        left.retain(|process| Some(process) != spared);
         if left.is_empty() {
             return seen.len() as u32;
         }

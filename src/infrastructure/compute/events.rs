@@ -34,7 +34,11 @@ impl EventLog {
         let options = || File::options().read(true).append(true).create(true).open(path);
         let mut file = options().map_err(JobError::io("open", path))?;
         // A program may have left its last line without an end.
-        let torn = ends_within_a_line(&mut file).map_err(JobError::io("read", path))?;
+        let torn = match file.metadata().is_ok_and(|meta| meta.is_file()) {
+            true => ends_within_a_line(&mut file).map_err(JobError::io("read", path))?,
+            // The pipe of a job with secrets has no end to look at.
+            false => false,
+        };
         Ok(Self(Mutex::new(Writer { file, synced: Instant::now(), torn, progress: None })))
     }
 

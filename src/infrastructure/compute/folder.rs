@@ -9,6 +9,7 @@
 //!   sup.json       which process supervises, on which host, since which boot
 //!   state.json     preparing, running or cancelling; the worker's process; when the first attempt began
 //!   log            raw stdout and stderr of the worker
+//!   events.pipe    where a worker with secrets writes its events (`mask.rs`)
 //!   events.jsonl   events, one JSON object a line
 //!   ckpt/  out/    checkpoints; files to keep
 //!   cancel         a request to stop: `term`, or `kill` to skip the grace

@@ -78,6 +78,9 @@ pub struct JobSpec {
     pub rests_on: Vec<Digest>,
     /// Variables added to the worker's environment. No secrets: this file stays.
     pub env: BTreeMap<String, String>,
+    /// Names of the variables that are secrets. Their values come on the supervisor's standard input.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// Resources and limits.
     pub resources: Resources,
     /// Automatic retries.

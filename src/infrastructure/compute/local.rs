@@ -38,7 +38,9 @@ impl Starter<'_> {
         if !matches!(self.variables, b"" | b"{}") {
             return Err(JobError::Slurm {
                 command: "sbatch",
-                said: "variables of `env:` cannot go through a queue without being written down".to_owned(),
+                said:
+                    "variables of `env:` and `secrets:` cannot go through a queue without being written down"
+                        .to_owned(),
             });
         }
         let submitted = slurm::submit(&folder.0, &folder.spec()?, slurm)?;
@@ -76,6 +78,11 @@ impl LocalExecutor {
             .collect();
         folders.sort_by_key(|(id, _)| *id);
         Ok(folders)
+    }
+
+    /// Starts a job whose worker gets `variables` (a JSON object, or nothing), which go into no file.
+    pub fn submit_with(&self, spec: &JobSpec, variables: &[u8]) -> Result<Ticket, JobError> {
+        self.submit_as(spec, 1, &BTreeMap::new(), &Starter { slurm: None, variables })
     }
 
     /// Starts the next attempt of a job that has ended; it goes on from its last checkpoint. `variables` (a JSON object, or nothing) goes

@@ -24,6 +24,14 @@ pub enum KeyError {
     /// The signature does not hold.
     #[error("the signature does not verify: {0}")]
     Invalid(String),
+    /// A secret cannot be had.
+    #[error("secret `{name}`: {detail}")]
+    Secret {
+        /// Its name.
+        name: String,
+        /// Why not; never a value.
+        detail: String,
+    },
     /// A temporary file could not be written.
     #[error("cannot write a temporary file in `{path}`: {source}")]
     Temporary {
@@ -57,6 +65,13 @@ pub const EXPLAIN: &[Explain] = &[
                name, or the key was not valid (`valid-after`, `valid-before`) at the time of signing.",
     },
     Explain {
+        code: "keys::secret",
+        text: "A secret that a step names under `secrets:` is looked up where the command is typed: in the environment variable \
+               of its name, or where `secrets:` in your own configuration says (`~/.config/mlp/config.yaml`, or `config.local.yaml` \
+               in the project's `.git/mlp`): `WANDB_KEY: {env: VARIABLE}`, `{file: PATH}` or `{command: 'pass show wandb'}`. \
+               mlp.yaml itself cannot say where, so that nobody's project reads files or runs commands of yours for it.",
+    },
+    Explain {
         code: "keys::temporary-file",
         text: "`ssh-keygen` reads signatures and signers from files; mlp writes them, readable by you alone, into the \
                system's folder for temporary files. Check that it exists and has space (TMPDIR).",
@@ -70,6 +85,7 @@ impl Diagnose for KeyError {
             Self::NoKey(_) => "keys::no-key",
             Self::CannotSign { .. } => "keys::cannot-sign",
             Self::Invalid(_) => "keys::invalid-signature",
+            Self::Secret { .. } => "keys::secret",
             Self::Temporary { .. } => "keys::temporary-file",
         }
     }
@@ -77,7 +93,7 @@ impl Diagnose for KeyError {
     fn exit(&self) -> Exit {
         match self {
             Self::NoSshKeygen(_) | Self::Temporary { .. } => Exit::World,
-            Self::NoKey(_) | Self::CannotSign { .. } => Exit::Usage,
+            Self::NoKey(_) | Self::CannotSign { .. } | Self::Secret { .. } => Exit::Usage,
             Self::Invalid(_) => Exit::No,
         }
     }
@@ -92,6 +108,11 @@ impl Diagnose for KeyError {
                 "choose another key with `--key FILE`; `ssh-add -l` lists the agent's keys".to_owned()
             }
             Self::Invalid(_) => "`mlp explain keys::invalid-signature` lists the reasons".to_owned(),
+            Self::Secret { name, .. } => {
+                format!(
+                    "set the variable `{name}`, or say where it is under `secrets:` of your configuration"
+                )
+            }
             Self::Temporary { .. } => "check the folder for temporary files (TMPDIR)".to_owned(),
         })
     }

@@ -2,6 +2,7 @@
 
 mod error;
 mod redact;
+mod secret;
 mod signers;
 mod ssh;
 
@@ -10,5 +11,6 @@ mod tests;
 
 pub use error::{EXPLAIN as KEYS_EXPLAIN, KeyError};
 pub use redact::redact;
+pub use secret::{SecretSpec, Secrets, expanded, only_for_its_owner, output};
 pub use signers::Signers;
 pub use ssh::{NAMESPACE_APPROVAL, NAMESPACE_LEDGER, SigningKey, sign};

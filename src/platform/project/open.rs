@@ -8,7 +8,7 @@ use super::source::Source;
 use super::{Loosening, Manifest, ProjectError, personal, profile};
 use crate::base::{Failure, Id, Name, nearest};
 use crate::infrastructure::git::Repo;
-use crate::infrastructure::keys::Signers;
+use crate::infrastructure::keys::{Secrets, Signers};
 use crate::infrastructure::store::worktree::{SparseFile, StatCache, Unfinished};
 use crate::infrastructure::store::{LedgerHome, LedgerPlace, Local, Remote, StoreError};
 use crate::platform::data::Dataset;
@@ -30,6 +30,8 @@ pub struct Project {
     pub manifest: Manifest,
     /// Names of the stores that only this user has: never the home of ledgers.
     pub own_stores: Vec<Name>,
+    /// Where the secrets of this user come from.
+    pub secrets: Secrets,
     /// The local store.
     pub store: Local,
 }
@@ -62,9 +64,9 @@ impl Project {
         let (root, shown) = find(dir)?;
         let mut manifest = Source::open(&root.join(FILE), &shown)?.manifest()?;
         let repo = Repo::discover(&root)?;
-        let own_stores = personal::add(&mut manifest, &repo.state_dir())?;
+        let own = personal::add(&mut manifest, &repo.state_dir())?;
         let store = Local::open(&repo.state_dir().join("store"))?;
-        Ok(Self { repo, root, manifest, own_stores, store })
+        Ok(Self { repo, root, manifest, own_stores: own.stores, secrets: own.secrets, store })
     }
 
     /// The manifest of the project that `dir` lies in, without opening repository or store.

@@ -1,6 +1,7 @@
 //! A user's own configuration: `$XDG_CONFIG_HOME/mlp/config.yaml` for all projects, `config.local.yaml` in the state
 //! folder for one repository. Only there may credentials come from any file, variable or command.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
@@ -12,6 +13,7 @@ use super::source::Source;
 use super::{Manifest, ProjectError, yaml};
 use crate::base::{Failure, Name};
 use crate::infrastructure::compute::HostSpec;
+use crate::infrastructure::keys::{SecretSpec, Secrets};
 use crate::infrastructure::store::{StoreError, StoreSpec};
 
 /// The file of one repository.
@@ -27,10 +29,21 @@ struct Personal {
     imports: IndexMap<Name, StoreSpec>,
     #[serde(default)]
     hosts: IndexMap<Name, HostSpec>,
+    #[serde(default)]
+    secrets: BTreeMap<String, SecretSpec>,
 }
 
-/// Adds the user's own stores and places to import from to those of a project; returns the names of stores that only the user has.
-pub(super) fn add(manifest: &mut Manifest, state: &Path) -> Result<Vec<Name>, Failure> {
+/// What only a user has, beside what is joined to a project's manifest.
+#[derive(Default)]
+pub(super) struct Own {
+    /// Stores that the project does not name.
+    pub(super) stores: Vec<Name>,
+    /// Where secrets come from.
+    pub(super) secrets: Secrets,
+}
+
+/// Adds the user's own stores, places to import from and hosts to those of a project; returns what only the user has.
+pub(super) fn add(manifest: &mut Manifest, state: &Path) -> Result<Own, Failure> {
     // A stranger's project must neither run a command nor choose which file or variable is sent somewhere.
     let mut entries = manifest.stores.iter().chain(&manifest.imports);
     if let Some((name, _)) = entries.find(|(_, spec)| spec.credentials.is_some()) {
@@ -41,13 +54,14 @@ pub(super) fn add(manifest: &mut Manifest, state: &Path) -> Result<Vec<Name>, Fa
         );
         return Err(StoreError::Spec { store: name.to_string(), detail }.into());
     }
-    let (mut own, mut own_imports) = (Vec::new(), Vec::new());
+    let (mut own, mut own_imports) = (Own::default(), Vec::new());
     for (path, secret) in files(state) {
         let personal = read(&path, secret)?;
-        join(&mut manifest.stores, personal.stores, &mut own, &path)?;
+        join(&mut manifest.stores, personal.stores, &mut own.stores, &path)?;
         join(&mut manifest.imports, personal.imports, &mut own_imports, &path)?;
         // Of a host of the project's the user may know another way there.
         manifest.hosts.extend(personal.hosts);
+        own.secrets.0.extend(personal.secrets);
     }
     manifest.hosts.extend(hosts::own()?);
     Ok(own)

@@ -1,9 +1,10 @@
 //! What types cannot hold: every reference names something, every number makes sense.
 
 use super::{Manifest, profile};
-use crate::base::{Name, nearest};
+use crate::base::{Name, nearest, variables};
 use crate::platform::data::{DataSpec, Expectation, Format, NearGuard, Range, Source};
 use crate::platform::model::{Approvals, GateSpec, Waiver};
+use crate::platform::run::StepSpec;
 use crate::platform::train::{Augment, Layer, METRICS, ModelSpec, is_metric};
 
 /// A mistake whose place is still a path of keys.
@@ -79,9 +80,38 @@ pub(super) fn check(manifest: &Manifest) -> Checked {
             }
         }
     }
+    for (name, step) in &manifest.steps {
+        secrets(&["steps", name.as_str()], step)?;
+    }
     stages(manifest)?;
     for (i, waiver) in manifest.waivers.iter().enumerate() {
         waived(manifest, &["waivers", &index(i)], waiver)?;
+    }
+    Ok(())
+}
+
+/// Names that a worker can be given a value by, once.
+fn secrets(path: &[&str], step: &StepSpec) -> Checked {
+    for (i, name) in step.secrets.iter().enumerate() {
+        let i = index(i);
+        let wrong = |message: String, hint: &str| {
+            Err(Wrong::value(&at(path, &["secrets", &i]), message, hint.to_owned()))
+        };
+        let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let digit = name.starts_with(|c: char| c.is_ascii_digit());
+        if name.is_empty() || digit || !name.chars().all(letter) {
+            let message = format!("`{}` cannot be the name of a variable", name.escape_debug());
+            return wrong(
+                message,
+                "write the name alone, of letters, digits and `_`; the value never stands here",
+            );
+        }
+        if name.starts_with(variables::PREFIX) {
+            return wrong(format!("`{name}` is one of mlp's own variables"), "give the secret another name");
+        }
+        if step.env.contains(name) {
+            return wrong(format!("`{name}` stands under `env`, too"), "take it out of `env`");
+        }
     }
     Ok(())
 }

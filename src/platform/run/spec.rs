@@ -27,6 +27,10 @@ pub struct StepSpec {
     /// Variables passed through from the caller's environment; their values belong to the cache key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
+    /// Names of secrets that it gets as environment variables. Their values are looked up where the command is typed, are written
+    /// nowhere, are `***` in its log and events, and do not belong to the cache key: another value runs nothing again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// What it needs.
     #[serde(default)]
     pub resources: Resources,

@@ -68,6 +68,7 @@ pub fn plan_step(
         inputs: BTreeMap::new(),
         rests_on: Vec::new(),
         env: BTreeMap::new(),
+        secrets: step.secrets.clone(),
         resources: step.resources.clone(),
         retry: step.retry.clone(),
         grace_s: 10,

@@ -144,6 +144,7 @@ pub(super) fn planned(
         inputs: BTreeMap::new(),
         rests_on: Vec::new(),
         env: BTreeMap::new(),
+        secrets: Vec::new(),
         resources: Resources::default(),
         retry: Retry::default(),
         grace_s: 30,

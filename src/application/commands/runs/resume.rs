@@ -5,7 +5,7 @@ use clap_complete::ArgValueCandidates;
 use super::super::{Answer, Context};
 use super::attach::OneRun;
 use crate::application::completion;
-use crate::application::elsewhere::list;
+use crate::application::elsewhere::{list, secrets, told};
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, workspace};
 use crate::application::ui::Ui;
 use crate::base::{Exit, Failure, JobState, Level, Sink};
@@ -46,9 +46,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     }
     context.ui.stream();
     let interrupts = (!args.detach).then(Interrupts::watch);
-    let variables = run::variables(folder)?;
-    let variables =
-        if variables.is_empty() { Vec::new() } else { serde_json::to_vec(&variables).unwrap_or_default() };
+    let mut variables = run::variables(folder)?;
+    variables.extend(secrets(&folder.spec()?, &project.secrets, &context.ui)?);
+    let variables = told(&variables);
     let active = |error| match error {
         JobError::Active(_) => RunError::Active { run: found.short(), state: found.state.to_string() },
         other => RunError::from(other),

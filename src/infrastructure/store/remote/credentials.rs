@@ -4,22 +4,15 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
-use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError, mpsc};
-use std::time::Duration;
 
 use base64::Engine as _;
 
 use crate::base::Name;
+use crate::infrastructure::keys::{expanded, only_for_its_owner, output};
 use crate::infrastructure::store::{CredentialsSpec, StoreError, StoreSpec};
 
-/// Bytes that a credentials file or command may give.
-const LIMIT: u64 = 64 << 10;
 /// Letters of a secret that is worth hiding, at least.
 const SHORT: usize = 6;
-/// How long a credentials command may take: somebody may have to touch a key.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The credentials of one store, by key: `ACCESS_KEY_ID`, `PASSWORD`, …
 pub(super) struct Credentials<'a> {
@@ -56,7 +49,7 @@ impl<'a> Credentials<'a> {
                 })?;
             }
             Some(CredentialsSpec::Command(command)) => {
-                let text = output(command).map_err(wrong)?;
+                let text = output(command).map_err(|detail| wrong(format!("credentials: {detail}")))?;
                 credentials.read = parse(&text).ok_or_else(|| {
                     wrong(
                         "the credentials command printed neither lines of KEY=VALUE nor a JSON object"
@@ -128,70 +121,6 @@ pub(super) fn variables(store: &Name, scheme: &str) -> Vec<String> {
         _ => &["USERNAME", "PASSWORD"],
     };
     keys.iter().map(|key| variable(store, key)).collect()
-}
-
-/// `~/` at the beginning stands for the home folder.
-pub(super) fn expanded(path: &str, environment: &dyn Fn(&str) -> Option<String>) -> String {
-    match path.strip_prefix("~/").zip(environment("HOME")) {
-        Some((rest, home)) => format!("{home}/{rest}"),
-        None => path.to_owned(),
-    }
-}
-
-fn only_for_its_owner(path: &str) -> Result<(), String> {
-    #[cfg(unix)]
-    if let Ok(found) = fs::metadata(path) {
-        use std::os::unix::fs::PermissionsExt;
-        if found.permissions().mode() & 0o077 != 0 {
-            return Err(format!("others may read `{path}`: `chmod 600 {path}` first"));
-        }
-    }
-    Ok(())
-}
-
-/// What a command prints, asked for once in a process. What it says on its standard error goes to the user's.
-fn output(command: &str) -> Result<String, String> {
-    static SAID: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
-    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(text) = said.get(command) {
-        return Ok(text.clone());
-    }
-    let text = run(command).map_err(|detail| format!("the credentials command failed: {detail}"))?;
-    said.insert(command.to_owned(), text.clone());
-    Ok(text)
-}
-
-/// Runs a command; ended after [`PATIENCE`], or when it prints more than credentials can be.
-fn run(command: &str) -> Result<String, String> {
-    let mut child = Command::new("sh")
-        .args(["-c", command])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .map_err(|error| error.to_string())?;
-    let pipe = child.stdout.take().ok_or("it has no pipe")?;
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut text = String::new();
-        let read = pipe.take(LIMIT + 1).read_to_string(&mut text);
-        // Nobody waits any more if it took too long.
-        let _ = sender.send(read.map(|_| text));
-    });
-    let text = receiver.recv_timeout(PATIENCE);
-    if !matches!(&text, Ok(Ok(text)) if text.len() as u64 <= LIMIT) {
-        let _ = child.kill();
-        let _ = child.wait();
-        return Err(match text {
-            Err(_) => format!("it said nothing for {} seconds", PATIENCE.as_secs()),
-            Ok(_) => "it printed something else than a little text".to_owned(),
-        });
-    }
-    let status = child.wait().map_err(|error| error.to_string())?;
-    if !status.success() {
-        return Err(status.to_string());
-    }
-    text.ok().and_then(Result::ok).ok_or_else(|| "it printed nothing".to_owned())
 }
 
 /// Lines `KEY=VALUE` (empty ones and those that begin with `#` left out), or a JSON object of texts.

@@ -100,7 +100,7 @@ fn place(location: &Location, settings: &Settings<'_>) -> Result<Place, StoreErr
             let file = |name: &str, path: &Option<String>| match path {
                 None => Ok(None),
                 Some(path) => {
-                    let path = credentials::expanded(path, settings.environment);
+                    let path = crate::infrastructure::keys::expanded(path, settings.environment);
                     if Path::new(&path).is_absolute() {
                         return Ok(Some(path));
                     }
