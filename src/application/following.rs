@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::live::Live;
-use super::ui::{Curve, Mode, Ui, duration, plot};
+use super::ui::{Curve, Mode, Ui, duration, plot, spoken};
 use crate::base::{
     Digest, Event, Exit, Failure, Id, JobState, Level, Log, Metric, Progress, Record, Run, Sink, Time, What,
 };
@@ -168,7 +168,8 @@ impl Sink for Show<'_> {
             }
             What::Log(log) => {
                 self.flush();
-                What::Log(Log { text: self.named(&log.text), ..log.clone() })
+                let text = if self.ui.watched() { spoken(&log.text) } else { log.text.clone() };
+                What::Log(Log { text: self.named(&text), ..log.clone() })
             }
             other => other.clone(),
         };

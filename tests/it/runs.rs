@@ -115,3 +115,41 @@ fn nothing_is_said_about_runs_that_are_not_there() {
     assert!(ok(project.path(), &["runs", "watch"]).contains("no run is under way"));
     refused(project.path(), &["runs", "attach"], 2);
 }
+
+/// What `mlp ARGS` shows on a terminal of its own.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(project: &Project, args: &str) -> String {
+    let line = format!("{} {args}", env!("CARGO_BIN_EXE_mlp"));
+    // Its identity and configuration are those of the other tests.
+    let own = super::support::mlp(project.path());
+    let mut command = std::process::Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).current_dir(project.path());
+    command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm");
+    let output = command.stdin(std::process::Stdio::null()).output().expect("script starts");
+    assert!(output.status.success(), "{args}: {}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_a_step_says_cannot_steer_the_terminal_and_is_exact_in_a_pipe() {
+    let project = Project::new("steps: {odd: {run: 'exec sh odd.sh'}}\n");
+    project.write(
+        "odd.sh",
+        "printf '\\033[31mred\\033]0;title\\007 \\001\\377 end\\n10 %%\\r20 %%\\n'\nprintf '%03000d\\n' 7\n",
+    );
+    let exact =
+        ["\x1b[31mred\x1b]0;title\x07 \x01".as_bytes(), b"\xff end\n10 %\r20 %\n", &[b'0'; 2999], b"7\n"];
+    let exact = exact.concat();
+    let followed = on_a_terminal(&project, "run");
+    assert!(!followed.contains("\x1b[31m") && !followed.contains('\x07'), "{followed:?}");
+    assert!(followed.contains("\\u{1b}[31mred\\u{1b}]0;title\\u{7} \\u{1}\u{fffd} end"), "{followed:?}");
+    assert!(followed.contains("20 %") && !followed.contains("10 %"), "{followed:?}");
+    assert!(followed.contains("00… and 2,000 more letters"), "{followed:?}");
+    assert_eq!(super::support::run(project.path(), &["runs", "logs"], 0).stdout, exact);
+    let shown = on_a_terminal(&project, "runs logs");
+    assert!(!shown.contains('\x1b') && !shown.contains('\x07') && !shown.contains('\x01'), "{shown:?}");
+    assert!(shown.contains("\\u{1b}[31mred") && shown.contains("10 %\r\n20 %\r\n"), "{shown:?}");
+    assert!(on_a_terminal(&project, "runs logs --raw").contains("\x1b[31mred\x1b]0;title\x07 \x01"));
+    assert!(!on_a_terminal(&project, "runs logs --follow").contains('\x1b'));
+}

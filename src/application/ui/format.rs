@@ -91,6 +91,49 @@ pub fn clean(text: &str) -> std::borrow::Cow<'_, str> {
     cleaned.into()
 }
 
+/// Letters of one line of a program that a terminal shows while the program runs.
+const LONGEST_LINE: usize = 1_000;
+
+/// A line that a program said, as a terminal shows it: what was written over it last, without control characters, and cut where it is
+/// long.
+pub fn spoken(line: &str) -> String {
+    let last = line.rsplit('\r').find(|part| !part.is_empty()).unwrap_or_default();
+    let Some((cut, _)) = last.char_indices().nth(LONGEST_LINE) else { return clean(last).into_owned() };
+    let more = last[cut..].chars().count() as u64;
+    format!("{}… and {}", clean(&last[..cut]), plural(more, "more letter"))
+}
+
+/// What a program says, piece by piece, as text that cannot steer the terminal; a line that is written over another comes below it.
+#[derive(Default)]
+pub struct Neutral {
+    /// What a piece ended within.
+    held: Vec<u8>,
+}
+
+impl Neutral {
+    /// As much as can be said after these bytes.
+    pub fn take(&mut self, bytes: &[u8]) -> String {
+        self.held.extend_from_slice(bytes);
+        let begun = |chunk: &[u8]| std::str::from_utf8(chunk).is_err_and(|error| error.error_len().is_none());
+        let letter = self.held.utf8_chunks().last().map_or(0, |last| match last.invalid() {
+            invalid if begun(invalid) => invalid.len(),
+            _ => 0,
+        });
+        let tail = if self.held.ends_with(b"\r") { 1 } else { letter };
+        let rest = self.held.split_off(self.held.len() - tail);
+        neutral(&std::mem::replace(&mut self.held, rest))
+    }
+
+    /// The rest.
+    pub fn finish(&mut self) -> String {
+        neutral(&std::mem::take(&mut self.held))
+    }
+}
+
+fn neutral(bytes: &[u8]) -> String {
+    clean(&String::from_utf8_lossy(bytes).replace("\r\n", "\n").replace('\r', "\n")).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,5 +185,26 @@ mod tests {
     fn foreign_text_cannot_steer_the_terminal() {
         assert_eq!(clean("a\x1b[2Jb\r\n\tc"), "a\\u{1b}[2Jb\n\tc");
         assert!(matches!(clean("plain ä"), std::borrow::Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_line_is_what_was_written_over_it_last_and_not_too_long() {
+        assert_eq!(spoken(" 10 %\r 20 %\r\x1b[31m 30 %\r"), "\\u{1b}[31m 30 %");
+        assert_eq!(spoken("plain"), "plain");
+        let long = spoken(&"ä".repeat(3_500));
+        assert!(long.starts_with("ää") && long.ends_with("ä… and 2,500 more letters"), "{long}");
+    }
+
+    #[test]
+    fn what_a_program_says_is_neutral_wherever_it_is_cut() {
+        let said = "ä\x1b[2J\r\nb\tc\r50 %\rd \u{9b}31mÿ\0end ü".to_owned();
+        let mut bytes = said.into_bytes();
+        bytes.extend([0xff, b'x', 0xe2, 0x82]);
+        let wanted = "ä\\u{1b}[2J\nb\tc\n50 %\nd \\u{9b}31mÿ\\u{0}end ü\u{fffd}x\u{fffd}";
+        for at in 0..=bytes.len() {
+            let mut neutral = Neutral::default();
+            let text = neutral.take(&bytes[..at]) + &neutral.take(&bytes[at..]) + &neutral.finish();
+            assert_eq!(text, wanted, "{at}");
+        }
     }
 }

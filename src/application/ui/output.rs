@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
+use super::Neutral;
 use super::failure::{self, Severity};
 use super::panel::Panel;
 use super::progress::Bars;
@@ -97,6 +98,18 @@ impl Ui {
         self.answer_bytes(bytes);
     }
 
+    /// Where the output of another program goes, piece by piece: byte for byte to stdout, but as harmless text if that is a terminal,
+    /// unless it is to be `raw`.
+    pub fn program(&self, raw: bool) -> Program<'_> {
+        let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+        Program { ui: self, neutral: (terminal && !raw).then(Neutral::default) }
+    }
+
+    /// Whether a person looks at what is said on stderr.
+    pub fn watched(&self) -> bool {
+        self.mode == Mode::Human && std::io::IsTerminal::is_terminal(&std::io::stderr())
+    }
+
     /// Where an answer goes that is a file too long for memory. Whoever writes treats a closed pipe as the end, not as a failure.
     pub fn out(&self) -> impl Write {
         self.bars.clear();
@@ -157,6 +170,30 @@ impl Ui {
 
     fn shown(&self, error: &ErrorEvent) -> String {
         failure::render_event(error, console::colors_enabled_stderr())
+    }
+}
+
+/// Takes the output of another program ([`Ui::program`]).
+pub struct Program<'a> {
+    ui: &'a Ui,
+    neutral: Option<Neutral>,
+}
+
+impl Program<'_> {
+    /// Writes the next piece.
+    pub fn write(&mut self, bytes: &[u8]) {
+        match &mut self.neutral {
+            Some(neutral) => self.ui.answer(&neutral.take(bytes)),
+            None => self.ui.answer_bytes(bytes),
+        }
+    }
+}
+
+impl Drop for Program<'_> {
+    fn drop(&mut self) {
+        if let Some(neutral) = &mut self.neutral {
+            self.ui.answer(&neutral.finish());
+        }
     }
 }
 

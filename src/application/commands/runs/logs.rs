@@ -10,11 +10,14 @@ use super::super::{Answer, Context};
 use crate::application::completion;
 use crate::application::elsewhere::list;
 use crate::application::following::{replay, workspace};
+use crate::application::ui::Program;
 use crate::base::{Exit, Failure};
 use crate::infrastructure::compute::{Interrupts, JobFolder};
 use crate::platform::run::{self, RunError};
 
 /// Prints what a run wrote to stdout and stderr, byte for byte; for a model, its epochs before that.
+///
+/// On a terminal control characters are shown instead of obeyed.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The run.
@@ -26,6 +29,9 @@ pub(crate) struct Args {
     /// Prints the events (JSON lines) instead.
     #[arg(long)]
     events: bool,
+    /// Byte for byte on a terminal, too: colours and whatever else steers it.
+    #[arg(long)]
+    raw: bool,
 }
 
 /// Where a run tells its story.
@@ -40,10 +46,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     }
     // A training tells its story in events.
     let of_events = args.events || args.follow && found.task != "step";
+    let mut out = context.ui.program(args.raw);
     match &found.folder {
-        Some(folder) if args.follow => follow(folder, of_events, context)?,
-        _ if of_events => context.ui.raw_bytes(&found.written(workspace.store, EVENTS)?),
-        _ => context.ui.raw_bytes(&found.written(workspace.store, "log")?),
+        Some(folder) if args.follow => follow(folder, of_events, &mut out)?,
+        _ if of_events => out.write(&found.written(workspace.store, EVENTS)?),
+        _ => out.write(&found.written(workspace.store, "log")?),
     }
     Ok(Exit::Ok)
 }
@@ -63,7 +70,7 @@ fn read(path: &Path, offset: u64) -> Result<Vec<u8>, Failure> {
     }
 }
 
-fn follow(folder: &JobFolder, of_events: bool, context: &Context) -> Result<(), Failure> {
+fn follow(folder: &JobFolder, of_events: bool, out: &mut Program<'_>) -> Result<(), Failure> {
     let interrupts = Interrupts::watch();
     let path = if of_events { folder.events() } else { folder.log() };
     let mut offset = 0;
@@ -72,7 +79,7 @@ fn follow(folder: &JobFolder, of_events: bool, context: &Context) -> Result<(), 
         let ended = folder.settle()?.is_some();
         let bytes = read(&path, offset)?;
         offset += bytes.len() as u64;
-        context.ui.raw_bytes(&bytes);
+        out.write(&bytes);
         if ended || interrupts.any() {
             return Ok(());
         }

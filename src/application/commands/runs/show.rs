@@ -106,7 +106,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         };
         let mut bytes = Vec::new();
         run::copy_file(&project.store, &record.body, path, &mut bytes)?;
-        context.ui.raw_bytes(&bytes);
+        context.ui.program(false).write(&bytes);
         return Ok(Exit::Ok);
     }
     let shown = match &found.record {
