@@ -47,11 +47,13 @@ impl Wishes {
         &self,
         planned: &Planned,
         workspace: &Workspace<'_>,
+        host: &Host,
         apart: &[String],
         ui: &Ui,
     ) -> Result<Elsewhere, Failure> {
         let elsewhere = planned.elsewhere(workspace, self.threads, apart, ui)?;
-        Ok(Elsewhere { job: self.of(elsewhere.job, workspace)?, ..elsewhere })
+        let job = JobSpec { power: host.spec.power, ..self.of(elsewhere.job, workspace)? };
+        Ok(Elsewhere { job, ..elsewhere })
     }
 
     /// The job with them.
@@ -133,7 +135,7 @@ impl Place {
             executor.submit_with(&job, &told(&secrets(&job, &self.secrets, ui)?))?;
             return Ok(job.id);
         };
-        let mut elsewhere = wishes.elsewhere(planned, workspace, apart, ui)?;
+        let mut elsewhere = wishes.elsewhere(planned, workspace, host, apart, ui)?;
         elsewhere.variables.extend(secrets(&elsewhere.job, &self.secrets, ui)?);
         let mut link = Link::open(host, workspace.binary()?, ui)?;
         link.shared.clone_from(&self.shared);
@@ -158,7 +160,7 @@ impl Place {
         ui: &Ui,
     ) -> Result<Vec<Id>, Failure> {
         let Some((host, _)) = &self.host else { return Ok(Vec::new()) };
-        let jobs = planned.iter().map(|planned| Ok(wishes.elsewhere(planned, workspace, &[], ui)?.job));
+        let jobs = planned.iter().map(|planned| Ok(wishes.elsewhere(planned, workspace, host, &[], ui)?.job));
         let jobs = jobs.collect::<Result<Vec<JobSpec>, Failure>>()?;
         let executor = workspace.executor();
         let mut link = Link::open(host, workspace.binary()?, ui)?;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Body, Digest, Id, JobState, Name, RecordKind, Time};
+use super::{Body, Cost, Digest, Id, JobState, Name, RecordKind, Time, Usage};
 
 /// A finished run: everything it depended on, by digest, and everything it made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +42,9 @@ pub struct Run {
     pub host: String,
     /// How it ended.
     pub end: RunEnd,
+    /// What it cost; absent where its host has no price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
     /// Last value of each metric by name.
     pub metrics: BTreeMap<String, f64>,
     /// Tree of the job's outputs, events and log; absent if nothing was kept.
@@ -92,6 +95,9 @@ pub struct RunEnd {
     pub cpu_seconds: Option<f64>,
     /// Attempts, 1 if it was never resumed.
     pub attempts: u32,
+    /// What it used; absent where nobody counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 impl RunEnd {

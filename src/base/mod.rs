@@ -14,6 +14,7 @@ mod name;
 mod record;
 mod scalar;
 mod time;
+mod usage;
 pub mod variables;
 
 pub use bytes::Bytes;
@@ -36,3 +37,4 @@ pub use name::{Name, NameError};
 pub use record::{AnyRecord, Body, Record, RecordError, RecordKind};
 pub use scalar::yaml_scalar;
 pub use time::Time;
+pub use usage::{Cost, Usage};

@@ -1,7 +1,9 @@
 //! NVIDIA GPUs, as `nvidia-smi` tells of them. Cards are known by UUID: their numbers differ from program to program.
 
+use std::io::Read;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,24 +29,42 @@ const QUERY: &str = "--query-gpu=uuid,name,memory.total,memory.used,driver_versi
 
 /// The GPUs of this machine; none where there is no `nvidia-smi`, or it finds none.
 pub fn gpus() -> Vec<Gpu> {
+    ask(QUERY).map_or_else(Vec::new, |said| said.lines().filter_map(parse).collect())
+}
+
+/// Watts that each GPU draws now, by UUID; those that do not tell are left out.
+pub fn power() -> Vec<(String, f64)> {
+    let card = |line: &str| {
+        let (uuid, watts) = line.split_once(',')?;
+        let watts: f64 =
+            watts.trim().parse().ok().filter(|watts: &f64| watts.is_finite() && *watts >= 0.0)?;
+        Some((uuid.trim().to_owned(), watts))
+    };
+    ask("--query-gpu=uuid,power.draw").map_or_else(Vec::new, |said| said.lines().filter_map(card).collect())
+}
+
+/// What `nvidia-smi` answers; none where there is none, or it has trouble. A caller that reaps all its children may take this one's exit
+/// status away: what it said has to do.
+fn ask(query: &str) -> Option<String> {
     let mut command = Command::new("nvidia-smi");
-    command.args([QUERY, "--format=csv,noheader,nounits"]).stdin(Stdio::null()).stderr(Stdio::null());
-    let Ok(mut child) = command.stdout(Stdio::piped()).spawn() else { return Vec::new() };
-    let begun = Instant::now();
+    command.args([query, "--format=csv,noheader,nounits"]).stdin(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).spawn().ok()?;
+    let mut pipe = child.stdout.take()?;
+    let (sender, said) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = pipe.read_to_end(&mut bytes);
+        // Nobody waits any more if it took too long.
+        let _ = sender.send(read.ok().map(|_| String::from_utf8_lossy(&bytes).into_owned()));
+    });
     // A driver in trouble lets it hang.
-    while child.try_wait().is_ok_and(|ended| ended.is_none()) {
-        if begun.elapsed() > LONGEST {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Vec::new();
-        }
-        std::thread::sleep(Duration::from_millis(10));
+    let said = said.recv_timeout(LONGEST).ok().flatten();
+    if said.is_none() {
+        let _ = child.kill();
     }
-    match child.wait_with_output() {
-        Ok(output) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).lines().filter_map(parse).collect()
-        }
-        _ => Vec::new(),
+    match child.wait() {
+        Ok(status) if !status.success() => None,
+        _ => said,
     }
 }
 

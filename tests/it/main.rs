@@ -8,6 +8,7 @@ mod builds;
 mod candle_crate;
 mod completion;
 mod corpus;
+mod costs;
 mod crash;
 mod crash_points;
 mod data;

@@ -41,6 +41,18 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// An amount (hours, kWh, money) with two digits, or two that say something where it is small: `12.30`, `0.0041`.
+pub fn amount(value: f64) -> String {
+    match value.abs() {
+        size if size < 1e-9 => "0.00".to_owned(),
+        size if size < 0.095 => {
+            let digits = (-size.log10()).ceil() as usize + 1;
+            format!("{value:.digits$}")
+        }
+        _ => format!("{value:.2}"),
+    }
+}
+
 /// A share of 1 with two digits: `98.13 %`.
 pub fn percent(share: f64) -> String {
     format!("{:.2} %", share * 100.0)
@@ -171,6 +183,15 @@ mod tests {
         ];
         for (seconds, text) in cases {
             assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn small_amounts_are_not_nothing() {
+        let cases =
+            [(12.3, "12.30"), (0.1, "0.10"), (0.0041, "0.0041"), (0.00000123, "0.0000012"), (0.0, "0.00")];
+        for (value, text) in cases {
+            assert_eq!(amount(value), text);
         }
     }
 

@@ -12,7 +12,7 @@ pub(crate) mod verbose;
 
 pub use error::{EXPLAIN, UiError};
 pub(crate) use failure::{Severity, event, install_panic_hook, render};
-pub use format::{Neutral, argument, bytes, clean, count, duration, percent, plural, spoken, wrap};
+pub use format::{Neutral, amount, argument, bytes, clean, count, duration, percent, plural, spoken, wrap};
 pub use output::{ErasedReport, Mode, Program, Report, Ui};
 pub use panel::{Panel, spark};
 pub use plot::{Curve, plot};

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use super::events::PATIENCE;
 use super::folder::{Cancel, State, Supervisor};
 use super::lease::{Claim, Desk, Lease};
+use super::meter::Meter;
 use super::process::{self, Identity, Kill, Reaped};
 use super::{EventLog, Interrupts, JobError, JobFolder, JobSpec, mask, mirror, slurm};
-use crate::base::{JobState, Level, RunEnd, Sink, Time, plural, variables};
+use crate::base::{JobState, Level, RunEnd, Sink, Time, Usage, plural, variables};
 use crate::hardware::{facts, gpus};
 use crate::infrastructure::durable;
 use crate::infrastructure::store::{Local, Stored};
@@ -124,7 +125,9 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
     }
     folder.set_begun()?;
     let first = folder.attempt()?;
-    let over = |attempt, outcome: Outcome| {
+    let mut used = folder.usage()?.unwrap_or_default();
+    used.attempts += 1;
+    let over = |attempt, outcome: Outcome, used: Usage| {
         let end = RunEnd {
             state: outcome.state,
             code: outcome.code,
@@ -136,32 +139,36 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
             cpu_seconds: process::children_cpu()
                 .map(|now| now + earlier.as_ref().and_then(|end| end.cpu_seconds).unwrap_or_default()),
             attempts: attempt,
+            usage: Some(used),
         };
         folder.set_exit(&end, outcome.strays, PATIENCE)
     };
     if let Err(error) = lay_out(folder, &spec) {
         let reason = format!("its inputs cannot be laid out: {error}");
-        return over(first, Outcome::without_worker(JobState::Failed, Some(reason)));
+        return over(first, Outcome::without_worker(JobState::Failed, Some(reason)), used);
     }
+    let mut cards: Vec<String> = Vec::new();
     // Held to the end of this process and of all that it starts.
     let leased = lease(folder, &spec, &note, &interrupts);
     let _lease = match leased.unwrap_or_else(|error| Leased::No(JobState::Failed, Some(error.to_string()))) {
         Leased::Nothing => None,
         Leased::Cards(lease) => {
-            let uuids: Vec<&str> = lease.gpus.iter().map(|gpu| gpu.uuid.as_str()).collect();
-            spec.env.insert("CUDA_VISIBLE_DEVICES".into(), uuids.join(","));
+            cards = lease.gpus.iter().map(|gpu| gpu.uuid.clone()).collect();
+            spec.env.insert("CUDA_VISIBLE_DEVICES".into(), cards.join(","));
             spec.env.insert("CUDA_DEVICE_ORDER".into(), "PCI_BUS_ID".into());
             Some(lease)
         }
-        Leased::No(state, reason) => return over(first, Outcome::without_worker(state, reason)),
+        Leased::No(state, reason) => return over(first, Outcome::without_worker(state, reason), used),
     };
     let mut attempt = first;
     loop {
-        let job = Job { folder, spec: &spec, attempt, limit, interrupts: &interrupts };
-        let mut outcome = job.run(&spec.argv, &secrets, &note)?;
+        let job = Job { folder, spec: &spec, cards: &cards, attempt, limit, interrupts: &interrupts };
+        let mut outcome = job.run(&spec.argv, &secrets, &mut used, &note)?;
         if outcome.state == JobState::Succeeded && !spec.after.is_empty() {
-            outcome = job.run(&spec.after, &BTreeMap::new(), &note)?;
+            outcome = job.run(&spec.after, &BTreeMap::new(), &mut used, &note)?;
         }
+        // A later attempt adds to it. It is not worth failing for.
+        let _ = folder.set_usage(&used);
         let asked = folder.cancel().is_some();
         if outcome.state == JobState::Cancelled && !asked && slurm::started(spec.id) {
             // Its time is over, or another job is more important: it goes on in its next turn.
@@ -171,9 +178,10 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
         if outcome.state == JobState::Failed && attempt - first < spec.retry.max && !asked {
             attempt += 1;
             folder.set_attempt(attempt)?;
+            used.attempts += 1;
             continue;
         }
-        return over(attempt, outcome);
+        return over(attempt, outcome, used);
     }
 }
 
@@ -294,6 +302,8 @@ fn lay_link(_: &Local, _: &Stored, _: &Path) -> Result<(), JobError> {
 struct Job<'a> {
     folder: &'a JobFolder,
     spec: &'a JobSpec,
+    /// The cards that it holds.
+    cards: &'a [String],
     attempt: u32,
     limit: Option<Duration>,
     interrupts: &'a Interrupts,
@@ -319,6 +329,7 @@ impl Job<'_> {
         &self,
         argv: &[String],
         secrets: &BTreeMap<String, String>,
+        used: &mut Usage,
         note: &dyn Fn(JobState, Option<Identity>) -> Result<(), JobError>,
     ) -> Result<Outcome, JobError> {
         let started = Instant::now();
@@ -329,6 +340,7 @@ impl Job<'_> {
             }
         };
         let identity = Identity::of(worker);
+        let meter = Meter::start(self.folder, self.spec, self.cards, used);
         note(JobState::Running, identity.clone())?;
         let (mut asked, mut timed_out, mut killed) = (None::<Instant>, false, false);
         let ended = loop {
@@ -351,6 +363,7 @@ impl Job<'_> {
             }
             std::thread::sleep(if started.elapsed() < POLL { Duration::from_millis(2) } else { POLL });
         };
+        *used = meter.stop();
         let strays = end_strays(if killed { Duration::ZERO } else { STRAY_GRACE }, filter.as_ref());
         if let Some(filter) = &filter {
             mask::finish(filter);

@@ -54,6 +54,14 @@ pub enum JobError {
         /// What is wrong.
         detail: String,
     },
+    /// A price that is none.
+    #[error("host `{host}`: {detail}")]
+    Price {
+        /// The host.
+        host: String,
+        /// What is wrong.
+        detail: String,
+    },
     /// There is no `ssh`.
     #[error("`ssh` cannot be started: {0}")]
     NoSsh(String),
@@ -152,6 +160,7 @@ impl Diagnose for JobError {
             Self::Active(_) => "compute::active",
             Self::Store(error) => error.code(),
             Self::HostSpec { .. } => "compute::host-spec",
+            Self::Price { .. } => "compute::price",
             Self::NoSsh(_) => "compute::no-ssh",
             Self::Unreachable { .. } => "compute::unreachable",
             Self::HostKey { .. } => "compute::host-key",
@@ -178,7 +187,7 @@ impl Diagnose for JobError {
             | Self::Agent { .. }
             | Self::Slurm { .. }
             | Self::OnHost { .. } => Exit::World,
-            Self::HostSpec { .. } => Exit::Usage,
+            Self::HostSpec { .. } | Self::Price { .. } => Exit::Usage,
             Self::Damaged { .. } => Exit::No,
             Self::NoJob(_) | Self::Duration(_) | Self::Active(_) => Exit::Usage,
         }
@@ -191,6 +200,7 @@ impl Diagnose for JobError {
             Self::Active(_) => Some("wait for it, or stop it with `mlp runs cancel`".into()),
             Self::Store(error) => error.hint(),
             Self::HostSpec { .. } => Some("write `ssh: user@machine`, or the name of a host of ~/.ssh/config".into()),
+            Self::Price { .. } => Some("write `price: {gpu_hour: 0.45, hour: 0.10, currency: EUR}`, with one amount at least".into()),
             Self::NoSsh(_) => Some("install OpenSSH's client".into()),
             Self::Unreachable { destination, .. } => Some(format!("`ssh {destination}` must get there first")),
             Self::HostKey { destination, changed: false, .. } => {
@@ -244,6 +254,11 @@ pub const EXPLAIN: &[Explain] = &[
         code: "compute::host-spec",
         text: "An entry of `hosts:` names something that ssh would take for an option or a command. `ssh` is \
                `user@machine`, `ssh://user@machine:port`, or the name of a host of ~/.ssh/config.",
+    },
+    Explain {
+        code: "compute::price",
+        text: "`price:` of a host says what an hour costs: `gpu_hour` for each GPU that a run has, `hour` for the machine, or both, in a currency \
+               of three capital letters. Runs there tell in their records what they cost.",
     },
     Explain {
         code: "compute::no-ssh",

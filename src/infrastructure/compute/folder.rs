@@ -15,6 +15,7 @@
 //!   cancel         a request to stop: `term`, or `kill` to skip the grace
 //!   exit.json      how it ended; written last and once per attempt by hand (`exit.1.json` is that of a resumed job)
 //!   recorded       digest of the run's record, once it is published
+//!   usage.json     what it used so far, over all attempts here
 //!   kept.json      what a step made, in the store
 //!   slurm.json     Slurm's number of the job, if it went there
 //!   begun          there since the first attempt
@@ -380,6 +381,7 @@ impl JobFolder {
             seconds: state.and_then(|state| Some(state.before + ended.seconds_since(state.since?).max(0.0))),
             cpu_seconds: None,
             attempts: attempt,
+            usage: self.usage().ok().flatten(),
         };
         Ok(JobStatus { state: JobState::Lost, end: Some(end), attempt })
     }

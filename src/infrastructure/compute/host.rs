@@ -24,6 +24,26 @@ pub struct HostSpec {
     /// The host is the login node of a Slurm cluster: jobs go into its queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slurm: Option<SlurmSpec>,
+    /// What an hour there costs; runs tell what they cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<PriceSpec>,
+    /// Whether runs there measure what GPUs and processors draw.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub power: bool,
+}
+
+/// What an hour with a machine costs. At least one of `gpu_hour` and `hour`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PriceSpec {
+    /// An hour with one GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_hour: Option<f64>,
+    /// An hour with the machine, whether with GPUs or without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hour: Option<f64>,
+    /// The currency: `EUR`.
+    pub currency: String,
 }
 
 /// A host by name.
@@ -58,13 +78,49 @@ impl Host {
             let detail = format!("`{}` is no folder for `root`", root.escape_debug());
             return Err(JobError::HostSpec { host: self.name.clone(), detail });
         }
+        self.price()?;
         Ok(destination)
+    }
+
+    /// Refuses a price that is none.
+    fn price(&self) -> Result<(), JobError> {
+        let Some(price) = &self.spec.price else { return Ok(()) };
+        let wrong = |detail: String| Err(JobError::Price { host: self.name.clone(), detail });
+        let currency = &price.currency;
+        if currency.len() != 3 || !currency.chars().all(|letter| letter.is_ascii_uppercase()) {
+            let shown = currency.chars().take(80).collect::<String>();
+            return wrong(format!("`{}` is no currency such as `EUR`", shown.escape_debug()));
+        }
+        match [price.gpu_hour, price.hour].into_iter().flatten().collect::<Vec<f64>>().as_slice() {
+            [] => wrong("`price` says neither `gpu_hour` nor `hour`".to_owned()),
+            amounts => match amounts.iter().find(|amount| !amount.is_finite() || **amount < 0.0) {
+                Some(amount) => wrong(format!("{amount} is no price")),
+                None => Ok(()),
+            },
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_price_is_an_amount_in_a_currency() {
+        let host = |gpu_hour: Option<f64>, currency: &str| Host {
+            name: "gpu1".into(),
+            spec: HostSpec {
+                price: Some(PriceSpec { gpu_hour, hour: None, currency: currency.into() }),
+                ..HostSpec::default()
+            },
+        };
+        assert!(host(Some(0.45), "EUR").destination().is_ok());
+        for wrong in
+            [host(None, "EUR"), host(Some(-1.0), "EUR"), host(Some(f64::NAN), "EUR"), host(Some(1.0), "€")]
+        {
+            assert!(wrong.destination().is_err(), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn a_destination_cannot_be_an_option_or_a_command() {

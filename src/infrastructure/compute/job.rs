@@ -85,6 +85,9 @@ pub struct JobSpec {
     pub resources: Resources,
     /// Automatic retries.
     pub retry: Retry,
+    /// Whether the supervisor measures what GPUs and processors draw.
+    #[serde(default)]
+    pub power: bool,
     /// Seconds between TERM and KILL.
     pub grace_s: u64,
     /// What `$MLP_PARAMS` holds.

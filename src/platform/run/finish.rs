@@ -7,7 +7,7 @@ use super::step::OUTS;
 use super::training::LAID_OUT;
 use super::work::Work;
 use super::{RunError, publish};
-use crate::base::{Digest, JobState, Null, Record, RecordKind, Run, RunEnd, What};
+use crate::base::{Cost, Digest, JobState, Null, Record, RecordKind, Run, RunEnd, What};
 use crate::hardware::facts;
 use crate::infrastructure::compute::{JobFolder, LocalExecutor, event};
 use crate::infrastructure::store::{Local, Node, NodeKind, PinKind, Stored, Tree, Writer, worktree};
@@ -85,6 +85,9 @@ fn record(store: &Local, folder: &JobFolder, end: RunEnd) -> Result<(Record<Run>
     };
     let roots = std::iter::once(output).chain(outputs.values().copied()).collect();
     let inputs = work.plan.inputs.values().copied().collect();
+    let host = folder.host()?;
+    let price = host.as_ref().and_then(|(host, _)| host.spec.price.as_ref());
+    let cost = |usage| price.map(|price| Cost::of(usage, price.gpu_hour, price.hour, &price.currency));
     let body = Run {
         run: spec.id,
         name: spec.name,
@@ -98,7 +101,8 @@ fn record(store: &Local, folder: &JobFolder, end: RunEnd) -> Result<(Record<Run>
         config: serde_json::to_value(&work.plan).unwrap_or_default(),
         device: work.device,
         binary: work.binary,
-        host: folder.host()?.map_or_else(facts::host, |(_, machine)| machine),
+        cost: end.usage.as_ref().and_then(cost),
+        host: host.map_or_else(facts::host, |(_, machine)| machine),
         metrics: told.metrics,
         output: Some(output),
         outputs,

@@ -71,6 +71,7 @@ pub fn plan_step(
         secrets: step.secrets.clone(),
         resources: step.resources.clone(),
         retry: step.retry.clone(),
+        power: true,
         grace_s: 10,
         params: json!(step.params),
         work: serde_json::Value::Null,

@@ -147,6 +147,7 @@ pub(super) fn planned(
         secrets: Vec::new(),
         resources: Resources::default(),
         retry: Retry::default(),
+        power: true,
         grace_s: 30,
         params: json!({ "model": model }),
         work: serde_json::Value::Null,

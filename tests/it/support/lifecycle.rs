@@ -127,6 +127,11 @@ impl Lab {
 
     /// Files a finished run of `digits` that made the files `seed`, from the code as it is now; returns its record.
     pub(crate) fn run(&self, seed: u64) -> Digest {
+        self.run_of(seed, |_| ())
+    }
+
+    /// The same, with whatever else is to be in its record.
+    pub(crate) fn run_of(&self, seed: u64, change: impl FnOnce(&mut Run)) -> Digest {
         let store = self.store();
         let mut writer = store.writer().expect("writes");
         let bytes = format!("weights {seed}").into_bytes();
@@ -149,8 +154,9 @@ impl Lab {
             seconds: None,
             cpu_seconds: None,
             attempts: 1,
+            usage: None,
         };
-        let body = Run {
+        let mut body = Run {
             run: Id::new(),
             name: name("digits"),
             task: "model".into(),
@@ -165,10 +171,12 @@ impl Lab {
             binary: Digest::of(b"binary"),
             host: "here".into(),
             end,
+            cost: None,
             metrics: BTreeMap::from([("val.accuracy".to_owned(), 0.9)]),
             output: None,
             outputs: BTreeMap::from([("model".to_owned(), tree)]),
         };
+        change(&mut body);
         publish(&store, &Record::new("Ada <ada@example.org>", vec![], body), "digits", &[tree])
             .expect("publishes")
     }

@@ -57,7 +57,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let name: Name = args.name.parse().map_err(ProjectError::Name)?;
     let absolute = |path: String| std::path::absolute(&path).map_or(path, |path| path.display().to_string());
     let spec =
-        HostSpec { ssh: args.ssh, root: args.root, agent: args.agent.map(absolute), lend: None, slurm: None };
+        HostSpec { ssh: args.ssh, root: args.root, agent: args.agent.map(absolute), ..HostSpec::default() };
     let host = Host { name: name.to_string(), spec: spec.clone() };
     host.destination()?;
     let link = if args.no_check { None } else { Some(connect(&host, &context.ui)?) };

@@ -2,6 +2,7 @@
 
 mod attach;
 mod cancel;
+mod cost;
 mod diff;
 mod fetch;
 mod logs;
@@ -13,7 +14,7 @@ mod watch;
 
 use super::{Answer, Context};
 
-/// Lists, shows, follows, compares, cancels, resumes, fetches and removes runs.
+/// Lists, shows, follows, compares, cancels, resumes, fetches and removes runs, and adds up their costs.
 ///
 /// A run is named by the beginning of its identifier, by `latest`, or by a model or step for its newest run.
 #[derive(clap::Args, Debug)]
@@ -34,6 +35,7 @@ enum Command {
     Resume(resume::Args),
     Fetch(fetch::Args),
     Rm(rm::Args),
+    Cost(cost::Args),
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
@@ -48,5 +50,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         Command::Resume(args) => resume::run(args, context),
         Command::Fetch(args) => fetch::run(args, context),
         Command::Rm(args) => rm::run(args, context),
+        Command::Cost(args) => cost::run(args, context),
     }
 }

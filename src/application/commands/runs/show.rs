@@ -8,7 +8,7 @@ use super::super::{Answer, Context};
 use crate::application::completion;
 use crate::application::elsewhere::list;
 use crate::application::following::{RunReport, learning_curve, shown, workspace};
-use crate::application::ui::{Report, Table, bytes, clean, duration};
+use crate::application::ui::{Report, Table, amount, bytes, clean, duration};
 use crate::base::{Digest, Exit, Record, Run, Time};
 use crate::platform::run::{self, Kept, RunError};
 
@@ -56,6 +56,9 @@ impl Report for Shown {
         if let Some(seconds) = body.end.cpu_seconds {
             table.row(["processor time", &duration(seconds)]);
         }
+        for (name, text) in used(body) {
+            table.row([name, &text]);
+        }
         table.row(["attempts", &body.end.attempts.to_string()]);
         if let Some(code) = body.end.code {
             table.row(["exit code", &code.to_string()]);
@@ -94,6 +97,32 @@ impl Report for Shown {
         }
         table.render() + &self.curve
     }
+}
+
+/// What the run used and cost, as far as it is known.
+fn used(run: &Run) -> Vec<(&'static str, String)> {
+    let Some(usage) = &run.end.usage else { return Vec::new() };
+    let mut lines = Vec::new();
+    if usage.gpu_hours > 0.0 {
+        lines.push(("GPU hours", amount(usage.gpu_hours)));
+    }
+    let of = |kwh: Option<f64>, what: &str| kwh.map(|kwh| format!("{} kWh of {what}", amount(kwh)));
+    let energy = [of(usage.gpu_kwh, "its GPUs"), of(usage.cpu_kwh, "the machine's processors")];
+    let energy: Vec<String> = energy.into_iter().flatten().collect();
+    if !energy.is_empty() {
+        lines.push(("energy", energy.join(", ")));
+    }
+    if let Some(cost) = &run.cost {
+        let price = [(cost.gpu_hour, "GPU hour"), (cost.hour, "hour")];
+        let price = price.iter().filter_map(|(price, what)| Some(format!("{} an {what}", (*price)?)));
+        let price: Vec<String> = price.map(|text| text.replace("an GPU", "a GPU")).collect();
+        let currency = &cost.currency;
+        lines.push(("cost", format!("{} {currency} ({})", amount(cost.amount), price.join(", "))));
+    }
+    if usage.attempts < run.end.attempts {
+        lines.push(("counted", format!("{} of {} attempts", usage.attempts, run.end.attempts)));
+    }
+    lines
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
