@@ -2,7 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use mlp::base::{Cost, Usage};
+
 use super::support::hosts::Hosts;
+use super::support::lifecycle::Lab;
 use super::support::project::Project;
 use super::support::servers::Server;
 use super::support::{ok, refused};
@@ -71,4 +74,40 @@ fn a_resumed_run_counts_all_its_attempts_and_retries_count_too() {
     assert_eq!((&usage["attempts"], &body["end"]["attempts"]), (&4.into(), &4.into()), "{usage}");
     assert!(usage["hours"].as_f64() > first["hours"].as_f64(), "{usage} after {first}");
     assert_eq!(usage["gpu_hours"], 0.0);
+}
+
+const BUDGET: &str = "stages:
+  candidate: {gates: {affordable: {budget: {gpu_hours: 10, cost: 50, currency: EUR}}}}
+";
+
+#[test]
+fn a_budget_opens_the_stage_for_what_was_affordable_and_old_runs_are_unknown() {
+    let lab = Lab::new(BUDGET);
+    let gate = |right: u64, hours: Option<f64>| {
+        let run = lab.run_of(right, |body| {
+            let used = |gpu_hours| Usage { hours: 1.0, gpu_hours, attempts: 1, ..Usage::default() };
+            body.end.usage = hours.map(used);
+            body.cost = body.end.usage.as_ref().map(|usage| Cost::of(usage, Some(4.0), None, "EUR"));
+        });
+        lab.evidence(run, 90);
+        let id = lab.store().record::<mlp::base::Run>(&run).expect("reads").body.run.to_string();
+        lab.json(&["model", "register", "digits", "--run", &id], 0);
+        let output = super::support::mlp(lab.path()).args(["gate", "check", "digits", "--json"]).output();
+        let checked: serde_json::Value =
+            serde_json::from_slice(&output.expect("mlp starts").stdout).expect("JSON");
+        let gates = checked["gates"].as_array().expect("is a list");
+        gates.iter().find(|gate| gate["gate"] == "affordable").expect("is there").clone()
+    };
+    let passed = gate(1, Some(10.0));
+    assert_eq!(passed["verdict"], "pass", "{passed}");
+    assert_eq!(passed["observed"], "10.00 GPU hours, 40.00 EUR");
+    assert_eq!(gate(2, Some(10.5))["verdict"], "fail");
+    let unknown = gate(3, None);
+    assert_eq!(unknown["verdict"], "unknown", "{unknown}");
+    assert!(unknown["next"].as_str().expect("a command").starts_with("mlp train --force digits"));
+    assert!(ok(lab.path(), &["gate", "explain", "affordable"]).contains("over all attempts of the run"));
+    let costs = ok(lab.path(), &["runs", "cost"]);
+    assert!(costs.contains("not counted: 1 run of which mlp does not know"), "{costs}");
+    let empty = Lab::new("stages: {candidate: {gates: {affordable: {budget: {currency: EUR}}}}}\n");
+    assert!(refused(empty.path(), &["check"], 2).contains("without a bound"));
 }

@@ -20,7 +20,7 @@ pub use reference::{Selector, parse_reference};
 pub use registry::{Actor, Draft, Registry};
 pub use rules::{Card, DataRule, Rules};
 pub use spec::{
-    Approvals, AtLeast, Bound, CodeState, Compare, GateSpec, MetricGate, ModelCard, Placeholders, Reproduce,
-    Separation, SliceGate, StageSpec, Test, TrustSpec, Waiver,
+    Approvals, AtLeast, Bound, Budget, CodeState, Compare, GateSpec, MetricGate, ModelCard, Placeholders,
+    Reproduce, Separation, SliceGate, StageSpec, Test, TrustSpec, Waiver,
 };
 pub use statistics::{Paired, mcnemar};

@@ -32,6 +32,8 @@ pub enum GateSpec {
     Code(CodeState),
     /// Training again gives the same model.
     Reproduce(Reproduce),
+    /// The run that trained the model used no more than this.
+    Budget(Budget),
     /// The dataset meets its `expect:`.
     Expectations(Name),
     /// The dataset's parts do not overlap more than its `guard:` allows.
@@ -157,6 +159,27 @@ pub enum CodeState {
 pub struct Reproduce {
     /// By how much metrics may differ where the weights do; 0 asks for the same weights, bit for bit.
     pub tolerance: f64,
+}
+
+/// What a run may have used at most. At least one bound.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Budget {
+    /// Hours with GPUs, times their number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_hours: Option<f64>,
+    /// Hours with machines, times their number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<f64>,
+    /// What it cost by the price of its host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+    /// The currency of `cost`; any if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+    /// kWh, where its host measures them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kwh: Option<f64>,
 }
 
 /// The model card is complete.

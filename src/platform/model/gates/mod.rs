@@ -4,6 +4,7 @@
 //! never promotes, and names the command that would make it.
 
 mod approvals;
+mod budget;
 mod card;
 mod code;
 mod command;
@@ -74,7 +75,7 @@ impl GateSpec {
         match self {
             Self::Expectations(_) => Phase::Understand,
             Self::Leakage(_) => Phase::Prepare,
-            Self::Code(_) | Self::Reproduce(_) => Phase::Model,
+            Self::Code(_) | Self::Reproduce(_) | Self::Budget(_) => Phase::Model,
             Self::Metric(_) | Self::Compare(_) | Self::Slices(_) => Phase::Evaluate,
             Self::ModelCard(_) | Self::Approvals(_) | Self::Command(_) => Phase::Deploy,
         }
@@ -88,6 +89,7 @@ impl GateSpec {
             Self::Slices(_) => "slices",
             Self::Code(_) => "code",
             Self::Reproduce(_) => "reproduce",
+            Self::Budget(_) => "budget",
             Self::Expectations(_) => "expectations",
             Self::Leakage(_) => "leakage",
             Self::ModelCard(_) => "model_card",
@@ -104,6 +106,7 @@ impl GateSpec {
             Self::Slices(gate) => slices::wanted(gate),
             Self::Code(_) => code::WANTED.to_owned(),
             Self::Reproduce(gate) => reproduce::wanted(gate),
+            Self::Budget(gate) => budget::wanted(gate),
             Self::Expectations(data) => data::expectations_wanted(data),
             Self::Leakage(data) => format!("the parts of `{data}` do not overlap beyond its guard"),
             Self::ModelCard(gate) => card::wanted(gate),
@@ -120,6 +123,7 @@ impl GateSpec {
             Self::Slices(_) => slices::MEANING,
             Self::Code(_) => code::MEANING,
             Self::Reproduce(_) => reproduce::MEANING,
+            Self::Budget(_) => budget::MEANING,
             Self::Expectations(_) => data::EXPECTATIONS_MEANING,
             Self::Leakage(_) => data::LEAKAGE_MEANING,
             Self::ModelCard(_) => card::MEANING,
@@ -268,6 +272,7 @@ fn find(gate: &GateSpec, case: &Case<'_>) -> Result<Finding, ModelError> {
         GateSpec::Slices(gate) => slices::find(gate, case),
         GateSpec::Code(_) => code::find(case),
         GateSpec::Reproduce(gate) => reproduce::find(gate, case),
+        GateSpec::Budget(gate) => budget::find(gate, case),
         GateSpec::Expectations(data) => data::expectations(data, case),
         GateSpec::Leakage(data) => data::leakage(data, case),
         GateSpec::ModelCard(gate) => card::find(gate, case),

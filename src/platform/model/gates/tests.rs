@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::base::{
-    Approval, CommandOutput, Entry, EntryKind, Estimate, Evaluation, ExpectationOutcome, Expectations,
-    GitState, Id, JobState, Leakage, Near, Record, Reproduction, Run, RunEnd, Slice, Subject, ThenNow,
+    Approval, CommandOutput, Cost, Entry, EntryKind, Estimate, Evaluation, ExpectationOutcome, Expectations,
+    GitState, Id, JobState, Leakage, Near, Record, Reproduction, Run, RunEnd, Slice, Subject, ThenNow, Usage,
 };
 use crate::infrastructure::keys::{NAMESPACE_APPROVAL, Signers, sign};
 use crate::infrastructure::store::Local;
@@ -102,9 +102,14 @@ impl World {
 
     /// Registers the next version, made by a run on `mnist` with this git state.
     fn version(&mut self, git: GitState) -> u64 {
+        self.version_of(git, |_| ())
+    }
+
+    /// The same, with whatever else is to be in the record of the run.
+    fn version_of(&mut self, git: GitState, change: impl FnOnce(&mut Run)) -> u64 {
         let number = self.entries.iter().filter(|entry| entry.kind == EntryKind::Register).count() as u64 + 1;
         let now = time(NOW);
-        let run = Run {
+        let mut run = Run {
             run: Id::new(),
             name: name("digits"),
             task: "model".into(),
@@ -135,6 +140,7 @@ impl World {
             output: None,
             outputs: BTreeMap::from([("model".to_owned(), digest(&format!("tree {number}")))]),
         };
+        change(&mut run);
         let record = Record::new("Ada <ada@example.org>", vec![], run);
         let id = publish(&self.store, &record, "digits", &[]).expect("publishes");
         self.entry(EntryKind::Register, number, None, Some(id), vec![]);
@@ -470,6 +476,63 @@ fn code_must_be_committed_when_the_run_begins() {
         world.version(git);
         assert_eq!(value(&world.judge()), verdict);
     }
+}
+
+/// A run that had 2 GPUs of one priced host for an hour and a half.
+fn spent(run: &mut Run) {
+    let usage = Usage { hours: 1.5, gpu_hours: 3.0, gpu_kwh: Some(0.9), cpu_kwh: None, attempts: 1 };
+    run.cost = Some(Cost::of(&usage, Some(0.5), Some(0.1), "EUR"));
+    run.end.usage = Some(usage);
+}
+
+#[test]
+fn a_budget_is_held_against_what_the_run_used() {
+    let judged = |budget: serde_json::Value, change: &dyn Fn(&mut Run)| {
+        let mut world = World::new(json!({ "budget": budget }));
+        let git = GitState { commit: Some("c0ffee".into()), branch: None, dirty: None };
+        world.version_of(git, change);
+        world.judge()
+    };
+    let all = json!({ "gpu_hours": 3.0, "hours": 2, "cost": 2, "currency": "EUR", "kwh": 1 });
+    let passed = judged(all.clone(), &spent);
+    assert_eq!(value(&passed), VerdictValue::Pass);
+    assert_eq!(passed.verdict.wanted, "at most 3 GPU hours, 2 hours, 2 EUR, 1 kWh");
+    assert_eq!(passed.verdict.observed, "3.00 GPU hours, 1.50 hours, 1.65 EUR, 0.90 kWh");
+    for (budget, observed) in [
+        (json!({ "gpu_hours": 2.9 }), "3.00 GPU hours"),
+        (json!({ "hours": 1 }), "1.50 hours"),
+        (json!({ "cost": 1.5 }), "1.65 EUR"),
+        (json!({ "kwh": 0.5, "hours": 5 }), "1.50 hours, 0.90 kWh"),
+    ] {
+        let failed = judged(budget, &spent);
+        assert_eq!(value(&failed), VerdictValue::Fail);
+        assert_eq!(failed.verdict.observed, observed);
+        assert!(failed.verdict.next.is_some_and(|next| next.starts_with("mlp runs show ")));
+    }
+    type Change<'a> = &'a dyn Fn(&mut Run);
+    let unknown: [(Change<'_>, &str); 5] = [
+        (&|_| (), "the run does not tell what it used"),
+        (&|run| (spent(run), run.cost = None).0, "its host has no price"),
+        (
+            &|run| (spent(run), run.cost.as_mut().expect("is there").currency = "USD".into()).0,
+            "another currency",
+        ),
+        (&|run| (spent(run), run.end.usage.as_mut().expect("is there").gpu_kwh = None).0, "nobody measured"),
+        (&|run| (spent(run), run.end.attempts = 2).0, "what 1 of its 2 attempts used is known"),
+    ];
+    for (change, why) in unknown {
+        let open = judged(all.clone(), change);
+        assert_eq!(value(&open), VerdictValue::Unknown, "{why}");
+        assert!(
+            open.verdict.reason.as_ref().is_some_and(|reason| reason.contains(why)),
+            "{:?}",
+            open.verdict
+        );
+        assert!(open.verdict.next.is_some_and(|next| next.contains("--force")));
+    }
+    // Too much already, whatever the other attempt used.
+    let failed = judged(json!({ "gpu_hours": 2 }), &|run| (spent(run), run.end.attempts = 2).0);
+    assert_eq!(value(&failed), VerdictValue::Fail);
 }
 
 #[test]

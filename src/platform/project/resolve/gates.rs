@@ -1,0 +1,134 @@
+//! Gates and waivers: what they name must be there, and what they ask must make sense.
+
+use super::{Checked, Wrong, at, between, metric, part};
+use crate::base::Name;
+use crate::platform::model::{Approvals, Budget, GateSpec, Waiver};
+use crate::platform::project::{Manifest, profile};
+
+pub(super) fn stages(manifest: &Manifest) -> Checked {
+    let known = profile::merged(manifest);
+    let known: Vec<&str> = known.keys().map(Name::as_str).collect();
+    for (stage, spec) in &manifest.stages {
+        for (name, gate) in &spec.gates {
+            gate_of(manifest, &known, &["stages", stage.as_str(), "gates", name.as_str()], gate)?;
+        }
+    }
+    Ok(())
+}
+
+fn gate_of(manifest: &Manifest, stages: &[&str], path: &[&str], gate: &GateSpec) -> Checked {
+    let data = |key: &str, name: &Name| {
+        let known: Vec<&str> = manifest.data.keys().map(Name::as_str).collect();
+        if known.contains(&name.as_str()) {
+            return Ok(());
+        }
+        Err(Wrong::reference(&at(path, &[key]), "dataset", name.as_str(), &known))
+    };
+    match gate {
+        GateSpec::Metric(bound) => {
+            let path = at(path, &["metric"]);
+            metric(&at(&path, &["name"]), &bound.name)?;
+            part(&at(&path, &["on"]), &bound.on)?;
+            match (bound.min, bound.max) {
+                (None, None) => {
+                    Err(Wrong::value(&path, "a gate without a bound passes everything", "add `min` or `max`"))
+                }
+                (Some(min), Some(max)) if min > max || min.is_nan() || max.is_nan() => {
+                    Err(Wrong::value(&path, "`min` is over `max`, so that nothing can pass", "exchange them"))
+                }
+                (min, max) if [min, max].iter().flatten().any(|limit| !limit.is_finite()) => {
+                    Err(Wrong::value(&path, "a bound is not a finite number", "write a number"))
+                }
+                _ => Ok(()),
+            }
+        }
+        GateSpec::Compare(compare) => {
+            let path = at(path, &["compare"]);
+            if !stages.contains(&compare.to.as_str()) {
+                return Err(Wrong::reference(&at(&path, &["to"]), "stage", compare.to.as_str(), stages));
+            }
+            if compare.metric != "accuracy" {
+                let message =
+                    format!("McNemar's test compares `accuracy`, not `{}`", compare.metric.escape_debug());
+                return Err(Wrong::value(&at(&path, &["metric"]), message, "write `metric: accuracy`"));
+            }
+            between(&at(&path, &["alpha"]), compare.alpha, 1e-9..=0.5, "a usual level is 0.05")
+        }
+        GateSpec::Slices(slices) => {
+            let path = at(path, &["slices"]);
+            metric(&at(&path, &["metric"]), &slices.metric)?;
+            part(&at(&path, &["on"]), &slices.on)?;
+            between(&at(&path, &["min"]), slices.min, f64::MIN..=f64::MAX, "write a number")
+        }
+        GateSpec::Budget(gate) => budget(&at(path, &["budget"]), gate),
+        GateSpec::Expectations(name) => data("expectations", name),
+        GateSpec::Leakage(name) => data("leakage", name),
+        GateSpec::Approvals(approvals) => approval(manifest, &at(path, &["approvals"]), approvals),
+        GateSpec::Command(command) if command.trim().is_empty() => Err(Wrong::value(
+            &at(path, &["command"]),
+            "the command is empty",
+            "write a command line for `sh -c`",
+        )),
+        GateSpec::Reproduce(reproduce) => {
+            let path = at(path, &["reproduce", "tolerance"]);
+            between(&path, reproduce.tolerance, 0.0..=f64::MAX, "0 asks for the same weights")
+        }
+        GateSpec::Command(_) | GateSpec::Code(_) | GateSpec::ModelCard(_) => Ok(()),
+    }
+}
+
+fn approval(manifest: &Manifest, path: &[&str], approvals: &Approvals) -> Checked {
+    if !manifest.project.roles.contains_key(&approvals.role) {
+        let known: Vec<&str> = manifest.project.roles.keys().map(Name::as_str).collect();
+        return Err(Wrong::reference(&at(path, &["role"]), "role", approvals.role.as_str(), &known));
+    }
+    if approvals.count == 0 {
+        return Err(Wrong::value(&at(path, &["count"]), "nobody is asked", "ask for at least 1"));
+    }
+    approvals.also.as_ref().map_or(Ok(()), |also| approval(manifest, &at(path, &["also"]), also))
+}
+
+pub(super) fn waived(manifest: &Manifest, path: &[&str], waiver: &Waiver) -> Checked {
+    let merged = profile::merged(manifest);
+    let stages: Vec<&str> = merged.keys().map(Name::as_str).collect();
+    let Some(stage) = merged.get(&waiver.stage) else {
+        return Err(Wrong::reference(&at(path, &["stage"]), "stage", waiver.stage.as_str(), &stages));
+    };
+    if !stage.gates.contains_key(&waiver.gate) {
+        let gates: Vec<&str> = stage.gates.keys().map(Name::as_str).collect();
+        let kind = format!("gate of the stage `{}` named", waiver.stage);
+        return Err(Wrong::reference(&at(path, &["gate"]), &kind, waiver.gate.as_str(), &gates));
+    }
+    for (key, text) in [("reason", &waiver.reason), ("signer", &waiver.signer)] {
+        if text.trim().is_empty() {
+            return Err(Wrong::value(&at(path, &[key]), "must not be empty", "somebody must answer for it"));
+        }
+    }
+    if waiver.until.parse::<jiff::civil::Date>().is_err() || waiver.until.len() != 10 {
+        let message = format!("`{}` is not a date", waiver.until.escape_debug());
+        return Err(Wrong::value(&at(path, &["until"]), message, "write it as `2026-12-31`"));
+    }
+    Ok(())
+}
+
+fn budget(path: &[&str], gate: &Budget) -> Checked {
+    let bounds =
+        [("gpu_hours", gate.gpu_hours), ("hours", gate.hours), ("cost", gate.cost), ("kwh", gate.kwh)];
+    if bounds.iter().all(|(_, most)| most.is_none()) {
+        let hint = "add `gpu_hours`, `hours`, `cost` or `kwh`";
+        return Err(Wrong::value(path, "a budget without a bound passes everything", hint));
+    }
+    if gate.currency.is_some() && gate.cost.is_none() {
+        return Err(Wrong::value(
+            &at(path, &["currency"]),
+            "there is no `cost`",
+            "add it, or leave this out",
+        ));
+    }
+    for (key, most) in bounds {
+        if let Some(most) = most {
+            between(&at(path, &[key]), most, 0.0..=f64::MAX, "write a number from 0 on")?;
+        }
+    }
+    Ok(())
+}
