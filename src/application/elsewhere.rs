@@ -130,6 +130,9 @@ impl Place {
         ui: &Ui,
     ) -> Result<Id, Failure> {
         let executor = workspace.executor();
+        if planned.ranks() > 1 && !self.is_queue() {
+            return Err(RunError::NoSlurm { name: planned.plan.name.to_string() }.into());
+        }
         let Some((host, _)) = &self.host else {
             let job = wishes.of(planned.job(wishes.threads), workspace)?;
             executor.submit_with(&job, &told(&secrets(&job, &self.secrets, ui)?))?;

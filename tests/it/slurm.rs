@@ -144,3 +144,50 @@ fn a_queue_gets_no_secrets() {
     let found = std::process::Command::new("grep").args(["-rlaF", canary]).arg(hosts.root("hpc")).output();
     assert!(found.expect("grep starts").stdout.is_empty());
 }
+
+#[test]
+fn a_step_of_several_nodes_is_started_by_srun_with_what_ranks_need_to_find_each_other() {
+    let slurm = Slurm::new();
+    let project = Project::new(
+        "steps:\n  all: {run: 'exec sh rank.sh', out: [made], resources: {nodes: 2, ranks_per_node: 2, cpus: 1}}\n",
+    );
+    // The first rank waits at the address that all are told until the others were there.
+    project.write(
+        "rank.sh",
+        "mkdir -p made\necho $RANK $WORLD_SIZE $LOCAL_RANK $SLURMD_NODENAME > made/$RANK\nexec python3 meet.py\n",
+    );
+    project.write(
+        "meet.py",
+        "import os, socket, time\n\
+         rank, size = int(os.environ['RANK']), int(os.environ['WORLD_SIZE'])\n\
+         place = (os.environ['MASTER_ADDR'], int(os.environ['MASTER_PORT']))\n\
+         if rank == 0:\n    \
+             door = socket.create_server(place)\n    \
+             seen = sorted(int(door.accept()[0].makefile().readline()) for _ in range(size - 1))\n    \
+             print('met', seen, flush=True)\n\
+         else:\n    \
+             for _ in range(600):\n        \
+                 try:\n            \
+                     socket.create_connection(place).sendall(b'%d\\n' % rank)\n            \
+                     break\n        \
+                 except ConnectionRefusedError:\n            \
+                     time.sleep(0.05)\n",
+    );
+    let _hosts = cluster(&project, &slurm, "partition: main");
+    project.json(&["run", "--on", "hpc"], 0);
+    assert_eq!(ok(project.path(), &["runs", "logs"]), "met [1, 2, 3]\n");
+    let ranks: Vec<String> =
+        (0..4).map(|rank| project.read(&format!("made/{rank}")).trim().to_owned()).collect();
+    assert_eq!(ranks, ["0 4 0 n1", "1 4 1 n1", "2 4 0 n2", "3 4 1 n2"]);
+    let shown = project.json(&["runs", "show"], 0);
+    let end = &shown["record"]["body"]["end"];
+    let (hours, started) = (end["usage"]["hours"].as_f64().expect("a number"), &end["started"]);
+    assert!(hours > 0.0 && !started.is_null(), "{end}");
+    // A rank that fails ends the others.
+    project.write("rank.sh", "[ $RANK = 3 ] && exit 7\nsleep 600\n");
+    project.json(&["run", "--on", "hpc"], 1);
+    let log = ok(project.path(), &["runs", "logs"]);
+    assert!(log.contains("task 3: Exited with exit code 7"), "{log}");
+    let said = refused(project.path(), &["run"], 2);
+    assert!(said.contains("run::no-slurm"), "{said}");
+}

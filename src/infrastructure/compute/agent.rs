@@ -160,10 +160,23 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
         }
         Leased::No(state, reason) => return over(first, Outcome::without_worker(state, reason), used),
     };
+    let mut argv = spec.argv.clone();
+    if slurm::started(spec.id) && spec.resources.ranks() > 1 {
+        match slurm::ranks(&argv, &spec.resources) {
+            Ok((line, variables)) => {
+                argv = line;
+                spec.env.extend(variables);
+            }
+            Err(error) => {
+                let reason = Some(error.to_string());
+                return over(first, Outcome::without_worker(JobState::Failed, reason), used);
+            }
+        }
+    }
     let mut attempt = first;
     loop {
         let job = Job { folder, spec: &spec, cards: &cards, attempt, limit, interrupts: &interrupts };
-        let mut outcome = job.run(&spec.argv, &secrets, &mut used, &note)?;
+        let mut outcome = job.run(&argv, &secrets, &mut used, &note)?;
         if outcome.state == JobState::Succeeded && !spec.after.is_empty() {
             outcome = job.run(&spec.after, &BTreeMap::new(), &mut used, &note)?;
         }

@@ -28,12 +28,24 @@ pub struct Resources {
     /// Wall time limit, such as `2h`, enforced by the supervisor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
+    /// Machines, on a Slurm cluster; everything above is meant for each of them. Each starts `ranks_per_node` processes of the command,
+    /// with the variables MASTER_ADDR, MASTER_PORT, RANK, WORLD_SIZE and LOCAL_RANK.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<u32>,
+    /// Processes of the command on each machine, on a Slurm cluster; `cpus` are those of one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranks_per_node: Option<u32>,
     /// How long it may wait for GPUs, such as `2h`; for ever, if nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_wait: Option<String>,
 }
 
 impl Resources {
+    /// How many processes of the command there are.
+    pub fn ranks(&self) -> u32 {
+        self.nodes.unwrap_or(1).saturating_mul(self.ranks_per_node.unwrap_or(1))
+    }
+
     /// The wall time limit of one attempt.
     pub fn time_limit(&self) -> Result<Option<Duration>, JobError> {
         self.time.as_deref().map(duration).transpose()

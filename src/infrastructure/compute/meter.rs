@@ -78,16 +78,19 @@ impl Count {
     fn new(folder: JobFolder, spec: &JobSpec, uuids: Vec<String>, before: Usage) -> Self {
         let started = Instant::now();
         let gpus = spec.resources.gpus.unwrap_or(0);
+        let nodes = spec.resources.nodes.unwrap_or(1);
+        // This is one of several machines: nothing is known of what the others draw.
+        let measured = spec.power && nodes == 1;
         let cards = Cards::new(uuids, gpus as usize, started);
         let processors = Processors::count().map(|processors| (processors, 0.0));
         let mut count = Self {
             folder,
             before,
             started,
-            machines: 1.0,
+            machines: f64::from(nodes),
             gpus: f64::from(gpus),
-            cards: (spec.power && gpus > 0).then_some(cards),
-            processors: processors.filter(|_| spec.power),
+            cards: (measured && gpus > 0).then_some(cards),
+            processors: processors.filter(|_| measured),
         };
         count.look();
         count

@@ -3,8 +3,9 @@
 //! The folder stays the truth. Slurm is asked only for what no folder can tell: whether a job still waits, and why; and whether one that
 //! says nothing more is gone. It is asked seldom, for all jobs at once, by formats that its releases have kept.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bootstrap::quoted;
 use super::folder::{State, json};
-use super::{JobError, JobFolder, JobSpec, JobStatus};
+use super::{JobError, JobFolder, JobSpec, JobStatus, Resources};
 use crate::base::{Bytes, Id, JobState};
 
 /// How `sbatch` is called for the jobs of a host, which is then a login node.
@@ -116,6 +117,8 @@ fn sbatch(folder: &Path, spec: &JobSpec, slurm: &SlurmSpec) -> Result<Command, J
         ("time", slurm.time.clone()),
         ("gres", resources.gpus.filter(|gpus| *gpus > 0).map(|gpus| format!("gpu:{gpus}"))),
         ("cpus-per-task", resources.cpus.map(|cpus| cpus.to_string())),
+        ("nodes", resources.nodes.map(|nodes| nodes.to_string())),
+        ("ntasks-per-node", resources.ranks_per_node.map(|ranks| ranks.to_string())),
         ("mem", resources.memory.as_deref().map(memory).transpose()?),
     ];
     for (option, value) in wishes.into_iter().filter_map(|(option, value)| Some((option, value?))) {
@@ -169,6 +172,37 @@ pub(super) fn started(id: Id) -> bool {
 pub(super) fn restarted(id: Id) -> bool {
     let count = std::env::var("SLURM_RESTART_COUNT").ok().and_then(|text| text.parse::<u32>().ok());
     started(id) && count.is_some_and(|count| count > 0)
+}
+
+/// A command line as all ranks of the Slurm job that this process belongs to, and the variables of all of them. What is a rank's own is
+/// known where it starts.
+pub(super) fn ranks(argv: &[String], resources: &Resources) -> Result<Ranks, JobError> {
+    let each = "RANK=$SLURM_PROCID WORLD_SIZE=$SLURM_NTASKS LOCAL_RANK=$SLURM_LOCALID exec \"$@\"";
+    // Where one rank ends badly the others wait for it for ever.
+    let mut line: Vec<String> = ["srun", "--kill-on-bad-exit=1"].map(str::to_owned).into();
+    let (nodes, each_node) = (resources.nodes.unwrap_or(1), resources.ranks_per_node.unwrap_or(1));
+    line.extend([format!("--nodes={nodes}"), format!("--ntasks={}", resources.ranks())]);
+    line.push(format!("--ntasks-per-node={each_node}"));
+    // Not handed on by all releases.
+    line.extend(resources.cpus.map(|cpus| format!("--cpus-per-task={cpus}")));
+    line.extend(["sh", "-c", each, "sh"].map(str::to_owned));
+    line.extend(argv.iter().cloned());
+    // The supervisor is on the first node, as the first rank is.
+    let port = TcpListener::bind(("0.0.0.0", 0)).and_then(|free| free.local_addr());
+    let port = port.map_err(JobError::io("find a free port for", "MASTER_PORT"))?.port();
+    let variables = [("MASTER_ADDR", own_address()?), ("MASTER_PORT", port.to_string())];
+    Ok((line, variables.map(|(name, value)| (name.to_owned(), value)).into()))
+}
+
+/// A command line, and variables by name.
+type Ranks = (Vec<String>, BTreeMap<String, String>);
+
+/// How other nodes reach this one: as Slurm itself does.
+fn own_address() -> Result<String, JobError> {
+    let name = std::env::var("SLURMD_NODENAME").unwrap_or_default();
+    let said = ask(Command::new("scontrol").args(["show", "node", "-o", &name]), &[])?;
+    let address = said.split_whitespace().find_map(|word| word.strip_prefix("NodeAddr="));
+    Ok(address.map_or(name, str::to_owned))
 }
 
 /// Answers of Slurm, and when they came.

@@ -83,6 +83,12 @@ pub(super) fn check(manifest: &Manifest) -> Checked {
     }
     for (name, step) in &manifest.steps {
         secrets(&["steps", name.as_str()], step)?;
+        for (key, count) in
+            [("nodes", step.resources.nodes), ("ranks_per_node", step.resources.ranks_per_node)]
+        {
+            let path = ["steps", name.as_str(), "resources", key];
+            between(&path, f64::from(count.unwrap_or(1)), 1.0..=65_536.0, "write a number from 1 on")?;
+        }
     }
     gates::stages(manifest)?;
     for (i, waiver) in manifest.waivers.iter().enumerate() {

@@ -130,6 +130,12 @@ pub enum RunError {
         /// `here`, or the machine.
         place: String,
     },
+    /// Several machines or processes of a step were asked for, and nothing is there that starts them.
+    #[error("step `{name}` asks for several nodes or ranks, which need a Slurm cluster")]
+    NoSlurm {
+        /// The step.
+        name: String,
+    },
     /// A variable of a step is not what the run was planned with.
     #[error("the variable `{name}` is not what run {run} was planned with")]
     Variable {
@@ -250,6 +256,7 @@ impl Diagnose for RunError {
             Self::Moving { .. } => "run::moving",
             Self::Variable { .. } => "run::variable",
             Self::NoGpu { .. } => "run::no-gpu",
+            Self::NoSlurm { .. } => "run::no-slurm",
             Self::MissingOutput { .. } => "run::missing-output",
             Self::NoFile { .. } => "run::no-file",
             Self::NotResumable { .. } => "run::not-resumable",
@@ -283,6 +290,10 @@ impl Diagnose for RunError {
             }
             Self::NoGpu { .. } => Some(
                 "build mlp with `--features cuda`, for a host name it as `agent`; or leave `--gpus` out"
+                    .into(),
+            ),
+            Self::NoSlurm { .. } => Some(
+                "run it with `--on` a host that has `slurm:`, or let the program start its own processes"
                     .into(),
             ),
             Self::Ambiguous { .. } => Some("give more letters of the identifier".into()),
@@ -398,6 +409,11 @@ pub const EXPLAIN: &[Explain] = &[
         code: "run::no-gpu",
         text: "The training was to have GPUs, and the build of mlp that would do it computes on the processor only. It would \
                have held the cards without using them.",
+    },
+    Explain {
+        code: "run::no-slurm",
+        text: "`resources: {nodes: 2, ranks_per_node: 4}` of a step lets Slurm's `srun` start its command several times, on several machines. Here \
+               and on a host without `slurm:` there is nothing that would.",
     },
     Explain {
         code: "run::variable",

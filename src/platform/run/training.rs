@@ -54,6 +54,11 @@ impl Planned {
         Self::new(self.work, self.spec)
     }
 
+    /// How many processes of its command there are.
+    pub fn ranks(&self) -> u32 {
+        self.spec.resources.ranks()
+    }
+
     pub(super) fn work(&self) -> &Work {
         &self.work
     }
