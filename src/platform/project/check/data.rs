@@ -9,14 +9,16 @@ use crate::platform::data::{DataError, Dataset, Format, Glance};
 use crate::platform::project::Manifest;
 use crate::platform::train::ModelSpec;
 
-/// Looks at each dataset, without reading an example; answers what could be told of those that are right.
+/// Looks at each dataset that a model uses, without reading an example; answers what could be told of those that are right. What nobody
+/// trains on may be anything: it is only kept.
 pub(super) fn datasets<'m>(
     manifest: &'m Manifest,
     root: &Path,
     found: &mut Found<'_>,
 ) -> BTreeMap<&'m Name, Glance> {
     let mut glances = BTreeMap::new();
-    for (name, spec) in &manifest.data {
+    let is_used = |name: &Name| manifest.models.values().any(|model| model.data == *name);
+    for (name, spec) in manifest.data.iter().filter(|(name, _)| is_used(name)) {
         match Dataset::new(name, spec, root).glance(None) {
             Ok(glance) => drop(glances.insert(name, glance)),
             Err(error) => report(&["data", name.as_str()], &error, found),
