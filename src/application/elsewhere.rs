@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use etcetera::BaseStrategy;
 
-use crate::base::{Digest, Failure, Id, Level, Null, Sink};
+use crate::base::{Digest, Failure, Id, Level, Null, Sink, Span};
 use crate::hardware::facts;
 use crate::infrastructure::compute::{Hello, Host, JobFolder, JobSpec, Link, hideable};
 use crate::infrastructure::keys::Secrets;
@@ -38,7 +38,7 @@ pub(super) struct Wishes {
     /// GPUs.
     pub(super) gpus: Option<u32>,
     /// How long it may wait for them.
-    pub(super) max_wait: Option<String>,
+    pub(super) max_wait: Option<Span>,
 }
 
 impl Wishes {
@@ -62,10 +62,8 @@ impl Wishes {
             job.resources.gpus = self.gpus;
         }
         if self.max_wait.is_some() {
-            job.resources.max_wait.clone_from(&self.max_wait);
+            job.resources.max_wait = self.max_wait;
         }
-        job.resources.time_limit()?;
-        job.resources.wait_limit()?;
         // Who asks for a card does not want to be served by the processor in silence.
         let trains = job.argv.get(2).is_some_and(|verb| verb == "work");
         if trains && job.resources.gpus.is_some_and(|gpus| gpus > 0) && !workspace.drives_gpus() {

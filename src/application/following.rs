@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::live::Live;
 use super::ui::{Curve, Mode, Ui, duration, plot, spoken};
 use crate::base::{
-    Digest, Event, Exit, Failure, Id, JobState, Level, Log, Metric, Progress, Record, Run, Sink, Time, What,
+    Cause, Digest, Event, Exit, Failure, Id, JobState, Level, Log, Metric, Progress, Record, Run, Sink, Span,
+    Time, What,
 };
 use crate::infrastructure::compute::{Cursor, Ended, Executor, Interrupts, JobFolder, Ticket, event};
 use crate::infrastructure::store::worktree::available;
@@ -89,13 +90,36 @@ pub(super) fn follow(
         }
         false
     };
-    let ended = executor.follow(&ticket, Cursor::default(), &show, &detach);
-    show.flush();
+    let mut cursor = Cursor::default();
+    let ended = loop {
+        let ended = executor.follow(&ticket, cursor, &show, &detach);
+        show.flush();
+        let Ok(Ended::Job(end)) = &ended else { break ended };
+        // Who would have begun its next attempt is gone with it.
+        let Some(pause) = executor.folder(id).pause_after_loss(end)? else { break ended };
+        show.note(&format!("{}; it is begun again in {}", end.words(), Span(pause)));
+        if !rest(pause, interrupts) {
+            break ended;
+        }
+        cursor = executor.folder(id).end_so_far();
+        let variables = run::variables(&executor.folder(id))?;
+        let variables = serde_json::to_vec(&variables).unwrap_or_default();
+        executor.retry(id, &variables)?;
+    };
     drop(show);
     match ended? {
         Ended::Detached(_) => Ok(None),
         Ended::Job(_) => Ok(run::finish(workspace.store, &executor.folder(id))?),
     }
+}
+
+/// Waits; false if Ctrl-C came before or meanwhile.
+fn rest(pause: Duration, interrupts: &Interrupts) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < pause && !interrupts.any() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    !interrupts.any()
 }
 
 /// The exit status that the end of a watched job means.
@@ -284,6 +308,9 @@ pub(super) struct RunReport {
     pub(super) task: String,
     /// How it stands.
     pub(super) state: JobState,
+    /// Why it did not succeed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cause: Option<Cause>,
     /// Whether an earlier run was found instead of starting one.
     pub(super) cached: bool,
     /// Digest of the plan.
@@ -323,6 +350,7 @@ impl RunReport {
             name: run.name.to_string(),
             task: run.task.clone(),
             state: run.end.state,
+            cause: run.end.cause,
             cached,
             plan: run.plan,
             record: Some(digest),
@@ -343,6 +371,7 @@ impl RunReport {
             name: name.to_owned(),
             task: task.to_owned(),
             state: JobState::Running,
+            cause: None,
             cached: false,
             plan,
             record: None,
@@ -373,11 +402,12 @@ impl RunReport {
                 format!("{} already done as run {short}{ago}{metrics}; --force runs it again\n", self.name)
             }
             (_, state) => {
+                let words = self.cause.map_or_else(|| state.to_string(), |cause| cause.to_string());
                 let time = self.seconds.map_or_else(String::new, |seconds| match state.ended() {
                     true => format!(" in {}", duration(seconds)),
                     false => String::new(),
                 });
-                format!("{} run {short} {state}{time}\n", self.name)
+                format!("{} run {short} {words}{time}\n", self.name)
             }
         };
         if self.cached {
@@ -399,10 +429,25 @@ impl RunReport {
                 format!("  mlp runs attach {short}   follow it\n  mlp runs cancel {short}   stop it\n")
             }
             JobState::Cancelled | JobState::Lost => format!("  mlp runs resume {short}   go on with it\n"),
-            JobState::Failed => format!("  mlp runs logs {short}     what it said\n"),
+            JobState::Failed => self.after_failure(&short),
             _ => String::new(),
         };
         text
+    }
+
+    /// What to do next.
+    fn after_failure(&self, short: &str) -> String {
+        let resume = format!("  mlp runs resume {short}   go on with it");
+        match self.cause {
+            Some(Cause::Oom) => format!(
+                "  a smaller `batch_size`, or more by `resources: {{memory: …}}`\n  mlp runs logs {short}     what it said\n"
+            ),
+            Some(Cause::Time) => format!("{resume}\n  `resources: {{time: …}}` gives it longer\n"),
+            Some(Cause::Idle) => format!(
+                "  mlp runs logs {short}     what it said last\n  `resources: {{idle: …}}` gives it longer\n"
+            ),
+            _ => format!("  mlp runs logs {short}     what it said\n"),
+        }
     }
 
     fn line_of_metrics(&self) -> String {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Body, Cost, Digest, Id, JobState, Name, RecordKind, Time, Usage};
+use super::{Body, Cause, Cost, Digest, Id, JobState, Name, RecordKind, Time, Usage};
 
 /// A finished run: everything it depended on, by digest, and everything it made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -74,6 +74,9 @@ pub struct GitState {
 pub struct RunEnd {
     /// Final state.
     pub state: JobState,
+    /// Why it did not succeed; absent if it did, was cancelled, or ended before causes were told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     /// Exit code of the worker, if it exited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i32>,
@@ -104,6 +107,11 @@ impl RunEnd {
     /// Seconds that it took: of its attempts, where they were counted, else from its first start to its end.
     pub fn took(&self) -> f64 {
         self.seconds.unwrap_or_else(|| self.ended.seconds_since(self.started))
+    }
+
+    /// How it ended, in a word or two: the cause where there is one.
+    pub fn words(&self) -> String {
+        self.cause.map_or_else(|| self.state.to_string(), |cause| cause.to_string())
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Gpu {
 }
 
 /// It answers within this time, or not at all.
-const LONGEST: Duration = Duration::from_secs(10);
+pub(crate) const LONGEST: Duration = Duration::from_secs(10);
 /// What is asked of `nvidia-smi`, in the order of the fields above.
 const QUERY: &str = "--query-gpu=uuid,name,memory.total,memory.used,driver_version";
 
@@ -68,6 +68,37 @@ fn ask(query: &str) -> Option<String> {
     }
 }
 
+/// How busy a card is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Its number, as `nvidia-smi` counts.
+    pub index: String,
+    /// Its UUID.
+    pub uuid: String,
+    /// Percent of the last second or less in which it computed.
+    pub percent: u32,
+}
+
+impl Load {
+    /// What asks for the load of all cards.
+    pub fn question() -> Command {
+        let mut command = Command::new("nvidia-smi");
+        command.args(["--query-gpu=index,uuid,utilization.gpu", "--format=csv,noheader,nounits"]);
+        command
+    }
+
+    /// The answer; a card that does not tell (a part of one does not) is left out.
+    pub fn read(text: &str) -> Vec<Self> {
+        let line = |line: &str| {
+            let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+            let [index, uuid, percent] = fields.as_slice() else { return None };
+            let percent = percent.parse().ok()?;
+            Some(Self { index: (*index).to_owned(), uuid: (*uuid).to_owned(), percent })
+        };
+        text.lines().filter_map(line).collect()
+    }
+}
+
 /// One line: a card that says nothing of its memory counts as empty.
 fn parse(line: &str) -> Option<Gpu> {
     let fields: Vec<&str> = line.split(',').map(str::trim).collect();
@@ -85,6 +116,12 @@ fn parse(line: &str) -> Option<Gpu> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_load_of_cards_is_read_and_one_that_does_not_tell_is_left_out() {
+        let loads = Load::read("0, GPU-1, 97\n1, GPU-2, [N/A]\nNo devices were found\n");
+        assert_eq!(loads, [Load { index: "0".into(), uuid: "GPU-1".into(), percent: 97 }]);
+    }
 
     #[test]
     fn lines_are_cards_and_other_words_are_not() {

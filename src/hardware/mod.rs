@@ -9,4 +9,5 @@ pub mod memory;
 pub use device::{Device, describe_cpu, device_line, threads};
 pub use energy::Processors;
 pub use facts::Facts;
-pub use gpu::{Gpu, gpus, power};
+pub(crate) use gpu::LONGEST;
+pub use gpu::{Gpu, Load, gpus, power};

@@ -171,3 +171,30 @@ fn many_jobs_take_turns_in_the_order_of_asking_and_all_come_to_their_end() {
         assert!(turn.abs_diff(place) <= 1, "asked as number {place}, came as number {turn}");
     }
 }
+
+#[test]
+fn a_job_whose_card_works_is_not_idle() {
+    for (percent, code) in [(80, 0), (0, 1)] {
+        let project = Project::new("steps:\n  use: {run: 'exec sleep 5', resources: {gpus: 1, idle: 2s}}\n");
+        project.write(
+            ".bin/nvidia-smi",
+            &format!(
+                "#!/bin/sh\ncase $1 in *utilization*) echo 0, GPU-0, {percent}; echo 1, GPU-1, 99;; *) echo GPU-0, Test Card, 40960, 0, 550.54.15;; esac\n"
+            ),
+        );
+        let script = project.path().join(".bin/nvidia-smi");
+        std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755))
+            .expect("makes it executable");
+        let output = command(&project, &["run"]).output().expect("mlp starts");
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{percent}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        if code == 1 {
+            let show = project.json(&["runs", "show"], 0);
+            assert_eq!(show["run"]["cause"], "idle", "{show}");
+        }
+    }
+}

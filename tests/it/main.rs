@@ -14,6 +14,7 @@ mod crash_points;
 mod data;
 mod data_card;
 mod download;
+mod ends;
 mod eval;
 mod faults;
 mod fine_tuning;

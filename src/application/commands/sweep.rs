@@ -13,8 +13,7 @@ use self::source::Source;
 use super::{Answer, Context};
 use crate::application::elsewhere::{Place, Wishes, list};
 use crate::application::following::workspace;
-use crate::base::{Digest, Exit, Failure, Name, Time};
-use crate::infrastructure::compute::duration;
+use crate::base::{Digest, Exit, Failure, Name, Span, Time};
 use crate::platform::project::Project;
 use crate::platform::run::sweep::{Halving, Objective, Optimiser, Space, Trial, Trials};
 use crate::platform::run::{self, RunError};
@@ -64,7 +63,7 @@ pub(crate) struct Args {
     parallel: u16,
     /// Trains no longer than this, all trials together: 30m, 8h. What is under way then stops with a checkpoint.
     #[arg(long, value_name = "TIME")]
-    budget: Option<String>,
+    budget: Option<Span>,
     /// Trains on these hosts (`mlp host ls`).
     #[arg(long, value_name = "HOST,…", value_delimiter = ',')]
     on: Vec<String>,
@@ -98,7 +97,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         Some(count) => space.random(args.seed, usize::from(count)),
         None => space.grid()?,
     };
-    let budget = args.budget.as_deref().map(duration).transpose()?;
+    let budget = args.budget.map(|budget| budget.0);
     let places = places(&args, &project, context)?;
     let sweep = identity(&args, &name, &model, &objective);
     let source =
@@ -190,6 +189,8 @@ fn places(args: &Args, project: &Project, context: &Context) -> Result<Vec<Place
 fn identity(args: &Args, name: &Name, model: &ModelSpec, objective: &Objective) -> Digest {
     let how =
         json!([args.over, args.grid, args.random, args.ask, args.seed, args.asha, args.first, args.keep]);
+    let mut model = model.clone();
+    model.train.take_limits();
     let mut value = json!({ "name": name, "model": model, "how": how, "metric": objective.metric });
     value.sort_all_objects();
     Digest::derive("mlp sweep 1", value.to_string().as_bytes())

@@ -12,7 +12,7 @@ use crate::application::completion;
 use crate::application::elsewhere::{Place, Wishes, list};
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, learning_curve, worse};
 use crate::application::ui::{Align, Report, Table, count};
-use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
+use crate::base::{Digest, Exit, Failure, Level, Name, Sink, Span};
 use crate::infrastructure::compute::Interrupts;
 use crate::platform::data::{Dataset, Fold};
 use crate::platform::project::Project;
@@ -44,7 +44,7 @@ pub(crate) struct Args {
     gpus: Option<u32>,
     /// How long it may wait for them: 30m, 2h.
     #[arg(long, value_name = "TIME", requires = "gpus")]
-    max_wait: Option<String>,
+    max_wait: Option<Span>,
     /// Says what would be done, and whether it was done before.
     #[arg(long)]
     dry_run: bool,
@@ -294,8 +294,7 @@ fn train(
     }
     run::describe_network(&ready.model, &ready.dataset, false, &context.ui)?;
     let executor = workspace.executor();
-    let wishes =
-        Wishes { threads: args.threads.map(usize::from), gpus: args.gpus, max_wait: args.max_wait.clone() };
+    let wishes = Wishes { threads: args.threads.map(usize::from), gpus: args.gpus, max_wait: args.max_wait };
     let id = place.start(&ready.planned, workspace, &wishes, &[], &context.ui)?;
     let active = RunReport::active(id, ready.name.as_str(), &ready.planned.plan.task, digest);
     let Some(interrupts) = interrupts else { return Ok(active) };

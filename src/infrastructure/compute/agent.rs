@@ -1,5 +1,6 @@
 //! The host side: the supervisor of one job. It knows only an argv.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -9,17 +10,20 @@ use std::time::{Duration, Instant};
 
 use super::events::PATIENCE;
 use super::folder::{Cancel, State, Supervisor};
-use super::lease::{Claim, Desk, Lease};
+use super::leased::{Leased, lease};
 use super::meter::Meter;
 use super::process::{self, Identity, Kill, Reaped};
-use super::{EventLog, Interrupts, JobError, JobFolder, JobSpec, mask, mirror, slurm};
-use crate::base::{JobState, Level, RunEnd, Sink, Time, Usage, plural, variables};
-use crate::hardware::{facts, gpus};
+use super::watch::{Over, Watch};
+use super::{EventLog, Interrupts, JobError, JobFolder, JobSpec, mask, memory, mirror, slurm};
+use crate::base::{Cause, JobState, Level, RunEnd, Sink, Span, Time, Usage, variables};
+use crate::hardware::facts;
 use crate::infrastructure::durable;
 use crate::infrastructure::store::{Local, Stored};
 
 /// How often the supervisor looks at its children and at the folder.
 const POLL: Duration = Duration::from_millis(20);
+/// The cards that a job may use.
+const CARDS: &str = "CUDA_VISIBLE_DEVICES";
 /// How long a process that the worker left behind gets between TERM and KILL.
 const STRAY_GRACE: Duration = Duration::from_secs(1);
 /// How long the supervisor may take to come up.
@@ -90,16 +94,17 @@ pub fn detach(folder: &JobFolder) -> Result<(), JobError> {
 pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
     process::leave_session();
     let interrupts = Interrupts::watch();
-    // Held to the end of this process: two supervisors of one job cannot be.
-    let Some(_lock) = folder.lock("lock", false)? else { return Ok(()) };
-    if folder.exit()?.is_some() {
+    let again = folder.is_begun() && slurm::restarted(folder.spec()?.id);
+    // Held to the end of this process: two supervisors of one job cannot be. But where Slurm gave a node up, the supervisor there may live
+    // on; it finds that it is outdated.
+    let lock = folder.lock("lock", false)?;
+    if lock.is_none() && !again || folder.exit()?.is_some() {
         return Ok(());
     }
     let mut spec = folder.spec()?;
     let mut told = variables_told(&folder.0)?;
     let secrets = secrets_of(&spec, &mut told);
     spec.env.extend(told);
-    let limit = spec.resources.time_limit()?;
     let since = Time::now();
     let known = folder.state()?;
     let started = known.as_ref().map_or(since, |state| state.started);
@@ -110,7 +115,9 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
     let schema = "mlp/state/1".to_owned();
     let state =
         State { schema, state: JobState::Preparing, started, since: Some(since), before, worker: None };
-    let took = || before + Time::now().seconds_since(since).max(0.0);
+    // Pauses between attempts do not count.
+    let rested = Cell::new(0.0);
+    let took = || before + (Time::now().seconds_since(since) - rested.get()).max(0.0);
     let note = |now, worker| folder.set_state(&State { state: now, worker, ..state.clone() });
     note(JobState::Preparing, None)?;
     folder.set_supervisor(&Supervisor {
@@ -119,7 +126,7 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
         boot: facts::boot(),
         host: facts::host(),
     })?;
-    if slurm::restarted(spec.id) && folder.is_begun() {
+    if again {
         // Whatever of the attempt before still lives must not write a checkpoint any more.
         folder.set_attempt(folder.attempt()? + 1)?;
     }
@@ -127,21 +134,22 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
     let first = folder.attempt()?;
     let mut used = folder.usage()?.unwrap_or_default();
     used.attempts += 1;
-    let over = |attempt, outcome: Outcome, used: Usage| {
-        let end = RunEnd {
-            state: outcome.state,
-            code: outcome.code,
-            signal: outcome.signal,
-            reason: outcome.reason,
-            started,
-            ended: Time::now(),
-            seconds: Some(took()),
-            cpu_seconds: process::children_cpu()
-                .map(|now| now + earlier.as_ref().and_then(|end| end.cpu_seconds).unwrap_or_default()),
-            attempts: attempt,
-            usage: Some(used),
-        };
-        folder.set_exit(&end, outcome.strays, PATIENCE)
+    let end = |attempt, outcome: &Outcome, used: &Usage| RunEnd {
+        state: outcome.state,
+        cause: outcome.cause,
+        code: outcome.code,
+        signal: outcome.signal,
+        reason: outcome.reason.clone(),
+        started,
+        ended: Time::now(),
+        seconds: Some(took()),
+        cpu_seconds: process::children_cpu()
+            .map(|now| now + earlier.as_ref().and_then(|end| end.cpu_seconds).unwrap_or_default()),
+        attempts: attempt,
+        usage: Some(used.clone()),
+    };
+    let over = |attempt, outcome: Outcome, used: &Usage| {
+        folder.set_exit(&end(attempt, &outcome, used), outcome.strays, PATIENCE)
     };
     if let Err(error) = lay_out(folder, &spec) {
         let reason = format!("its inputs cannot be laid out: {error}");
@@ -154,11 +162,11 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
         Leased::Nothing => None,
         Leased::Cards(lease) => {
             cards = lease.gpus.iter().map(|gpu| gpu.uuid.clone()).collect();
-            spec.env.insert("CUDA_VISIBLE_DEVICES".into(), cards.join(","));
+            spec.env.insert(CARDS.into(), cards.join(","));
             spec.env.insert("CUDA_DEVICE_ORDER".into(), "PCI_BUS_ID".into());
             Some(lease)
         }
-        Leased::No(state, reason) => return over(first, Outcome::without_worker(state, reason), used),
+        Leased::No(state, reason) => return over(first, Outcome::without_worker(state, reason), &used),
     };
     let mut argv = spec.argv.clone();
     if slurm::started(spec.id) && spec.resources.ranks() > 1 {
@@ -169,16 +177,27 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
             }
             Err(error) => {
                 let reason = Some(error.to_string());
-                return over(first, Outcome::without_worker(JobState::Failed, reason), used);
+                return over(first, Outcome::without_worker(JobState::Failed, reason), &used);
             }
         }
     }
-    let mut attempt = first;
+    let (mut attempt, mut pause) = (first, Duration::ZERO);
     loop {
-        let job = Job { folder, spec: &spec, cards: &cards, attempt, limit, interrupts: &interrupts };
-        let mut outcome = job.run(&argv, &secrets, &mut used, &note)?;
+        let job = Job { folder, spec: &spec, cards: &cards, attempt, interrupts: &interrupts };
+        let log = folder.log_length();
+        let resting = Instant::now();
+        let goes_on = job.rest(pause);
+        rested.set(rested.get() + resting.elapsed().as_secs_f64());
+        let mut outcome = match goes_on {
+            true => job.run(&argv, &secrets, &mut used, &note)?,
+            false => Outcome::without_worker(JobState::Cancelled, None),
+        };
         if outcome.state == JobState::Succeeded && !spec.after.is_empty() {
             outcome = job.run(&spec.after, &BTreeMap::new(), &mut used, &note)?;
+        }
+        if folder.attempt()? != attempt {
+            // Another has taken over: the end of this one is nobody's business any more.
+            return Ok(());
         }
         // A later attempt adds to it. It is not worth failing for.
         let _ = folder.set_usage(&used);
@@ -188,68 +207,20 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
             folder.set_state(&State { before: took(), since: None, ..state.clone() })?;
             return if interrupts.warned() { slurm::requeue() } else { Ok(()) };
         }
-        if outcome.state == JobState::Failed && attempt - first < spec.retry.max && !asked {
-            attempt += 1;
-            folder.set_attempt(attempt)?;
-            used.attempts += 1;
-            continue;
+        let cause = outcome.cause.filter(|_| !asked);
+        match cause.map_or(Ok(None), |cause| folder.pause_after(cause, log))? {
+            None => return over(attempt, outcome, &used),
+            Some(next) => pause = next,
         }
-        return over(attempt, outcome, used);
-    }
-}
-
-/// What became of the wish for GPUs.
-enum Leased {
-    Nothing,
-    Cards(Lease),
-    /// The job ends in this state, for this reason.
-    No(JobState, Option<String>),
-}
-
-/// Waits for the GPUs that the job wants.
-fn lease(
-    folder: &JobFolder,
-    spec: &JobSpec,
-    note: &dyn Fn(JobState, Option<Identity>) -> Result<(), JobError>,
-    interrupts: &Interrupts,
-) -> Result<Leased, JobError> {
-    let wants = spec.resources.gpus.unwrap_or(0);
-    // Within a job of Slurm the cards are those that Slurm gave.
-    if wants == 0 || slurm::inside() {
-        return Ok(Leased::Nothing);
-    }
-    let there = gpus().len();
-    if there < wants as usize {
-        let found = if there == 0 {
-            "no GPU that `nvidia-smi` knows".to_owned()
-        } else {
-            plural(there as u64, "GPU")
-        };
-        return Ok(Leased::No(
-            JobState::Failed,
-            Some(format!("it wants {}, and this machine has {found}", plural(wants.into(), "GPU"))),
-        ));
-    }
-    note(JobState::Queued, None)?;
-    if let Ok(events) = EventLog::append(&folder.events()) {
-        events.log(Level::Info, &format!("waits for GPUs: {wants} of {there}"));
-    }
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "?".to_owned());
-    let claim = Claim { job: spec.id, name: spec.name.clone(), user, since: Time::now(), wants };
-    let most = spec.resources.wait_limit()?;
-    let begun = Instant::now();
-    let over = || most.is_some_and(|most| begun.elapsed() > most);
-    let cancelled = || folder.cancel().is_some() || interrupts.any();
-    let lease = Desk::of_machine()?.take(&claim, &gpus, &|| cancelled() || over())?;
-    Ok(match lease {
-        Some(lease) => Leased::Cards(lease),
-        None if cancelled() => Leased::No(JobState::Cancelled, None),
-        None => {
-            let wait = spec.resources.max_wait.clone().unwrap_or_default();
-            let wanted = if wants == 1 { "GPU was".to_owned() } else { format!("{wants} GPUs were") };
-            Leased::No(JobState::Failed, Some(format!("no {wanted} free for {wait}")))
+        attempt = folder.begin_after(&end(attempt, &outcome, &used), outcome.strays)?;
+        used.attempts += 1;
+        note(JobState::Queued, None)?;
+        if let Ok(events) = EventLog::append(&folder.events()) {
+            let why = outcome.reason.unwrap_or_default();
+            let text = format!("{why}; attempt {attempt} begins in {}", Span(pause));
+            events.log(Level::Warn, &text);
         }
-    })
+    }
 }
 
 /// What stands on standard input. The worker gets the variables; the supervisor's own environment does not.
@@ -318,12 +289,12 @@ struct Job<'a> {
     /// The cards that it holds.
     cards: &'a [String],
     attempt: u32,
-    limit: Option<Duration>,
     interrupts: &'a Interrupts,
 }
 
 struct Outcome {
     state: JobState,
+    cause: Option<Cause>,
     code: Option<i32>,
     signal: Option<i32>,
     reason: Option<String>,
@@ -332,11 +303,21 @@ struct Outcome {
 
 impl Outcome {
     fn without_worker(state: JobState, reason: Option<String>) -> Self {
-        Self { state, code: None, signal: None, reason, strays: 0 }
+        let cause = (state == JobState::Failed).then_some(Cause::Failed);
+        Self { state, cause, code: None, signal: None, reason, strays: 0 }
     }
 }
 
 impl Job<'_> {
+    /// Waits before an attempt; false if the job was asked to stop meanwhile.
+    fn rest(&self, pause: Duration) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < pause && self.cancelled().is_none() {
+            std::thread::sleep(POLL);
+        }
+        pause.is_zero() || self.cancelled().is_none()
+    }
+
     /// Starts one command line, waits for its end, and leaves no process behind.
     fn run(
         &self,
@@ -355,15 +336,30 @@ impl Job<'_> {
         let identity = Identity::of(worker);
         let meter = Meter::start(self.folder, self.spec, self.cards, used);
         note(JobState::Running, identity.clone())?;
-        let (mut asked, mut timed_out, mut killed) = (None::<Instant>, false, false);
+        let cards = match self.spec.env.get(CARDS) {
+            Some(cards) => cards.clone(),
+            // Those that a queue gave.
+            None => std::env::var(CARDS).unwrap_or_default(),
+        };
+        let mut watch = Watch::new(self.folder, self.attempt, &self.spec.resources, &cards);
+        let kills = memory::kills();
+        let (mut asked, mut limit, mut killed) = (None::<Instant>, None, false);
         let ended = loop {
             if let Some(ended) = reap(worker) {
                 break ended;
             }
             let cancel = self.cancelled();
-            let over_time = self.limit.is_some_and(|limit| started.elapsed() > limit);
-            if asked.is_none() && (cancel.is_some() || over_time) {
-                timed_out = cancel.is_none();
+            match watch.over() {
+                Some(Over::Outdated) if !killed => {
+                    (asked, killed) = (Some(Instant::now()), true);
+                    process::kill_group(worker, Kill::Kill);
+                }
+                Some(Over::Limit(cause, reason)) if asked.is_none() && cancel.is_none() => {
+                    limit = Some((cause, reason));
+                }
+                _ => {}
+            }
+            if asked.is_none() && (cancel.is_some() || limit.is_some()) {
                 asked = Some(Instant::now());
                 note(JobState::Cancelling, identity.clone())?;
                 process::kill_group(worker, Kill::Term);
@@ -376,26 +372,39 @@ impl Job<'_> {
             }
             std::thread::sleep(if started.elapsed() < POLL { Duration::from_millis(2) } else { POLL });
         };
+        watch.end();
         *used = meter.stop();
         let strays = end_strays(if killed { Duration::ZERO } else { STRAY_GRACE }, filter.as_ref());
         if let Some(filter) = &filter {
             mask::finish(filter);
         }
-        let (state, reason) = match (asked, timed_out, ended.code, ended.signal) {
-            (Some(_), false, ..) => (JobState::Cancelled, None),
-            (Some(_), true, ..) => {
-                let time = self.spec.resources.time.clone().unwrap_or_default();
-                (JobState::Failed, Some(format!("it ran longer than its time limit of {time}")))
-            }
-            (None, _, Some(0), _) => (JobState::Succeeded, None),
-            // The worker looks at the request, too, and may be faster than this process.
-            (None, ..) if self.cancelled().is_some() => (JobState::Cancelled, None),
-            (None, _, Some(code), _) => (JobState::Failed, Some(format!("it ended with exit code {code}"))),
-            (None, _, None, signal) => {
-                (JobState::Failed, Some(format!("signal {} ended it", signal.unwrap_or_default())))
-            }
+        let outcome = |state, cause, reason| Outcome {
+            state,
+            cause,
+            code: ended.code,
+            signal: ended.signal,
+            reason,
+            strays,
         };
-        Ok(Outcome { state, code: ended.code, signal: ended.signal, reason, strays })
+        if let Some((cause, reason)) = limit {
+            return Ok(outcome(JobState::Failed, Some(cause), Some(reason)));
+        }
+        // The worker looks at the request, too, and may be faster than this process.
+        if asked.is_some() || ended.code != Some(0) && self.cancelled().is_some() {
+            return Ok(outcome(JobState::Cancelled, None, None));
+        }
+        // A shell whose program was killed ends with 137.
+        let by_kill = ended.signal == Some(9) || ended.code == Some(137);
+        if by_kill && kills.is_some_and(|before| memory::kills().is_some_and(|now| now > before)) {
+            let reason = "the kernel killed it for lack of memory".to_owned();
+            return Ok(outcome(JobState::Failed, Some(Cause::Oom), Some(reason)));
+        }
+        let reason = match ended.code {
+            Some(0) => return Ok(outcome(JobState::Succeeded, None, None)),
+            Some(code) => format!("it ended with exit code {code}"),
+            None => format!("signal {} ended it", ended.signal.unwrap_or_default()),
+        };
+        Ok(outcome(JobState::Failed, Some(Cause::Failed), Some(reason)))
     }
 
     /// Whether somebody asked the job to stop, or this process.

@@ -37,9 +37,6 @@ pub enum JobError {
         /// What it said.
         detail: String,
     },
-    /// A time limit that is not a duration.
-    #[error("`{0}` is not a duration")]
-    Duration(String),
     /// The job is under way.
     #[error("job {0} is still under way")]
     Active(String),
@@ -156,7 +153,6 @@ impl Diagnose for JobError {
             Self::Damaged { .. } => "compute::damaged",
             Self::NoJob(_) => "compute::no-job",
             Self::NotStarted { .. } => "compute::not-started",
-            Self::Duration(_) => "compute::duration",
             Self::Active(_) => "compute::active",
             Self::Store(error) => error.code(),
             Self::HostSpec { .. } => "compute::host-spec",
@@ -189,14 +185,13 @@ impl Diagnose for JobError {
             | Self::OnHost { .. } => Exit::World,
             Self::HostSpec { .. } | Self::Price { .. } => Exit::Usage,
             Self::Damaged { .. } => Exit::No,
-            Self::NoJob(_) | Self::Duration(_) | Self::Active(_) => Exit::Usage,
+            Self::NoJob(_) | Self::Active(_) => Exit::Usage,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::Damaged { .. } => Some("remove the run with `mlp runs rm` and start it anew".into()),
-            Self::Duration(_) => Some("write it as `90s`, `30m`, `2h` or `1d`".into()),
             Self::Active(_) => Some("wait for it, or stop it with `mlp runs cancel`".into()),
             Self::Store(error) => error.hint(),
             Self::HostSpec { .. } => Some("write `ssh: user@machine`, or the name of a host of ~/.ssh/config".into()),
@@ -241,10 +236,6 @@ pub const EXPLAIN: &[Explain] = &[
         code: "compute::not-started",
         text: "The background process that watches over a job did not come up. The job folder is kept, so that \
                `mlp runs resume` can start it again.",
-    },
-    Explain {
-        code: "compute::duration",
-        text: "A time limit is a whole number and a unit: `s`, `m`, `h` or `d`, such as `90s` or `2h`.",
     },
     Explain {
         code: "compute::active",

@@ -13,7 +13,7 @@
 //!   events.jsonl   events, one JSON object a line
 //!   ckpt/  out/    checkpoints; files to keep
 //!   cancel         a request to stop: `term`, or `kill` to skip the grace
-//!   exit.json      how it ended; written last and once per attempt by hand (`exit.1.json` is that of a resumed job)
+//!   exit.json      how it ended, written last; `exit.1.json` is the end of the first attempt of a job that went on
 //!   recorded       digest of the run's record, once it is published
 //!   usage.json     what it used so far, over all attempts here
 //!   kept.json      what a step made, in the store
@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use super::mirror::Mirrored;
 use super::process::{self, Identity};
 use super::{Host, JobError, JobSpec, JobStatus};
-use crate::base::{Digest, JobState, RunEnd, Time, variables};
+use crate::base::{Cause, Digest, JobState, RunEnd, Time, variables};
 use crate::hardware::facts;
 use crate::infrastructure::durable;
 use crate::infrastructure::store::{Local, Stored};
@@ -80,6 +80,9 @@ pub(super) struct ExitFile {
     /// Processes the worker left behind, which the supervisor ended.
     #[serde(default)]
     pub(super) strays: u32,
+    /// Whether the next attempt was begun by the job's own rule, not by hand.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) retried: bool,
 }
 
 /// How urgently a job was asked to stop.
@@ -373,6 +376,7 @@ impl JobFolder {
         });
         let end = RunEnd {
             state: JobState::Lost,
+            cause: Some(Cause::Lost),
             code: None,
             signal: None,
             reason: Some(why.to_owned()),
@@ -436,7 +440,7 @@ impl JobFolder {
 
     /// Writes `exit.json`; while the disk is full, tries again for as long as `patience` says.
     pub(super) fn set_exit(&self, end: &RunEnd, strays: u32, patience: Duration) -> Result<(), JobError> {
-        let exit = json(&ExitFile { schema: "mlp/exit/1".into(), end: end.clone(), strays });
+        let exit = json(&ExitFile { schema: "mlp/exit/1".into(), end: end.clone(), strays, retried: false });
         let path = self.0.join("exit.json");
         durable::when_there_is_room(patience, || durable::replace(&path, &exit))
             .map_err(JobError::io("write", &path))

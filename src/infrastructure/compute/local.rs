@@ -91,6 +91,12 @@ impl LocalExecutor {
         self.resume_by(id, &Starter { slurm: None, variables })
     }
 
+    /// The same by the rule of a job whose supervisor is gone ([`JobFolder::pause_after_loss`]).
+    pub fn retry(&self, id: Id, variables: &[u8]) -> Result<Ticket, JobError> {
+        self.folder(id).set_retried()?;
+        self.resume(id, variables)
+    }
+
     pub(super) fn resume_by(&self, id: Id, by: &Starter<'_>) -> Result<Ticket, JobError> {
         let folder = self.folder(id);
         if let Some(mirrored) = folder.mirrored()? {
@@ -113,7 +119,6 @@ impl LocalExecutor {
         begun: &BTreeMap<String, Stored>,
         by: &Starter<'_>,
     ) -> Result<Ticket, JobError> {
-        spec.resources.time_limit()?;
         let folder = self.folder(spec.id);
         if folder.create(spec)? {
             folder.set_attempt(attempt)?;

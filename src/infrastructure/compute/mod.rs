@@ -1,6 +1,7 @@
 //! Where jobs run: executors that start `mlp agent supervise JOBDIR`, and the agent itself. All truth about a job lies in its folder.
 
 pub mod agent;
+mod attempts;
 mod bootstrap;
 mod builds;
 mod error;
@@ -11,17 +12,21 @@ mod frame;
 mod host;
 mod job;
 mod lease;
+mod leased;
 mod link;
 mod local;
 pub mod mask;
+mod memory;
 mod meter;
 mod mirror;
+mod probe;
 mod process;
 mod remote;
 mod session;
 mod signals;
 mod slurm;
 mod tail;
+mod watch;
 mod watchdog;
 
 pub use error::{EXPLAIN as JOB_EXPLAIN, JobError};
@@ -30,7 +35,7 @@ pub use executor::{Cursor, Ended, Executor, Ticket};
 pub use folder::JobFolder;
 pub use frame::{Hello, HostedJob, Tidied};
 pub use host::{Host, HostSpec, PriceSpec};
-pub use job::{JobSpec, JobStatus, Resources, Retry, duration};
+pub use job::{JobSpec, JobStatus};
 pub use lease::{Card, Cards, Claim};
 pub use link::Link;
 pub use local::{LocalExecutor, event};

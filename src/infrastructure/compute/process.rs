@@ -89,6 +89,22 @@ pub(super) fn children_cpu() -> Option<f64> {
     None
 }
 
+/// CPU seconds of processes and of those of their children that they reaped; none where the system does not tell.
+#[cfg(target_os = "linux")]
+pub(super) fn cpu(processes: &[Identity]) -> Option<f64> {
+    let ticks = |process: &Identity| {
+        let fields = stat(&process.pid.to_string())?;
+        Some(fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum::<u64>())
+    };
+    let all: u64 = processes.iter().filter_map(ticks).sum();
+    Some(all as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn cpu(_: &[Identity]) -> Option<f64> {
+    None
+}
+
 /// All living descendants of process `root`, parents before children.
 #[cfg(target_os = "linux")]
 pub(super) fn descendants(root: i32) -> Vec<Identity> {

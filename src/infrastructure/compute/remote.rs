@@ -22,7 +22,6 @@ impl Link {
         variables: &[u8],
         sink: &dyn Sink,
     ) -> Result<u64, JobError> {
-        spec.resources.time_limit()?;
         let sent = self.send(store, &spec.rests_on, sink)?;
         let mirrored = self.mirrored();
         folder.create_mirrored(spec, Some(&mirrored))?;
@@ -57,7 +56,6 @@ impl Link {
         self.send(store, &rests_on.into_iter().collect::<Vec<_>>(), sink)?;
         let mirrored = self.mirrored();
         for spec in specs {
-            spec.resources.time_limit()?;
             here.folder(spec.id).create_mirrored(spec, Some(&mirrored))?;
         }
         let slurm = self.host.spec.slurm.clone().unwrap_or_default();

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bootstrap::quoted;
 use super::folder::{State, json};
-use super::{JobError, JobFolder, JobSpec, JobStatus, Resources};
-use crate::base::{Bytes, Id, JobState};
+use super::{JobError, JobFolder, JobSpec, JobStatus};
+use crate::base::{Cause, Id, JobState, Resources};
 
 /// How `sbatch` is called for the jobs of a host, which is then a login node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -119,7 +119,7 @@ fn sbatch(folder: &Path, spec: &JobSpec, slurm: &SlurmSpec) -> Result<Command, J
         ("cpus-per-task", resources.cpus.map(|cpus| cpus.to_string())),
         ("nodes", resources.nodes.map(|nodes| nodes.to_string())),
         ("ntasks-per-node", resources.ranks_per_node.map(|ranks| ranks.to_string())),
-        ("mem", resources.memory.as_deref().map(memory).transpose()?),
+        ("mem", resources.memory.map(|memory| format!("{}M", memory.0.div_ceil(1 << 20)))),
     ];
     for (option, value) in wishes.into_iter().filter_map(|(option, value)| Some((option, value?))) {
         command.arg(format!("--{option}={value}"));
@@ -237,9 +237,8 @@ fn line(line: &str) -> Option<(String, Queued)> {
     let [job, state, reason, start] = fields.as_slice() else { return None };
     let queued = match *state {
         "PENDING" | "REQUEUED" | "REQUEUE_HOLD" | "SPECIAL_EXIT" => Queued::Waiting(in_words(reason, start)),
-        "COMPLETED" | "CANCELLED" | "FAILED" | "TIMEOUT" | "NODE_FAIL" | "OUT_OF_MEMORY" | "DEADLINE" => {
-            Queued::Gone
-        }
+        "COMPLETED" | "CANCELLED" | "FAILED" | "TIMEOUT" | "NODE_FAIL" | "OUT_OF_MEMORY" | "DEADLINE"
+        | "PREEMPTED" => Queued::Gone,
         _ => Queued::Running,
     };
     Some(((*job).to_owned(), queued))
@@ -290,14 +289,17 @@ impl JobFolder {
                 if let Some(exit) = self.exit()? {
                     return Ok(JobStatus { state: exit.end.state, end: Some(exit.end), attempt });
                 }
-                let (ended, why) = match end(&submitted.job) {
-                    _ if self.cancel().is_some() => (JobState::Cancelled, None),
-                    Some((ended, why)) => (ended, Some(why)),
-                    None => (JobState::Lost, Some("Slurm does not know it any more".to_owned())),
+                let (ended, cause, why) = match end(&submitted.job) {
+                    _ if self.cancel().is_some() => (JobState::Cancelled, None, None),
+                    Some((ended, cause, why)) => (ended, cause, Some(why)),
+                    None => {
+                        let why = "Slurm does not know it any more".to_owned();
+                        (JobState::Lost, Some(Cause::Lost), Some(why))
+                    }
                 };
                 let mut status = self.lost(state, attempt, "")?;
                 if let Some(end) = &mut status.end {
-                    (end.state, end.reason) = (ended, why);
+                    (end.state, end.cause, end.reason) = (ended, cause, why);
                 }
                 Ok(JobStatus { state: ended, ..status })
             }
@@ -334,30 +336,33 @@ impl JobFolder {
 }
 
 /// How a job that is no longer in the queue ended, in Slurm's words; none if it does not know the job any more.
-fn end(job: &str) -> Option<(JobState, String)> {
+fn end(job: &str) -> Option<(JobState, Option<Cause>, String)> {
     let said = ask(Command::new("scontrol").args(["show", "job", "-o", job]), &[]).ok()?;
     let state = said.split_whitespace().find_map(|word| word.strip_prefix("JobState="))?;
-    let told = match state {
-        "CANCELLED" => (JobState::Cancelled, "it was cancelled in Slurm".to_owned()),
-        "TIMEOUT" => (JobState::Failed, "Slurm ended it at its time limit".to_owned()),
-        "OUT_OF_MEMORY" => (JobState::Failed, "it took more memory than it had asked Slurm for".to_owned()),
-        "NODE_FAIL" => (JobState::Lost, "its node failed".to_owned()),
-        other => (JobState::Lost, format!("Slurm says {other}, and the job said nothing")),
+    Some(told(state))
+}
+
+fn told(state: &str) -> (JobState, Option<Cause>, String) {
+    let (ended, cause, why) = match state {
+        "CANCELLED" => (JobState::Cancelled, None, "it was cancelled in Slurm"),
+        "TIMEOUT" => (JobState::Failed, Some(Cause::Time), "Slurm ended it at its time limit"),
+        "OUT_OF_MEMORY" => {
+            (JobState::Failed, Some(Cause::Oom), "it took more memory than it had asked Slurm for")
+        }
+        "PREEMPTED" => {
+            (JobState::Lost, Some(Cause::Preempted), "Slurm gave its nodes to a more important job")
+        }
+        "NODE_FAIL" => (JobState::Lost, Some(Cause::Lost), "its node failed"),
+        other => {
+            let why = format!("Slurm says {other}, and the job said nothing");
+            return (JobState::Lost, Some(Cause::Lost), why);
+        }
     };
-    Some(told)
+    (ended, cause, why.to_owned())
 }
 
 fn name(id: Id) -> String {
     format!("mlp-{id}")
-}
-
-/// Slurm's `512M` for `512MiB`.
-fn memory(text: &str) -> Result<String, JobError> {
-    let bytes: Bytes = text.parse().map_err(|_| {
-        let said = format!("`{text}` is no amount of memory");
-        JobError::Slurm { command: "sbatch", said }
-    })?;
-    Ok(format!("{}M", bytes.0.div_ceil(1 << 20)))
 }
 
 /// Runs a program of Slurm; what it said. Transient trouble of the controller is tried again.
@@ -404,6 +409,22 @@ mod tests {
         );
         assert_eq!(line("13|RUNNING|None|N/A").expect("a job").1, Queued::Running);
         assert_eq!(line("14|COMPLETING|None|N/A").expect("a job").1, Queued::Running);
+        assert_eq!(line("15|PREEMPTED|None|N/A").expect("a job").1, Queued::Gone);
         assert_eq!(line("slurm_load_jobs error"), None);
+    }
+
+    #[test]
+    fn what_slurm_says_of_an_end_is_its_cause() {
+        for (state, ended, cause) in [
+            ("OUT_OF_MEMORY", JobState::Failed, Some(Cause::Oom)),
+            ("TIMEOUT", JobState::Failed, Some(Cause::Time)),
+            ("PREEMPTED", JobState::Lost, Some(Cause::Preempted)),
+            ("NODE_FAIL", JobState::Lost, Some(Cause::Lost)),
+            ("CANCELLED", JobState::Cancelled, None),
+            ("BOOT_FAIL", JobState::Lost, Some(Cause::Lost)),
+        ] {
+            let told = told(state);
+            assert_eq!((told.0, told.1), (ended, cause), "{state}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::step::OUTS;
 use super::training::LAID_OUT;
 use super::work::Work;
 use super::{RunError, publish};
-use crate::base::{Cost, Digest, JobState, Null, Record, RecordKind, Run, RunEnd, What};
+use crate::base::{Cause, Cost, Digest, JobState, Null, Record, RecordKind, Run, RunEnd, What};
 use crate::hardware::facts;
 use crate::infrastructure::compute::{JobFolder, LocalExecutor, event};
 use crate::infrastructure::store::{Local, Node, NodeKind, PinKind, Stored, Tree, Writer, worktree};
@@ -77,8 +77,10 @@ fn record(store: &Local, folder: &JobFolder, end: RunEnd) -> Result<(Record<Run>
     {
         outputs.insert("model".into(), model.id);
     }
+    // What a program said last tells why it failed, but not why it was ended.
+    let ended = matches!(end.cause, Some(Cause::Oom | Cause::Time | Cause::Idle));
     let reason = match (end.state, told.error, end.reason.clone()) {
-        (JobState::Failed, Some(error), _) => Some(error),
+        (JobState::Failed, Some(error), _) if !ended => Some(error),
         // The worker had its say, and then there was no room for the end.
         (JobState::Lost, Some(error), Some(reason)) => Some(format!("{reason}; its last words: {error}")),
         (_, _, reason) => reason,

@@ -73,7 +73,7 @@ pub fn set(model: &ModelSpec, setting: &str) -> Result<ModelSpec, RunError> {
 fn is_option(parent: &str, key: &str) -> bool {
     matches!(
         (parent, key),
-        ("train", "early_stop" | "ema" | "init" | "warm_up")
+        ("train", "early_stop" | "ema" | "init" | "resources" | "retry" | "warm_up")
             | ("input", "normalize")
             | ("evaluate", "slices")
     )

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::infrastructure::compute::{Resources, Retry};
+use crate::base::{Resources, Retry};
 
 /// A parameter of a step, given to it in `$MLP_PARAMS` (a JSON file).
 pub type Param = serde_json::Value;
@@ -31,10 +31,10 @@ pub struct StepSpec {
     /// nowhere, are `***` in its log and events, and do not belong to the cache key: another value runs nothing again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
-    /// What it needs.
-    #[serde(default)]
+    /// What it needs, and how much it may take.
+    #[serde(default, skip_serializing_if = "Resources::is_default")]
     pub resources: Resources,
-    /// When it is started again.
-    #[serde(default)]
+    /// When it is started again by itself.
+    #[serde(default, skip_serializing_if = "Retry::is_default")]
     pub retry: Retry,
 }

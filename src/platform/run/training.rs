@@ -8,8 +8,8 @@ use serde_json::json;
 use super::work::{DatasetWork, Work};
 use super::workspace::agent;
 use super::{Curves, Plan, RunError, Weights, Workspace, folds, picture};
-use crate::base::{Artifact, Digest, Event, Level, Name, Sink, What, variables};
-use crate::infrastructure::compute::{JobFolder, JobSpec, Resources, Retry};
+use crate::base::{Artifact, Digest, Event, Level, Name, Resources, Retry, Sink, What, variables};
+use crate::infrastructure::compute::{JobFolder, JobSpec};
 use crate::infrastructure::durable;
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::store::worktree::{self, CheckoutOptions, StatCache};
@@ -99,6 +99,8 @@ pub fn plan_training(
     let dataset = dataset_for(model, dataset);
     let root = dataset.version(&workspace.cache(), workspace.store, sink)?;
     let mut model = model.clone();
+    // What a training may take does not change what comes of it.
+    let (resources, retry) = model.train.take_limits();
     let mut inputs = BTreeMap::from([(dataset.name.to_string(), root.id)]);
     if let (Some(init), Some(weights)) = (&mut model.train.init, weights) {
         init.from.clone_from(&weights.name);
@@ -128,7 +130,9 @@ pub fn plan_training(
         fold,
         root: Stored::from(&root),
     };
-    planned(workspace, plan, &model, dataset, weights)
+    let mut planned = planned(workspace, plan, &model, dataset, weights)?;
+    (planned.spec.resources, planned.spec.retry) = (resources, retry);
+    Ok(planned)
 }
 
 /// The training that `plan` says, as a job of this work tree.

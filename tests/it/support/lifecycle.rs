@@ -146,6 +146,7 @@ impl Lab {
         let now = Time::now();
         let end = RunEnd {
             state: JobState::Succeeded,
+            cause: None,
             code: Some(0),
             signal: None,
             reason: None,

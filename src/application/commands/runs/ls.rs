@@ -6,7 +6,7 @@ use super::super::{Answer, Context};
 use crate::application::elsewhere::list;
 use crate::application::following::{shown, workspace};
 use crate::application::ui::{Align, Report, Table, duration};
-use crate::base::{Digest, Exit, Id, JobState, Time};
+use crate::base::{Cause, Digest, Exit, Id, JobState, Time};
 use crate::platform::data::Fold;
 use crate::platform::run::{self, Listed};
 
@@ -33,6 +33,8 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     fold: Option<Fold>,
     state: JobState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<Cause>,
     started: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds: Option<f64>,
@@ -58,6 +60,7 @@ impl Line {
             task: run.task.clone(),
             fold: run.fold,
             state: run.state,
+            cause: body.and_then(|body| body.end.cause),
             started: run.started(),
             seconds: body.map(|body| body.end.took()),
             plan: run.plan,
@@ -87,7 +90,7 @@ impl Report for Runs {
                     None if line.task == run::REPRODUCTION => format!("{} (again)", line.name),
                     None => line.name.clone(),
                 },
-                line.state.to_string(),
+                line.cause.map_or_else(|| line.state.to_string(), |cause| cause.to_string()),
                 line.started.ago(now),
                 line.seconds.map(duration).unwrap_or_default(),
                 line.metric

@@ -50,7 +50,7 @@ impl Report for Shown {
         table.row(["run", &body.run.to_string()]);
         table.row([body.task.as_str(), body.name.as_str()]);
         let reason = body.end.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-        table.row(["state", &format!("{}{reason}", body.end.state)]);
+        table.row(["state", &format!("{}{reason}", body.end.words())]);
         table.row(["started", &format!("{} ({})", body.end.started, body.end.started.ago(Time::now()))]);
         table.row(["time", &duration(body.end.took())]);
         if let Some(seconds) = body.end.cpu_seconds {

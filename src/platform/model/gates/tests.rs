@@ -125,6 +125,7 @@ impl World {
             host: "here".into(),
             end: RunEnd {
                 state: JobState::Succeeded,
+                cause: None,
                 code: Some(0),
                 signal: None,
                 reason: None,

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CrossEntropy, Loss};
+use crate::base::{Resources, Retry};
 
 /// How a model is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -49,6 +50,12 @@ pub struct TrainSpec {
     /// Stop when a metric no longer gets better.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stop: Option<EarlyStop>,
+    /// What the training needs, and how much it may take; nothing of it changes the result.
+    #[serde(skip_serializing_if = "Resources::is_default")]
+    pub resources: Resources,
+    /// When it is started again by itself; it goes on from its last checkpoint.
+    #[serde(skip_serializing_if = "Retry::is_default")]
+    pub retry: Retry,
 }
 
 impl Default for TrainSpec {
@@ -69,7 +76,16 @@ impl Default for TrainSpec {
             augment: Vec::new(),
             seed: 0,
             early_stop: None,
+            resources: Resources::default(),
+            retry: Retry::default(),
         }
+    }
+}
+
+impl TrainSpec {
+    /// Takes out what changes nothing about the result.
+    pub fn take_limits(&mut self) -> (Resources, Retry) {
+        (std::mem::take(&mut self.resources), std::mem::take(&mut self.retry))
     }
 }
 
