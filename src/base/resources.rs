@@ -1,5 +1,6 @@
 //! What a job asks of the machine that it runs on, and when it is started again.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -14,6 +15,10 @@ pub struct Resources {
     /// GPUs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpus: Option<u32>,
+    /// Each of its GPUs may also be that of other jobs that say `share`, of so many together; without it a card is one job's. Memory and
+    /// time of the card are not divided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<NonZeroU32>,
     /// Processor cores, for a queue to give; nothing else holds a job to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpus: Option<u32>,

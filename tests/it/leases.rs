@@ -173,6 +173,25 @@ fn many_jobs_take_turns_in_the_order_of_asking_and_all_come_to_their_end() {
 }
 
 #[test]
+fn jobs_that_say_so_share_a_card() {
+    let project = project(1, 1);
+    let text = project.read("mlp.yaml").replace("gpus: 1,", "gpus: 1, share: 2,");
+    project.write("mlp.yaml", &text);
+    let first = start(&project);
+    wait_for("the first job", || (notes(&project).len() == 1).then_some(()));
+    let second = start(&project);
+    wait_for("the second job", || (notes(&project).len() == 2).then_some(()));
+    let third = start(&project);
+    project.wait_for_state("queued");
+    assert_eq!(notes(&project), ["begin GPU-0", "begin GPU-0"], "the third waits");
+    project.write(".go", "");
+    for child in [first, second, third] {
+        assert!(child.wait_with_output().expect("ends").status.success());
+    }
+    assert_eq!(notes(&project).len(), 6);
+}
+
+#[test]
 fn a_job_whose_card_works_is_not_idle() {
     for (percent, code) in [(80, 0), (0, 1)] {
         let project = Project::new("steps:\n  use: {run: 'exec sleep 5', resources: {gpus: 1, idle: 2s}}\n");

@@ -5,14 +5,18 @@
 //! holds a ticket, a file locked in the same way, whose name sorts by the time of submission; the oldest ticket takes cards, the others
 //! wait, so that a job for two cards is not starved by those for one.
 //!
+//! A card that is shared is locked for reading by each of its holders, of whom each locks a part of it besides.
+//!
 //! ```text
 //! /run/lock/mlp, or /var/tmp/mlp-leases     for all users of the machine; on a local disk
 //!   gpu-<uuid>        who holds the card
+//!   gpu-<uuid>.s<n>   who holds a part of it
 //!   ticket-<job id>   who waits
 //! ```
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,6 +44,9 @@ pub struct Claim {
     pub since: Time,
     /// How many cards it wants.
     pub wants: u32,
+    /// With how many jobs, itself included, it would share one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<NonZeroU32>,
 }
 
 /// A card and who has it.
@@ -48,9 +55,8 @@ pub struct Card {
     /// The card.
     #[serde(flatten)]
     pub gpu: Gpu,
-    /// Its holder.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub holder: Option<Claim>,
+    /// Its holder, or those who share it.
+    pub holders: Vec<Claim>,
     /// Whether somebody uses it without holding it.
     pub foreign: bool,
 }
@@ -145,25 +151,20 @@ impl Desk {
 
     /// Who waits, the oldest first. What nobody holds any more is removed.
     fn waiting(&self) -> Result<Vec<Claim>, JobError> {
-        let entries = fs::read_dir(&self.folder).map_err(JobError::io("list", &self.folder))?;
-        let mut names: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        let mut names = self.files()?;
         names.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TICKET)));
-        names.sort();
         Ok(names.iter().filter_map(|path| held(path, true)).collect())
     }
 
     /// Locks as many free cards as are wanted, or none.
     fn collect(&self, claim: &Claim, gpus: &[Gpu]) -> Result<Option<Lease>, JobError> {
         let (mut files, mut taken) = (Vec::new(), Vec::new());
-        for gpu in gpus.iter().filter(|gpu| gpu.used < BUSY) {
+        for gpu in gpus {
             if taken.len() == claim.wants as usize {
                 break;
             }
-            let path = self.card(gpu);
-            let mut file = open(&path)?;
-            if file.try_lock().is_ok() {
-                write(&mut file, &path, &Claim { since: Time::now(), ..claim.clone() })?;
-                files.push(file);
+            if let Some(held) = self.hold(claim, gpu)? {
+                files.extend(held);
                 taken.push(gpu.clone());
             }
         }
@@ -178,6 +179,57 @@ impl Desk {
         Ok(Some(Lease { gpus: taken, _files: files }))
     }
 
+    /// Locks a card or a part of it, if it is to be had.
+    fn hold(&self, claim: &Claim, gpu: &Gpu) -> Result<Option<Vec<File>>, JobError> {
+        let claim = Claim { since: Time::now(), ..claim.clone() };
+        let path = self.card(gpu);
+        let mut card = open(&path)?;
+        let Some(share) = claim.share else {
+            if gpu.used >= BUSY || card.try_lock().is_err() {
+                return Ok(None);
+            }
+            write(&mut card, &path, &claim)?;
+            return Ok(Some(vec![card]));
+        };
+        let sharers = self.sharers(gpu)?;
+        let most =
+            sharers.iter().filter_map(|sharer| sharer.share).chain([share]).min().unwrap_or(share).get();
+        // Whoever shares it uses its memory.
+        let foreign = sharers.is_empty() && gpu.used >= BUSY;
+        if foreign || sharers.len() >= most as usize || card.try_lock_shared().is_err() {
+            return Ok(None);
+        }
+        for number in 0..most {
+            let path = path.with_extension(format!("{PART}{number}"));
+            let mut part = open(&path)?;
+            if part.try_lock().is_ok() {
+                write(&mut part, &path, &claim)?;
+                return Ok(Some(vec![card, part]));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Who shares a card.
+    fn sharers(&self, gpu: &Gpu) -> Result<Vec<Claim>, JobError> {
+        let card = self.card(gpu);
+        let part = |path: &PathBuf| {
+            let ending = path.extension().is_some_and(|ending| ending.to_string_lossy().starts_with(PART));
+            ending && path.file_stem() == card.file_name()
+        };
+        let mut paths = self.files()?;
+        paths.retain(part);
+        Ok(paths.iter().filter_map(|path| held(path, false)).collect())
+    }
+
+    /// All files, in the order of their names.
+    fn files(&self) -> Result<Vec<PathBuf>, JobError> {
+        let entries = fs::read_dir(&self.folder).map_err(JobError::io("list", &self.folder))?;
+        let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        paths.sort();
+        Ok(paths)
+    }
+
     fn card(&self, gpu: &Gpu) -> PathBuf {
         let safe: String =
             gpu.uuid.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-').collect();
@@ -187,14 +239,18 @@ impl Desk {
     /// What there is and who has it.
     pub(super) fn cards(&self, gpus: Vec<Gpu>) -> Result<Cards, JobError> {
         let card = |gpu: Gpu| {
-            let holder = held(&self.card(&gpu), false);
-            Card { foreign: holder.is_none() && gpu.used >= BUSY, holder, gpu }
+            let mut holders = self.sharers(&gpu)?;
+            holders.extend(held(&self.card(&gpu), false));
+            Ok(Card { foreign: holders.is_empty() && gpu.used >= BUSY, holders, gpu })
         };
-        Ok(Cards { cards: gpus.into_iter().map(card).collect(), queue: self.waiting()? })
+        let cards = gpus.into_iter().map(card).collect::<Result<_, JobError>>()?;
+        Ok(Cards { cards, queue: self.waiting()? })
     }
 }
 
 const TICKET: &str = "ticket-";
+/// What the ending of the file of a part of a card begins with.
+const PART: &str = "s";
 
 /// Opens a file of the desk that anybody may have made. A link is not followed: the folder is everybody's.
 fn open(path: &Path) -> Result<File, JobError> {
@@ -271,7 +327,12 @@ mod tests {
             user: "ada".into(),
             since: Time::now(),
             wants,
+            share: None,
         }
+    }
+
+    fn sharing(most: u32) -> Claim {
+        Claim { share: NonZeroU32::new(most), ..claim(1) }
     }
 
     fn desk() -> (tempfile::TempDir, PathBuf) {
@@ -341,6 +402,29 @@ mod tests {
             drop(first);
         });
         assert_eq!(*order.lock().expect("works"), ["large", "small"]);
+    }
+
+    #[test]
+    fn a_shared_card_has_as_many_holders_as_all_of_them_allow_and_no_other() {
+        let (_dir, folder) = desk();
+        let desk = Desk::at(&folder).expect("opens");
+        // What the first uses of its memory does not keep the others away.
+        let cards = || vec![Gpu { used: 3_000, ..gpu(0) }];
+        let now = |claim: &Claim, gpus: &[Gpu]| desk.collect(claim, gpus).expect("works");
+        let first = now(&sharing(3), &[gpu(0)]).expect("is free");
+        let _second = now(&sharing(2), &cards()).expect("has room");
+        assert!(now(&sharing(3), &cards()).is_none(), "the second would have two at most");
+        assert!(now(&claim(1), &[gpu(0)]).is_none(), "nobody has it alone");
+        assert_eq!(desk.cards(cards()).expect("looks").cards[0].holders.len(), 2);
+        drop(first);
+        let third = now(&sharing(3), &cards()).expect("has room again");
+        assert_eq!(third.gpus[0].uuid, "GPU-0");
+        drop((_second, third));
+        let alone = now(&claim(1), &[gpu(0)]).expect("is free");
+        assert!(now(&sharing(3), &[gpu(0)]).is_none());
+        assert!(now(&sharing(3), &[gpu(0), gpu(1)]).is_some_and(|lease| lease.gpus[0].uuid == "GPU-1"));
+        drop(alone);
+        assert!(now(&sharing(3), &cards()).is_none(), "somebody uses it without mlp");
     }
 
     #[test]

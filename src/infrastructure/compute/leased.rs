@@ -44,7 +44,14 @@ pub(super) fn lease(
         events.log(Level::Info, &format!("waits for GPUs: {wants} of {there}"));
     }
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "?".to_owned());
-    let claim = Claim { job: spec.id, name: spec.name.clone(), user, since: Time::now(), wants };
+    let claim = Claim {
+        job: spec.id,
+        name: spec.name.clone(),
+        user,
+        since: Time::now(),
+        wants,
+        share: spec.resources.share,
+    };
     let most = spec.resources.max_wait;
     let begun = Instant::now();
     let over = || most.is_some_and(|most| begun.elapsed() > most.0);

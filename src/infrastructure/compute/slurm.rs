@@ -111,6 +111,10 @@ fn sbatch(folder: &Path, spec: &JobSpec, slurm: &SlurmSpec) -> Result<Command, J
     command.args(["--parsable", "--open-mode=append", "--requeue", "--no-kill=off"]);
     command.arg("--chdir").arg(folder).arg(format!("--signal=B:USR2@{WARNING}"));
     let resources = &spec.resources;
+    if resources.share.is_some() {
+        let said = "`share` is for cards that mlp leases: a cluster that shares cards has `--gres=shard:N`, for `options`";
+        return Err(JobError::Slurm { command: "sbatch", said: said.to_owned() });
+    }
     let wishes = [
         ("partition", slurm.partition.clone()),
         ("account", slurm.account.clone()),

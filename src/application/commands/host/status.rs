@@ -66,8 +66,11 @@ impl Status {
     fn cards(&self) -> String {
         let now = Time::now();
         let who = |claim: &Claim| {
+            let share = claim
+                .share
+                .map_or_else(String::new, |most| format!(", shares it with {} at most", most.get() - 1));
             format!(
-                "{} for {} {}, {}",
+                "{} for {} {}, {}{share}",
                 clean(&claim.user),
                 claim.name,
                 short(claim.job),
@@ -80,18 +83,21 @@ impl Status {
         for line in &self.hosts {
             for card in &line.cards.cards {
                 some = true;
-                let by = match &card.holder {
-                    Some(claim) => who(claim),
-                    None if card.foreign => "somebody without mlp".to_owned(),
-                    None => "free".to_owned(),
-                };
-                table.row([
+                let mut by: Vec<String> = card.holders.iter().map(who).collect();
+                if by.is_empty() {
+                    by.push(if card.foreign { "somebody without mlp" } else { "free" }.to_owned());
+                }
+                let mut left = [
                     line.name.clone(),
                     clean(&card.gpu.name).into_owned(),
                     bytes(card.gpu.memory << 20),
                     bytes(card.gpu.used << 20),
-                    by,
-                ]);
+                ];
+                // A line for each of those who share it.
+                for by in by {
+                    let [host, gpu, memory, used] = std::mem::take(&mut left);
+                    table.row([host, gpu, memory, used, by]);
+                }
             }
             for (at, claim) in line.cards.queue.iter().enumerate() {
                 let place = at + 1;
