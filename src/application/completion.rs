@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Command;
 use clap_complete::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 
+use super::elsewhere::ANY;
 use crate::base::{Id, Name, plural};
 use crate::infrastructure::compute::HostSpec;
 use crate::infrastructure::git::Repo;
@@ -32,7 +33,8 @@ fn inner(command: Command, verb: &str) -> Command {
             ("init", "template") => templates,
             ("init", "profile") => profiles,
             ("explain", "code") => codes,
-            ("host", "host" | "hosts") | ("train" | "run" | "attach" | "fetch" | "sweep", "on") => hosts,
+            ("train" | "run", "on") => return arg.add(ArgValueCompleter::new(places)),
+            ("host", "host" | "hosts") | ("attach" | "fetch" | "sweep", "on") => hosts,
             (_, "store") => stores,
             (_, "to" | "stage") => stages,
             ("data", "name" | "names" | "place") => datasets,
@@ -84,6 +86,22 @@ pub(crate) fn hosts() -> Vec<CompletionCandidate> {
         CompletionCandidate::new(name.as_str()).help(host.ssh.map(Into::into))
     };
     all.into_iter().map(candidate).collect()
+}
+
+/// One or more hosts, with commas between them, or `any`. For `ArgValueCompleter`.
+pub(crate) fn places(current: &OsStr) -> Vec<CompletionCandidate> {
+    let current = current.to_string_lossy();
+    let (before, last) = current.rsplit_once(',').map_or(("", &*current), |(before, last)| (before, last));
+    let mut found: Vec<CompletionCandidate> =
+        hosts().into_iter().filter(|candidate| starts(candidate, last)).collect();
+    if before.is_empty() {
+        let any = CompletionCandidate::new(ANY).help(Some("the one that is free first".into()));
+        found.extend([any].into_iter().filter(|any| starts(any, last)));
+        return found;
+    }
+    let named: Vec<&str> = before.split(',').collect();
+    found.retain(|candidate| !named.iter().any(|name| candidate.get_value() == *name));
+    found.into_iter().map(|candidate| candidate.add_prefix(format!("{before},"))).collect()
 }
 
 /// Names of datasets.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use etcetera::BaseStrategy;
 
-use crate::base::{Digest, Failure, Id, Level, Null, Sink, Span};
+use crate::base::{Digest, Failure, Id, Level, Name, Null, Sink, Span};
 use crate::hardware::facts;
-use crate::infrastructure::compute::{Hello, Host, JobFolder, JobSpec, Link, hideable};
+use crate::infrastructure::compute::{self, Hello, Host, JobFolder, JobSpec, Link, Wants, hideable};
 use crate::infrastructure::keys::Secrets;
 use crate::infrastructure::store::Remote;
-use crate::platform::project::Project;
+use crate::platform::data::Pointer;
+use crate::platform::project::{Manifest, Project};
 use crate::platform::run::{self, Elsewhere, Listed, Planned, RunError, Workspace};
 
 use super::stores::remote;
@@ -85,14 +86,24 @@ pub(super) struct Place {
     secrets: Secrets,
 }
 
+/// What stands for all hosts in `--on`.
+pub(super) const ANY: &str = "any";
+
 impl Place {
-    /// The host `on` of the project, connected to; here if there is none.
-    pub(super) fn of(project: &Project, on: Option<&str>, ui: &Ui) -> Result<Self, Failure> {
+    /// The host `on` of the project, connected to; of several (`a,b`, or `any`) the one that is free first; here if there is none.
+    pub(super) fn of(project: &Project, on: Option<&str>, wants: &Wants, ui: &Ui) -> Result<Self, Failure> {
         let secrets = project.secrets.clone();
-        let Some(name) = on else { return Ok(Self { host: None, shared: None, secrets }) };
-        let host = project.manifest.host(name)?;
-        let link = Link::open(&host, super::following::workspace(project).binary()?, ui)?;
-        let hello = link.hello.clone();
+        let Some(on) = on else { return Ok(Self { host: None, shared: None, secrets }) };
+        let binary = super::following::workspace(project).binary()?;
+        let hosts = candidates(&project.manifest, on)?;
+        let link = match hosts.as_slice() {
+            [host] => Link::open(host, binary, ui)?,
+            several => {
+                let say = |text: &str| ui.log(Level::Info, text);
+                compute::choose(several, wants, &project.store, binary, ui, &say)?
+            }
+        };
+        let (host, hello) = (link.host.clone(), link.hello.clone());
         link.rest();
         Ok(Self { host: Some((host, hello)), shared: remote(project, None).ok(), secrets })
     }
@@ -185,6 +196,28 @@ pub(super) fn secrets(job: &JobSpec, from: &Secrets, ui: &Ui) -> Result<BTreeMap
 /// Variables as they are told to a supervisor; nothing if there are none.
 pub(super) fn told(variables: &BTreeMap<String, String>) -> Vec<u8> {
     if variables.is_empty() { Vec::new() } else { serde_json::to_vec(variables).unwrap_or_default() }
+}
+
+/// The hosts that `on` names.
+fn candidates(manifest: &Manifest, on: &str) -> Result<Vec<Host>, Failure> {
+    let all =
+        on == ANY && !manifest.hosts.is_empty() && !manifest.hosts.keys().any(|name| name.as_str() == ANY);
+    let mut names: Vec<&str> = match all {
+        true => manifest.hosts.keys().map(Name::as_str).collect(),
+        false => on.split(',').map(str::trim).collect(),
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(*name));
+    names.into_iter().map(|name| Ok(manifest.host(name)?)).collect()
+}
+
+/// What the datasets of these names rest on, as far as their pointers tell.
+pub(super) fn roots<'a>(project: &Project, datasets: impl IntoIterator<Item = &'a Name>) -> Vec<Digest> {
+    let root = |name: &Name| {
+        let pointer = Pointer::read(&project.dataset(name.as_str()).ok()?.pointer()).ok()?;
+        Some(pointer.root(&project.store).ok()?.id)
+    };
+    datasets.into_iter().filter_map(root).collect()
 }
 
 /// All runs, newest first; of those that are on hosts and have not ended, as the hosts say now. A host that cannot be reached is

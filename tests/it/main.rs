@@ -6,6 +6,7 @@ mod bad_data;
 mod board;
 mod builds;
 mod candle_crate;
+mod choice;
 mod completion;
 mod corpus;
 mod costs;

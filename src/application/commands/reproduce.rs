@@ -10,7 +10,7 @@ use crate::application::elsewhere::{Place, Wishes, list};
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, shown};
 use crate::application::ui::{Align, Report, Table, Ui, clean, duration};
 use crate::base::{Digest, Exit, Failure, JobState, Level, Name, Record, Reproduction, Run, Sink, ThenNow};
-use crate::infrastructure::compute::Interrupts;
+use crate::infrastructure::compute::{Interrupts, Wants};
 use crate::infrastructure::store::{fetch, fetch_pins};
 use crate::platform::project::Project;
 use crate::platform::run::{self, Recorded, RunError, Workspace};
@@ -186,7 +186,7 @@ fn brief(value: &str) -> String {
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let ui = &context.ui;
-    let place = Place::of(&project, None, ui)?;
+    let place = Place::of(&project, None, &Wants::default(), ui)?;
     let workspace = place.workspace(&project);
     let (label, record, body) = subject(&args, &project, &workspace, ui)?;
     let recorded = Recorded::of(&workspace, record, body, |name| project.manifest.data.get(name).cloned())?;

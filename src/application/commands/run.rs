@@ -10,11 +10,11 @@ use serde::Serialize;
 use super::{Answer, Context};
 use crate::application::chosen::begin;
 use crate::application::completion;
-use crate::application::elsewhere::{Place, Wishes};
+use crate::application::elsewhere::{Place, Wishes, roots};
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, workspace, worse};
 use crate::application::ui::Report;
 use crate::base::{Digest, Exit, Failure, Level, Name, Record, Run, Sink};
-use crate::infrastructure::compute::Interrupts;
+use crate::infrastructure::compute::{Interrupts, Wants};
 use crate::platform::data::Dataset;
 use crate::platform::project::Project;
 use crate::platform::run::{self, Graph, Listed, Planned, Point, Workspace};
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// How many may run at the same time.
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
-    /// Runs on this host (`mlp host ls`).
+    /// Runs on this host (`mlp host ls`). Of several (`a,b`), or `any`, on the one that is free first: it says which, and why.
     #[arg(long, value_name = "HOST")]
     on: Option<String>,
     /// Says what would be run and why.
@@ -89,7 +89,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let manifest = &project.manifest;
     let graph = Graph::new(&manifest.steps, &manifest.models, &manifest.data)?.select(&args.steps)?;
-    let place = Place::of(&project, args.on.as_deref(), &context.ui)?;
+    let place = Place::of(&project, args.on.as_deref(), &wants(&graph, &project), &context.ui)?;
     let workspace = place.workspace(&project);
     let maker = Maker::new(&args, &project, &place, &workspace, context)?;
     if !args.dry_run {
@@ -98,6 +98,32 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let (steps, exit) = if args.dry_run { (maker.dry_run(&graph)?, Exit::Ok) } else { maker.make(&graph)? };
     context.ui.report(&Ran { dry_run: args.dry_run, steps });
     Ok(exit)
+}
+
+/// What all of it wants of a host.
+fn wants(graph: &Graph, project: &Project) -> Wants {
+    let manifest = &project.manifest;
+    let (mut wants, mut paths) = (Wants::default(), Vec::new());
+    for point in &graph.points {
+        let resources = match (manifest.models.get(&point.name), manifest.steps.get(&point.name)) {
+            (Some(model), _) if point.model => {
+                paths.extend(manifest.data.get(&model.data).map(|data| data.path.as_str()));
+                &model.train.resources
+            }
+            (_, Some(step)) => {
+                paths.extend(step.inputs.iter().map(String::as_str));
+                &step.resources
+            }
+            _ => continue,
+        };
+        let gpus = resources.gpus.unwrap_or(0);
+        wants.gpus = wants.gpus.max(gpus);
+        wants.trains |= point.model && gpus > 0;
+        wants.share = [wants.share, resources.share].into_iter().flatten().min();
+    }
+    let read = manifest.data.iter().filter(|(_, data)| paths.contains(&data.path.as_str()));
+    wants.roots = roots(project, read.map(|(name, _)| name));
+    wants
 }
 
 struct Maker<'a> {
@@ -233,7 +259,7 @@ impl<'a> Maker<'a> {
                     let ui = &self.context.ui;
                     let id =
                         self.place.start(&planned, self.workspace, &Wishes::default(), &self.apart, ui)?;
-                    let on = self.args.on.as_ref().map_or_else(String::new, |host| format!(" on {host}"));
+                    let on = self.place.name().map_or_else(String::new, |host| format!(" on {host}"));
                     let text = format!("{} runs{on} as {}", point.name, run::short(id));
                     self.context.ui.log(Level::Info, &text);
                     let (over, interrupts, context) = (over.clone(), &interrupts, self.context);
@@ -299,7 +325,7 @@ impl<'a> Maker<'a> {
         }
         if !point.model {
             // What was made on a host is not here yet.
-            if self.args.on.is_some() {
+            if self.place.name().is_some() {
                 run::restore(self.workspace, &record, &self.context.ui)?;
             }
             for name in run::point(self.workspace, &record, &self.datasets)? {

@@ -14,6 +14,7 @@ use super::{Answer, Context};
 use crate::application::elsewhere::{Place, Wishes, list};
 use crate::application::following::workspace;
 use crate::base::{Digest, Exit, Failure, Name, Span, Time};
+use crate::infrastructure::compute::Wants;
 use crate::platform::project::Project;
 use crate::platform::run::sweep::{Halving, Objective, Optimiser, Space, Trial, Trials};
 use crate::platform::run::{self, RunError};
@@ -177,12 +178,12 @@ fn halving(args: &Args, space: &Space, model: &ModelSpec) -> Result<Halving, Run
 
 fn places(args: &Args, project: &Project, context: &Context) -> Result<Vec<Place>, Failure> {
     if args.on.is_empty() {
-        return Ok(vec![Place::of(project, None, &context.ui)?]);
+        return Ok(vec![Place::of(project, None, &Wants::default(), &context.ui)?]);
     }
     let mut hosts = args.on.clone();
     hosts.sort();
     hosts.dedup();
-    hosts.iter().map(|host| Place::of(project, Some(host), &context.ui)).collect()
+    hosts.iter().map(|host| Place::of(project, Some(host), &Wants::default(), &context.ui)).collect()
 }
 
 /// What makes a sweep the same sweep: all that decides which trials there are.

@@ -9,11 +9,11 @@ use self::folds::Folds;
 use super::{Answer, Context};
 use crate::application::chosen::begin;
 use crate::application::completion;
-use crate::application::elsewhere::{Place, Wishes, list};
+use crate::application::elsewhere::{Place, Wishes, list, roots};
 use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, learning_curve, worse};
 use crate::application::ui::{Align, Report, Table, count};
 use crate::base::{Digest, Exit, Failure, Level, Name, Sink, Span};
-use crate::infrastructure::compute::Interrupts;
+use crate::infrastructure::compute::{Interrupts, Wants};
 use crate::platform::data::{Dataset, Fold};
 use crate::platform::project::Project;
 use crate::platform::run::{self, LayerLine, Listed, Planned, RunError, Weights, Workspace};
@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// Leaves it running in the background.
     #[arg(short, long)]
     detach: bool,
-    /// Trains on this host (`mlp host ls`).
+    /// Trains on this host (`mlp host ls`). Of several (`a,b`), or `any`, on the one that is free first: it says which, and why.
     #[arg(long, value_name = "HOST", conflicts_with = "folds")]
     on: Option<String>,
     /// Trains although the plan was already done.
@@ -179,9 +179,9 @@ fn of_fold(fold: Option<Fold>) -> String {
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let place = Place::of(&project, args.on.as_deref(), &context.ui)?;
-    let workspace = place.workspace(&project);
     let names = names(&args, &project)?;
+    let place = Place::of(&project, args.on.as_deref(), &wants(&args, &names, &project), &context.ui)?;
+    let workspace = place.workspace(&project);
     let folds = match args.folds {
         Some(of) => (1..=of).map(|number| Some(Fold { number, of })).collect(),
         None => vec![None],
@@ -218,6 +218,18 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     };
     context.ui.report(&Trained { runs, folds });
     Ok(exit)
+}
+
+/// What all of these trainings want of a host.
+fn wants(args: &Args, names: &[Name], project: &Project) -> Wants {
+    let models: Vec<&ModelSpec> = names.iter().filter_map(|name| project.manifest.models.get(name)).collect();
+    let gpus = models.iter().filter_map(|model| model.train.resources.gpus).max();
+    Wants {
+        gpus: args.gpus.or(gpus).unwrap_or(0),
+        share: models.iter().filter_map(|model| model.train.resources.share).min(),
+        trains: true,
+        roots: roots(project, models.iter().map(|model| &model.data)),
+    }
 }
 
 fn names(args: &Args, project: &Project) -> Result<Vec<Name>, Failure> {
@@ -299,7 +311,7 @@ fn train(
     let active = RunReport::active(id, ready.name.as_str(), &ready.planned.plan.task, digest);
     let Some(interrupts) = interrupts else { return Ok(active) };
     let which = of_fold(ready.fold());
-    let on = args.on.as_ref().map_or_else(String::new, |host| format!(" on {host}"));
+    let on = place.name().map_or_else(String::new, |host| format!(" on {host}"));
     let text = format!("training {}{which}{on} as run {}", ready.name, run::short(id));
     context.ui.log(Level::Info, &text);
     let ended = follow(&context.ui, workspace, id, None, interrupts, OnInterrupt::Cancel)?;

@@ -100,6 +100,9 @@ pub enum JobError {
         /// What was said last.
         detail: String,
     },
+    /// None of several hosts would do.
+    #[error("none of the hosts would do: {0}")]
+    NoHost(String),
     /// mlp cannot work on the host.
     #[error("mlp does not run on host `{host}`: {detail}")]
     Agent {
@@ -162,6 +165,7 @@ impl Diagnose for JobError {
             Self::HostKey { .. } => "compute::host-key",
             Self::Login { .. } => "compute::login",
             Self::LinkLost { .. } => "compute::link-lost",
+            Self::NoHost(_) => "compute::no-host",
             Self::Agent { .. } => "compute::agent",
             Self::OnHost { .. } => "compute::on-host",
             Self::Slurm { .. } => "compute::slurm",
@@ -180,6 +184,7 @@ impl Diagnose for JobError {
             | Self::HostKey { .. }
             | Self::Login { .. }
             | Self::LinkLost { .. }
+            | Self::NoHost(_)
             | Self::Agent { .. }
             | Self::Slurm { .. }
             | Self::OnHost { .. } => Exit::World,
@@ -196,6 +201,7 @@ impl Diagnose for JobError {
             Self::Store(error) => error.hint(),
             Self::HostSpec { .. } => Some("write `ssh: user@machine`, or the name of a host of ~/.ssh/config".into()),
             Self::Price { .. } => Some("write `price: {gpu_hour: 0.45, hour: 0.10, currency: EUR}`, with one amount at least".into()),
+            Self::NoHost(_) => Some("`mlp host check` says more; ask for fewer GPUs, or name another host".into()),
             Self::NoSsh(_) => Some("install OpenSSH's client".into()),
             Self::Unreachable { destination, .. } => Some(format!("`ssh {destination}` must get there first")),
             Self::HostKey { destination, changed: false, .. } => {
@@ -272,6 +278,11 @@ pub const EXPLAIN: &[Explain] = &[
     Explain {
         code: "compute::link-lost",
         text: "The connection to the host broke. Jobs there do not depend on it: they go on, and their logs and results are kept there.",
+    },
+    Explain {
+        code: "compute::no-host",
+        text: "Several hosts were asked at the same time, and none of them can do what is wanted. The message says of each why: it is not \
+               reached, it has fewer GPUs than are wanted, or its mlp drives none.",
     },
     Explain {
         code: "compute::agent",

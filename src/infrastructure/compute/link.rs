@@ -187,6 +187,12 @@ impl Link {
         JobError::LinkLost { host: self.host.name.clone(), detail: said.unwrap_or_else(|| detail.to_owned()) }
     }
 
+    /// Bytes of what `roots` rest on and the host does not have.
+    pub(super) fn lacks(&mut self, store: &Local, roots: &[Digest]) -> Result<u64, JobError> {
+        let lacking = self.lacking(store.rested_on(roots)?)?;
+        Ok(lacking.iter().map(|(_, bytes)| bytes).sum())
+    }
+
     /// Sends what `roots` rest on and the host does not have; answers how many bytes went.
     pub fn send(&mut self, store: &Local, roots: &[Digest], sink: &dyn Sink) -> Result<u64, JobError> {
         let objects = store.rested_on(roots)?;

@@ -4,6 +4,7 @@ pub mod agent;
 mod attempts;
 mod bootstrap;
 mod builds;
+mod choice;
 mod error;
 mod events;
 mod executor;
@@ -29,6 +30,7 @@ mod tail;
 mod watch;
 mod watchdog;
 
+pub use choice::{Wants, choose};
 pub use error::{EXPLAIN as JOB_EXPLAIN, JobError};
 pub use events::EventLog;
 pub use executor::{Cursor, Ended, Executor, Ticket};
