@@ -425,3 +425,38 @@ fn a_detached_run_is_told_as_its_host_says_and_can_be_forgotten_when_the_host_is
     ok(slow.path(), &["runs", "rm", "latest", "--force"]);
     assert_eq!(slow.json(&["runs", "ls"], 0)["runs"], serde_json::json!([]));
 }
+
+#[test]
+fn who_insists_gets_the_terminal_back_from_a_host_that_does_not_answer() {
+    let mut hosts = Hosts::new();
+    let project = Project::new("steps: {wait: {run: 'echo begun; exec sleep 600'}}\n");
+    hosts.of(&project, &["h1"]);
+    let client = project.start(&["run", "--on", "h1"]);
+    let job = hosts.job("h1");
+    wait_for("its first word", || std::fs::read(job.join("log")).ok().filter(|log| log == b"begun\n"));
+    hosts.server.stop();
+    let connections = format!("{}/bin", hosts.root("h1").display());
+    std::process::Command::new("pkill")
+        .args(["-f", &format!("{connections}.* agent serve")])
+        .status()
+        .expect("pkill starts");
+    let id = job.file_name().expect("a name").to_string_lossy().into_owned();
+    let here = project.path().join(".git/mlp/jobs").join(&id);
+    let asked = |how: &str| {
+        signal("INT", i64::from(client.id()));
+        wait_for(how, || std::fs::read_to_string(here.join("cancel")).ok().filter(|text| text.trim() == how));
+    };
+    asked("term");
+    asked("kill");
+    signal("INT", i64::from(client.id()));
+    let output = client.wait_with_output().expect("ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("leaving it; it is ended when its host can be asked"), "{said}");
+    assert!(!job.join("exit.json").exists(), "it runs on");
+    // The request stands until somebody can pass it on.
+    hosts.server.start_again();
+    let cancelled = ok(project.path(), &["runs", "cancel", &id]);
+    assert!(cancelled.contains("cancelled"), "{cancelled}");
+    wait_for("its end", || job.join("exit.json").exists().then_some(()));
+}

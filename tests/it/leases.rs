@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use super::support::mlp;
-use super::support::project::{Project, signal, wait_for};
+use super::support::project::{Project, alive, signal, wait_for};
 
 /// A project whose step `use` notes when it begins and ends, and with which card, on a machine of so many cards.
 fn project(cards: usize, gpus: u32) -> Project {
@@ -169,6 +169,21 @@ fn many_jobs_take_turns_in_the_order_of_asking_and_all_come_to_their_end() {
         let turn = begun.iter().position(|begun| *begun == id).expect("had its turn");
         // Two that got a card each may write their notes in either order.
         assert!(turn.abs_diff(place) <= 1, "asked as number {place}, came as number {turn}");
+    }
+}
+
+#[test]
+fn a_driver_that_hangs_is_not_waited_for() {
+    let project = project(1, 1);
+    let asked = project.path().join(".asked");
+    let script = format!("#!/bin/sh\necho $$ >> {}\nexec sleep 1000\n", asked.display());
+    project.write(".bin/nvidia-smi", &script);
+    let output = command(&project, &["run", "--json"]).output().expect("mlp starts");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("no GPU that `nvidia-smi` knows"), "{text}");
+    for asked in project.read(".asked").lines() {
+        assert!(!alive(asked.parse().expect("a number")), "nothing of it is left");
     }
 }
 

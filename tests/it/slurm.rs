@@ -1,9 +1,11 @@
 //! `--on` a login node: the same jobs in the queue of a real Slurm.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::support::hosts::Hosts;
-use super::support::project::{Project, signal, wait_for};
+use super::support::project::{Project, alive, signal, wait_for};
 use super::support::slurm::Slurm;
 use super::support::{mlp, ok, refused};
 
@@ -190,4 +192,71 @@ fn a_step_of_several_nodes_is_started_by_srun_with_what_ranks_need_to_find_each_
     assert!(log.contains("task 3: Exited with exit code 7"), "{log}");
     let said = refused(project.path(), &["run"], 2);
     assert!(said.contains("run::no-slurm"), "{said}");
+}
+
+/// A process number in a file of a job folder.
+fn pid(job: &Path, file: &str, at: &str) -> i64 {
+    let text = std::fs::read(job.join(file)).expect("reads");
+    let file: Value = serde_json::from_slice(&text).expect("JSON");
+    file.pointer(at).and_then(Value::as_i64).unwrap_or_else(|| panic!("no {at} in {file}"))
+}
+
+/// What `/proc` says of a process.
+fn of_process(pid: i64, file: &str) -> String {
+    let bytes = std::fs::read(format!("/proc/{pid}/{file}")).expect("reads");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[test]
+fn a_node_that_is_given_up_and_comes_back_spoils_nothing() {
+    let slurm = Slurm::giving_up_after(5);
+    let project = project(2000);
+    let hosts = cluster(&project, &slurm, "partition: main");
+    let whole = project.json(&["train"], 0);
+    let client = project.start(&["train", "--on", "hpc", "--force", "--json"]);
+    let job = hosts.job("hpc");
+    wait_for("a checkpoint", || std::fs::read_dir(job.join("ckpt")).ok()?.next().map(drop));
+    let (supervisor, worker) =
+        (pid(&job, "sup.json", "/process/pid"), pid(&job, "state.json", "/worker/pid"));
+    let environment = of_process(supervisor, "environ");
+    let node =
+        environment.split('\0').find_map(|entry| entry.strip_prefix("SLURMD_NODENAME=")).expect("a node");
+    let status = of_process(supervisor, "status");
+    let step = status.lines().find_map(|line| line.strip_prefix("PPid:")).expect("a parent");
+    // The node is cut off: nothing of it moves, and nothing of it ends.
+    let frozen = [slurm.daemon(node), step.trim().parse().expect("a number"), supervisor, worker];
+    for process in frozen {
+        signal("STOP", process);
+    }
+    let attempt = || std::fs::read_to_string(job.join("attempt")).expect("reads").trim().to_owned();
+    wait_for("the second attempt on the other node", || (attempt() == "2").then_some(()));
+    wait_for("its worker", || (pid(&job, "sup.json", "/process/pid") != supervisor).then_some(()));
+    wait_for("its work", || {
+        let state: Value = serde_json::from_slice(&std::fs::read(job.join("state.json")).ok()?).ok()?;
+        let new = state.pointer("/worker/pid").and_then(Value::as_i64)?;
+        (new != worker).then_some(())
+    });
+    assert!(alive(worker) && alive(supervisor), "the node was cut off, not switched off");
+    let stopped = || {
+        let events = std::fs::read_to_string(job.join("events.jsonl")).expect("reads");
+        events.matches("a later attempt has taken over: stopped without a checkpoint").count()
+    };
+    assert_eq!(stopped(), 0);
+    // Its worker comes back first, and finds by itself that it is too late.
+    signal("CONT", worker);
+    wait_for("the end of the old worker", || (!alive(worker)).then_some(()));
+    assert_eq!(stopped(), 1);
+    assert!(!job.join("exit.json").exists(), "the second attempt goes on");
+    for process in frozen {
+        if alive(process) {
+            signal("CONT", process);
+        }
+    }
+    wait_for("the end of the old supervisor", || (!alive(supervisor)).then_some(()));
+    let output = client.wait_with_output().expect("ends");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}");
+    let report: Value = serde_json::from_str(said.lines().last().expect("a report")).expect("JSON");
+    assert_eq!(model(&report["runs"][0]), model(&whole["runs"][0]));
+    assert_eq!(attempt(), "2");
 }

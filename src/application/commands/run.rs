@@ -52,7 +52,7 @@ struct Ran {
 #[derive(Serialize)]
 struct Line {
     name: Name,
-    /// `run`, `cached`, `restored`, `would_run`, `failed`, `skipped`.
+    /// `run`, `cached`, `restored`, `would_run`, `failed`, `left`, `skipped`.
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<Digest>,
@@ -274,7 +274,7 @@ impl<'a> Maker<'a> {
                 let Ok((at, ended)) = done.recv() else { return Ok(()) };
                 let (plan, reason) = running.remove(&at).unwrap_or((Digest::of(b""), String::new()));
                 let line = self.ended(&graph.points[at], plan, reason, ended?)?;
-                exit = worse(exit, line.run.as_ref().map_or(Exit::World, |run| exit_of(run.state)));
+                exit = worse(exit, line.run.as_ref().map_or(Exit::Interrupted, |run| exit_of(run.state)));
                 self.say(&line);
                 lines.insert(at, line);
             }
@@ -317,7 +317,9 @@ impl<'a> Maker<'a> {
     ) -> Result<Line, Failure> {
         let line =
             |outcome, reason, run| Line { name: point.name.clone(), outcome, plan: Some(plan), reason, run };
-        let Some((id, record)) = ended else { return Ok(line("failed", Some("it was lost".into()), None)) };
+        let Some((id, record)) = ended else {
+            return Ok(line("left", Some("its host could not be asked to end it".into()), None));
+        };
         let run = RunReport::of(id, &record, false);
         if exit_of(run.state) != Exit::Ok {
             let reason = run.reason.clone().or(Some(run.state.to_string()));
@@ -337,7 +339,7 @@ impl<'a> Maker<'a> {
 
     fn say(&self, line: &Line) {
         let reason = match (line.outcome, &line.reason) {
-            ("failed" | "restored", Some(reason)) => format!(": {reason}"),
+            ("failed" | "left" | "restored", Some(reason)) => format!(": {reason}"),
             _ => String::new(),
         };
         self.context.ui.log(Level::Info, &format!("{} {}{reason}", line.name, line.outcome));

@@ -23,7 +23,10 @@ impl JobFolder {
     /// What to wait before another attempt of a job that left no supervisor to begin it; none if there is to be no other.
     pub fn pause_after_loss(&self, end: &RunEnd) -> Result<Option<Duration>, JobError> {
         match end.cause {
-            Some(cause) if end.state == JobState::Lost => self.pause_after(cause, 0),
+            // Its secrets are with whoever started it.
+            Some(cause) if end.state == JobState::Lost && self.spec()?.secrets.is_empty() => {
+                self.pause_after(cause, 0)
+            }
             _ => Ok(None),
         }
     }

@@ -24,6 +24,11 @@ fn free_port() -> u16 {
 impl Slurm {
     /// Two nodes of eight processors and two cards each.
     pub(crate) fn new() -> Self {
+        Self::giving_up_after(30)
+    }
+
+    /// The same; a node that says nothing for so many seconds is given up.
+    pub(crate) fn giving_up_after(seconds: u32) -> Self {
         let folder =
             tempfile::Builder::new().prefix("mlp-slurm-").tempdir_in("/tmp").expect("makes a folder");
         let dir = folder.path().display();
@@ -45,7 +50,7 @@ impl Slurm {
              ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nJobAcctGatherType=jobacct_gather/linux\nMpiDefault=none\n\
              SwitchType=switch/none\nReturnToService=2\nSchedulerType=sched/backfill\n\
              SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1,bf_interval=1\nSelectType=select/cons_tres\n\
-             SelectTypeParameters=CR_Core_Memory\nDefMemPerCPU=100\nKillWait=3\nMinJobAge=600\nSlurmdTimeout=30\n\
+             SelectTypeParameters=CR_Core_Memory\nDefMemPerCPU=100\nKillWait=3\nMinJobAge=600\nSlurmdTimeout={seconds}\n\
              PropagateResourceLimits=NONE\nPreemptType=preempt/partition_prio\nPreemptMode=REQUEUE\nJobRequeue=1\n\
              AccountingStorageType=accounting_storage/none\nGresTypes=gpu\nSlurmdParameters=config_overrides\n{}{}\
              PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF\n\
@@ -91,6 +96,12 @@ impl Slurm {
 
     pub(crate) fn conf(&self) -> PathBuf {
         self.folder.path().join("slurm.conf")
+    }
+
+    /// The process of a node's daemon.
+    pub(crate) fn daemon(&self, node: &str) -> i64 {
+        let text = fs::read_to_string(self.folder.path().join(format!("{node}.pid"))).expect("reads");
+        text.trim().parse().expect("a number")
     }
 
     /// What a program of Slurm says.
