@@ -153,7 +153,7 @@ pub fn supervise(folder: &JobFolder) -> Result<(), JobError> {
     };
     if let Err(error) = lay_out(folder, &spec) {
         let reason = format!("its inputs cannot be laid out: {error}");
-        return over(first, Outcome::without_worker(JobState::Failed, Some(reason)), used);
+        return over(first, Outcome::without_worker(JobState::Failed, Some(reason)), &used);
     }
     let mut cards: Vec<String> = Vec::new();
     // Held to the end of this process and of all that it starts.
