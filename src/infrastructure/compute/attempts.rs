@@ -45,6 +45,12 @@ impl JobFolder {
         Ok(count)
     }
 
+    /// How the attempt before `attempt` ended, if it was started again by hand.
+    pub(super) fn earlier(&self, attempt: u32) -> Result<Option<RunEnd>, JobError> {
+        let exit: Option<ExitFile> = self.read(&format!("exit.{}.json", attempt.saturating_sub(1)))?;
+        Ok(exit.map(|exit| exit.end))
+    }
+
     /// Begins the attempt after the one that ended so; its number.
     pub(super) fn begin_after(&self, end: &RunEnd, strays: u32) -> Result<u32, JobError> {
         // The new number first: whatever of the old attempt still lives must not write a checkpoint any more.

@@ -428,12 +428,6 @@ impl JobFolder {
         Ok(attempt + 1)
     }
 
-    /// How the attempt before `attempt` ended, if it was started again by hand.
-    pub(super) fn earlier(&self, attempt: u32) -> Result<Option<RunEnd>, JobError> {
-        let exit: Option<ExitFile> = self.read(&format!("exit.{}.json", attempt.saturating_sub(1)))?;
-        Ok(exit.map(|exit| exit.end))
-    }
-
     pub(super) fn exit(&self) -> Result<Option<ExitFile>, JobError> {
         self.read("exit.json")
     }

@@ -11,6 +11,7 @@ mod executor;
 mod folder;
 mod frame;
 mod host;
+mod inputs;
 mod job;
 mod lease;
 mod leased;
