@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    DataError, DataSpec, Fold, Format, Parts, Pointer, TableEncoding, TextEncoding, array_files, idx_folder,
-    image_folder, table, text,
+    DataError, DataSpec, Decoded, Fold, Format, Parts, Pointer, TableEncoding, TextEncoding, array_files,
+    idx_folder, image_folder, table, text,
 };
 use crate::base::{Digest, Name, Sink};
 use crate::infrastructure::store::worktree::{StatCache, identify};
@@ -40,6 +40,8 @@ pub struct Dataset {
     pub scratch: PathBuf,
     /// How texts become inputs, where that was chosen before; else `spec` says it.
     pub text: Option<TextEncoding>,
+    /// Where decoded images are kept between runs; not at all, where the version of what lies at `path` is not known.
+    pub decoded: Option<Decoded>,
 }
 
 impl Dataset {
@@ -53,6 +55,7 @@ impl Dataset {
             encoding: None,
             text: None,
             scratch: project_root.to_owned(),
+            decoded: None,
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
+use super::decoded::Kept;
 use super::storage::{Room, Writer};
 use super::stored::{Answers, Stored, assemble};
 use super::{DataError, Dataset, Parts, images, split};
@@ -90,8 +91,37 @@ pub(super) fn load(dataset: &Dataset, shape: Option<&[usize]>, sink: &dyn Sink) 
     let progress =
         Progress { done: AtomicU64::new(0), total: all().map(|l| l.images.len() as u64).sum(), sink };
     let room = dataset.room(progress.total.saturating_mul(shape.iter().product::<usize>() as u64));
-    let decode = |listing: Listing| listing.decode(root, &shape, &classes, &room, &progress);
-    let (train, val, test) = (decode(train)?, val.map(decode).transpose()?, test.map(decode).transpose()?);
+    let images = usize::try_from(progress.total).unwrap_or(usize::MAX);
+    let open = || dataset.decoded.as_ref().map_or(Kept::Not, |decoded| decoded.open(&shape, images));
+    let kept = open();
+    let was_kept = matches!(kept, Kept::Read { .. });
+    let decoded = |mut kept: Kept| -> Result<Option<_>, DataError> {
+        let mut decode =
+            |listing: &Listing| listing.decode(root, &shape, &classes, &room, &mut kept, &progress);
+        let train = decode(&train)?;
+        let (val, test) =
+            (val.as_ref().map(&mut decode).transpose()?, test.as_ref().map(&mut decode).transpose()?);
+        Ok(kept.finish().then_some((train, val, test)))
+    };
+    let found = match decoded(kept)? {
+        None => {
+            let text = format!(
+                "what was kept of the decoded images of `{}` is damaged: decoding anew",
+                dataset.name
+            );
+            sink.log(Level::Warn, &text);
+            decoded(open())?
+        }
+        found => found,
+    };
+    if was_kept {
+        sink.log(Level::Debug, &format!("the images of `{}` were decoded before", dataset.name));
+    }
+    let (train, val, test) = found.ok_or_else(|| DataError::Layout {
+        path: root.display().to_string(),
+        format: "images",
+        detail: "its decoded images cannot be read".into(),
+    })?;
     assemble(train, val, test, &dataset.spec.split, &shape, classes)
 }
 
@@ -163,6 +193,11 @@ struct Progress<'a> {
 }
 
 impl Progress<'_> {
+    fn many(&self, images: u64) {
+        let done = self.done.fetch_add(images, Ordering::Relaxed) + images;
+        self.sink.progress("reading decoded images", done, Some(self.total), Unit::Files);
+    }
+
     fn one(&self) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         if done.is_multiple_of(STRIDE) || done == self.total {
@@ -173,11 +208,12 @@ impl Progress<'_> {
 
 impl Listing {
     fn decode(
-        self,
+        &self,
         root: &Path,
         shape: &[usize],
         classes: &[String],
         room: &Room,
+        kept: &mut Kept,
         progress: &Progress<'_>,
     ) -> Result<Stored, DataError> {
         let width = shape.iter().product::<usize>();
@@ -186,6 +222,13 @@ impl Listing {
         let at_once = (BUFFER / width).max(FEWEST).min(self.images.len().max(1));
         let mut values = vec![0; width * at_once];
         for images in self.images.chunks(at_once) {
+            let values = &mut values[..images.len() * width];
+            if let Some(known) = kept.next(values, width) {
+                progress.many(images.len() as u64);
+                keys.extend(known);
+                writer.bytes(values)?;
+                continue;
+            }
             let decoded: Vec<Result<u64, DataError>> = values
                 .par_chunks_exact_mut(width)
                 .zip(images)
@@ -197,12 +240,12 @@ impl Listing {
                 })
                 .collect();
             // The first in order, so that the same folder always gives the same error.
-            for key in decoded {
-                keys.push(key?);
-            }
-            writer.bytes(&values[..images.len() * width])?;
+            let decoded = decoded.into_iter().collect::<Result<Vec<u64>, _>>()?;
+            kept.keep(values, width, &decoded);
+            keys.extend(decoded);
+            writer.bytes(values)?;
         }
-        let (files, labels): (Vec<_>, Vec<_>) = self.images.into_iter().unzip();
+        let (files, labels): (Vec<_>, Vec<_>) = self.images.iter().cloned().unzip();
         let index = |label: &String| classes.binary_search(label).unwrap_or_default() as u32;
         Ok(Stored {
             width,

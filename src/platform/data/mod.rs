@@ -7,6 +7,7 @@ mod bounded;
 pub mod card;
 mod csv_file;
 mod dataset;
+mod decoded;
 pub mod digits;
 mod download;
 mod encoding;
@@ -45,6 +46,7 @@ mod text;
 mod text_encoding;
 
 pub use dataset::{Dataset, TargetKind};
+pub use decoded::Decoded;
 pub use download::{Download, DownloadOptions, Outcome, download};
 pub use encoding::{Column, ColumnKind, TableEncoding};
 pub use error::{DataError, EXPLAIN};

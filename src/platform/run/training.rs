@@ -1,7 +1,7 @@
 //! Training as a job: planning it here, doing it in the worker.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use crate::infrastructure::durable;
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::store::worktree::{self, CheckoutOptions, StatCache};
 use crate::infrastructure::store::{Node, Stored};
-use crate::platform::data::{Dataset, Format, TargetKind, image_classes};
+use crate::platform::data::{Dataset, Decoded, Format, TargetKind, image_classes};
 use crate::platform::train::{self, Control, ModelSpec, Outcome, Stopped};
 
 /// Where a job lays out data that the work tree does not have in its version.
@@ -215,7 +215,8 @@ pub fn work(
         RunError::Job(crate::infrastructure::compute::JobError::Damaged { path, detail: error.to_string() })
     })?;
     let dataset = data(&work, folder, sink)?;
-    let parts = dataset_for(&model, dataset).load(model.input.shape.as_deref(), sink)?;
+    let parts = dataset_for(&model, dataset.clone()).load(model.input.shape.as_deref(), sink)?;
+    settle_decoded(&work, &dataset, sink)?;
     let fence = || folder.attempt().is_ok_and(|attempt| attempt == own_attempt);
     let control = Control { stop, fence: &fence };
     let (checkpoints, out) = (folder.checkpoints(), folder.out());
@@ -242,6 +243,8 @@ fn data(work: &Work, folder: &JobFolder, sink: &dyn Sink) -> Result<Dataset, Run
     let planned = work.dataset.as_ref().ok_or_else(missing)?;
     let root = folder.0.join(&work.root);
     let mut dataset = Dataset::new(&planned.name, &planned.spec, &root).folded(planned.fold);
+    dataset.decoded = (dataset.spec.format == Format::Images)
+        .then(|| Decoded { folder: decoded_folder(folder), version: planned.root.id });
     if work.is_laid_out() {
         return Ok(dataset);
     }
@@ -265,6 +268,24 @@ fn data(work: &Work, folder: &JobFolder, sink: &dyn Sink) -> Result<Dataset, Run
     )?;
     dataset.path = path;
     Ok(dataset)
+}
+
+/// Where decoded images are kept: beside the folder of all jobs.
+fn decoded_folder(folder: &JobFolder) -> PathBuf {
+    folder.0.parent().unwrap_or(&folder.0).with_file_name("decoded")
+}
+
+/// Lets go of decoded images that may be of files which came while they were read.
+fn settle_decoded(work: &Work, dataset: &Dataset, sink: &dyn Sink) -> Result<(), RunError> {
+    let (Some(decoded), Some(planned)) = (&dataset.decoded, &work.dataset) else { return Ok(()) };
+    if work.is_laid_out() || dataset.path != work.root.join(&planned.spec.path) {
+        return Ok(());
+    }
+    let cache = StatCache { path: Repo::discover(&work.root)?.index_path() };
+    if !identical(&dataset.path, &planned.root.node(""), &cache, sink) {
+        decoded.forget();
+    }
+    Ok(())
 }
 
 /// Whether `path` holds just what `root` says.

@@ -99,7 +99,7 @@ impl Source<'_> {
 
     /// What the end of its run means for a trial.
     pub(super) fn judge(&self, trial: &mut Trial, run: &crate::base::Run) {
-        trial.seconds = run.end.ended.seconds_since(run.end.started);
+        trial.seconds = run.end.took();
         let metric = &self.objective.metric;
         (trial.standing, trial.reason) = match run.end.state {
             JobState::Succeeded => match run.metrics.get(metric) {

@@ -139,3 +139,58 @@ fn a_shape_that_images_cannot_have_is_refused() {
     let error = dataset(Format::Images, folder.path()).load(Some(&[784]), &Null).expect_err("no image");
     assert!(matches!(error, DataError::Shape { .. }), "{error}");
 }
+
+#[test]
+fn images_are_decoded_once_for_a_version_and_a_shape() {
+    let folder = tempfile::tempdir().expect("folder");
+    let kept = tempfile::tempdir().expect("folder");
+    for shade in 0..90_u8 {
+        let part = ["train", "val", "test"][usize::from(shade / 30)];
+        write(
+            folder.path(),
+            &format!("{part}/{}/{shade}.png", if shade % 2 == 0 { "even" } else { "odd" }),
+            shade,
+        );
+    }
+    let mut dataset = dataset(Format::Images, folder.path());
+    let all = |dataset: &crate::platform::data::Dataset| {
+        let parts = dataset.load(Some(&[1, 3, 3]), &Null).expect("loads");
+        [parts.train, parts.val, parts.test].map(|part| {
+            let Storage::Memory(Inputs::U8(pixels)) = part.inputs else { panic!("types") };
+            (pixels.to_vec(), part.keys.to_vec())
+        })
+    };
+    let plain = all(&dataset);
+    let decoded = crate::platform::data::Decoded {
+        folder: kept.path().join("decoded"),
+        version: crate::base::Digest::of(b"version"),
+    };
+    dataset.decoded = Some(decoded.clone());
+    assert_eq!(all(&dataset), plain, "written");
+    let files = || {
+        std::fs::read_dir(&decoded.folder)
+            .expect("lists")
+            .flatten()
+            .map(|entry| entry.path())
+            .collect::<Vec<_>>()
+    };
+    let [file] = files().try_into().expect("one file");
+    // What is read is not decoded: the images are no images any more.
+    let image = folder.path().join("train/even/0.png");
+    let bytes = std::fs::read(&image).expect("reads");
+    std::fs::write(&image, "no picture").expect("writes");
+    assert_eq!(all(&dataset), plain, "read");
+    std::fs::write(&image, &bytes).expect("writes");
+    // A flipped bit is found, and mended.
+    let mut damaged = std::fs::read(&file).expect("reads");
+    damaged[100] ^= 1;
+    std::fs::write(&file, &damaged).expect("writes");
+    assert_eq!(all(&dataset), plain, "decoded anew");
+    damaged[100] ^= 1;
+    assert_eq!(std::fs::read(&file).expect("reads"), damaged, "kept anew");
+    // Another shape is another file, and what may be wrong is forgotten.
+    dataset.load(Some(&[1, 2, 2]), &Null).expect("loads");
+    assert_eq!(files().len(), 2);
+    decoded.forget();
+    assert_eq!(files().len(), 0);
+}
