@@ -127,5 +127,11 @@ fn what_a_run_left_is_brought_into_a_folder_and_into_the_project() {
         (&"made".into(), "7\n"),
         "{restored}"
     );
+    // What somebody wrote there since is not lost.
+    std::fs::write(other.path().join("made/seven"), "eight\n").expect("writes");
+    let said = run(&other, &["runs", "fetch", "--restore"]);
+    let trash = said.split("mlp data trash restore ").nth(1).unwrap_or_else(|| panic!("{said}"));
+    run(&other, &["data", "trash", "restore", trash.trim()]);
+    assert_eq!(other.read("made/seven"), "eight\n");
     super::support::refused(other.path(), &["runs", "fetch", "--to", "left"], 3);
 }

@@ -53,7 +53,7 @@ fn runs(project: &Project) -> usize {
 #[test]
 fn a_grid_finds_the_best_and_is_not_trained_twice() {
     let project = project(4);
-    let args = ["sweep", "--grid", "--over", LR, "--metric", "val.loss"];
+    let args = ["sweep", "--grid", "--over", LR, "--metric", "val.loss", "--set", "train.batch_size=8"];
     let dry = project.json(&[&args[..], &["--dry-run"]].concat(), 0);
     assert_eq!((states(&dry), runs(&project)), (vec!["waiting"; 3], 0));
     let report = project.json(&args, 0);
@@ -66,11 +66,13 @@ fn a_grid_finds_the_best_and_is_not_trained_twice() {
     assert_eq!((again["best"]["run"].clone(), runs(&project)), (report["best"]["run"].clone(), 3));
     let text = ok(project.path(), &args);
     assert!(
-        text.contains("--set 'train.optimizer.adamw.lr=0.03'") && text.contains("mlp promote small --run "),
+        text.contains("--set 'train.batch_size=8' --set 'train.optimizer.adamw.lr=0.03'")
+            && text.contains("mlp promote small --run "),
         "{text}"
     );
     // The same training by its settings is the same plan.
-    let trained = project.json(&["train", "--set", "train.optimizer.adamw.lr=0.03"], 0);
+    let trained =
+        project.json(&["train", "--set", "train.batch_size=8", "--set", "train.optimizer.adamw.lr=0.03"], 0);
     assert_eq!(
         (&trained["runs"][0]["cached"], &trained["runs"][0]["run"]),
         (&Value::Bool(true), &report["best"]["run"])
@@ -83,10 +85,14 @@ fn the_best_run_is_promoted_and_the_last_trial_is_not_taken_for_it() {
     project.write("mlp.yaml", &format!("{}stages: {{staging: {{gates: {{}}}}}}\n", project.read("mlp.yaml")));
     project.git(&["add", "-A"]);
     project.git(&["commit", "-q", "-m", "all"]);
-    let report = project.json(&["sweep", "--grid", "--over", LR, "--metric", "val.loss"], 0);
+    let report = project
+        .json(&["sweep", "--grid", "--over", LR, "--metric", "val.loss", "--set", "train.batch_size=8"], 0);
     let said = refused(project.path(), &["model", "register", "small"], 2);
     assert!(said.contains("no finished run"), "{said}");
     let best = report["best"]["run"].as_str().expect("a run");
+    let said =
+        refused(project.path(), &["promote", "small", "--run", best, "--to", "staging", "--dry-run"], 2);
+    assert!(said.contains("mlp model register small --run"), "{said}");
     let promoted = project.json(&["promote", "small", "--run", best, "--to", "staging"], 0);
     assert_eq!(
         (&promoted["version"], &promoted["promoted"]),
@@ -182,6 +188,10 @@ fn what_cannot_be_tried_is_said_before_anything_is_trained() {
     refuse(&["--random", "3", "--asha", "--over", "train.epochs=[1, 2]"], "same number");
     refuse(&["--grid", "--over", LR, "--metric", "accuracy"], "val.accuracy");
     refuse(&["--grid", "--over", LR, "--budget", "soon"], "soon");
+    refuse(&["--grid", "--over", LR, "--metric", "val.rmse"], "do not tell it");
+    refuse(&["--grid", "--over", LR, "--set", "train.optimizer.adamw.lr=0.1"], "one value for all trials");
+    refuse(&["--grid"], "--over");
+    refuse(&["--ask", "cat", "--dry-run"], "--ask");
     refuse(&["other", "--grid", "--over", LR], "other");
     assert_eq!(runs(&project), 0);
 }
@@ -234,6 +244,11 @@ fn an_optimiser_proposes_is_told_and_stops() {
         (&report["best"]["run"], 3),
         "what is known is not trained again"
     );
+    // One that ends before its time leaves what it came to.
+    let early = r#"read a; echo '{"set":{"train.epochs":1}}'; read t"#;
+    let output = mlp(project.path()).args(["sweep", "--ask", early]).output().expect("mlp starts");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!((output.status.code(), shown.contains("best: trial 1")), (Some(2), true), "{shown}");
     let said = refused(project.path(), &["sweep", "--ask", "echo nonsense"], 2);
     assert!(said.contains("nonsense") && said.contains("run::optimiser"), "{said}");
 }

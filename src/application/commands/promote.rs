@@ -12,6 +12,7 @@ use crate::application::judgement::{GateLine, Judging, render_gates};
 use crate::application::ui::{Report, plural};
 use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
 use crate::platform::model::{Candidate, ModelError, Need, Promoted, Registered, Selector, registrable};
+use crate::platform::run;
 
 /// Puts a model version into a stage, if its gates are open.
 ///
@@ -113,6 +114,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         let mut selector = selector.clone();
         if args.run.is_some() || selector == Selector::Newest && workshop.history()?.newest().is_none() {
             let run = registrable(&project.store, &model, args.run.as_deref())?;
+            let known = workshop.history()?.versions().iter().any(|version| version.run == Some(run.0));
+            if args.dry_run && !known {
+                let run = run::short(run.1.body.run);
+                let why =
+                    format!("a dry run makes no version; `mlp model register {model} --run {run}` makes it");
+                return Err(ModelError::UnfitRun { run, why }.into());
+            }
             let registered = workshop.register(&run)?;
             selector = Selector::Version(registered.number());
             if let Registered::New(number) = registered {

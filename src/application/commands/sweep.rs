@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// The model; the only one of mlp.yaml if left out.
     model: Option<String>,
     /// A setting and its values: 'train.batch_size=[32, 64]', 'train.optimizer.adamw.lr={log: [0.0001, 0.1]}' or {uniform: [LOW, HIGH]}.
-    #[arg(long, value_name = "PATH=VALUES", conflicts_with = "ask")]
+    #[arg(long, value_name = "PATH=VALUES", conflicts_with = "ask", required_unless_present = "ask")]
     over: Vec<String>,
     /// Every combination of the values.
     #[arg(long)]
@@ -78,7 +78,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
     /// Lists the trials, and what is known of them, without training.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ask")]
     dry_run: bool,
 }
 
@@ -90,8 +90,21 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         model = run::set(&model, setting)?;
     }
     let space = Space::read(&args.over)?;
+    let twice = space
+        .paths()
+        .find(|path| args.set.iter().any(|set| set.split('=').next().map(str::trim) == Some(path)));
+    if let Some(path) = twice {
+        let detail = "--set gives it one value for all trials".to_owned();
+        return Err(RunError::Space { axis: path.to_owned(), detail }.into());
+    }
     let default = if model.train.loss.of_classes() { "val.accuracy" } else { "val.loss" };
     let objective = Objective::of(args.metric.as_deref().unwrap_or(default));
+    let foreign = if model.train.loss.of_classes() { "val.rmse" } else { "val.accuracy" };
+    if objective.metric == foreign {
+        let detail = "trainings of this model do not tell it".to_owned();
+        let nearest = Some(format!("--metric {default}"));
+        return Err(RunError::Set { setting: format!("--metric {foreign}"), detail, nearest }.into());
+    }
     let halving = args.asha.then(|| halving(&args, &space, &model)).transpose()?;
     let points = match args.random {
         _ if args.ask.is_some() => Vec::new(),
@@ -113,6 +126,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         sweep,
         model: name.clone(),
         metric: objective.metric.clone(),
+        set: args.set.clone(),
         paths: paths(trials),
         trials: trials.standings().into_iter().map(|at| Tried::of(at, &trials.all[at])).collect(),
         best: trials.best().map(|at| Tried::of(at, &trials.all[at])),
@@ -142,8 +156,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         return Ok(Exit::Ok);
     }
     let drive = Drive::new(source, &listed, trials, wishes, budget, optimiser);
-    let (trials, ended) = drive.run(slots)?;
-    if ended.is_none() {
+    let (trials, ended, failure) = drive.run(slots);
+    if ended.is_none() && failure.is_none() {
         run::forget_checkpoints(&workspace(&project).executor(), trials.left_behind());
     }
     let exit = match (ended, trials.best()) {
@@ -152,7 +166,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         _ => Exit::Ok,
     };
     context.ui.report(&answer(&trials, ended));
-    Ok(exit)
+    failure.map_or(Ok(exit), Err)
 }
 
 fn model_name(project: &Project, named: Option<&str>) -> Result<Name, Failure> {

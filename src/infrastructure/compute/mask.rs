@@ -173,6 +173,8 @@ pub fn run(folder: &JobFolder) -> Result<(), JobError> {
         pass(&mut input, &log, &mut Mask::of(&secrets));
         over.store(true, Ordering::Release);
     });
+    // Whoever reads it afterwards would wait for ever.
+    let _ = std::fs::remove_file(events_pipe(folder));
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use super::training::identical;
 use super::work::Work;
 use super::workspace::agent;
 use super::{Plan, Planned, RunError, StepSpec, Workspace};
-use crate::base::{Artifact, Digest, Event, Id, Name, Record, Run, Sink, What};
+use crate::base::{Artifact, Digest, Event, Id, Level, Name, Record, Run, Sink, What};
 use crate::infrastructure::compute::{JobFolder, JobSpec};
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::store::worktree::{self, CheckoutOptions, StatCache};
@@ -199,7 +199,12 @@ pub fn restore(
             std::fs::create_dir_all(parent).map_err(RunError::io("make", parent))?;
         }
         let options = CheckoutOptions { force: true, kept: None };
-        worktree::checkout(&root, &place, workspace.store, Some(&workspace.cache()), options, sink)?;
+        let done =
+            worktree::checkout(&root, &place, workspace.store, Some(&workspace.cache()), options, sink)?;
+        if let Some(trash) = done.trashed {
+            let text = format!("what was edited of `{path}` is in the trash: mlp data trash restore {trash}");
+            sink.log(Level::Warn, &text);
+        }
         restored.push(path.clone());
     }
     Ok(restored)

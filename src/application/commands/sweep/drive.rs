@@ -91,9 +91,9 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// Trains until nothing is left, `slots` trials at a time on each place. Answers with the trials, and with what ended it before its
-    /// time.
-    pub(super) fn run(self, slots: usize) -> Result<(Trials, Option<&'static str>), Failure> {
+    /// Trains until nothing is left, `slots` trials at a time on each place. Answers with the trials, with what ended it before its
+    /// time, and with what went wrong.
+    pub(super) fn run(self, slots: usize) -> (Trials, Option<&'static str>, Option<Failure>) {
         std::thread::scope(|scope| {
             let places = 0..self.source.places.len();
             let slots = places.flat_map(|place| std::iter::repeat_n(place, slots));
@@ -122,10 +122,9 @@ impl<'a> Drive<'a> {
             () => None,
         };
         let shared = self.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match shared.failure {
-            Some(failure) if ended != Some("interrupted") => Err(failure),
-            _ => Ok((shared.trials, ended)),
-        }
+        // Whoever interrupts may well have ended the optimiser, too.
+        let failure = shared.failure.filter(|_| ended != Some("interrupted"));
+        (shared.trials, ended, failure)
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -224,11 +223,15 @@ impl<'a> Drive<'a> {
             return Err(optimiser.wrong(detail).into());
         }
         let end = known.then(|| end(at, &trial));
+        let said = refused.then(|| trial.clone());
         shared.trials.all.push(trial);
         if reports {
             shared.heard.push(at);
         }
         drop(shared);
+        if let Some(trial) = said {
+            self.say(at, &trial, false);
+        }
         end.map_or(Ok(()), |end| Ok(optimiser.tell(&end)?))
     }
 
@@ -285,6 +288,11 @@ impl<'a> Drive<'a> {
             return Ok(id);
         }
         let planned = self.source.plan(project, workspace, &settings)?;
+        // Somebody may have begun it since: the same sweep may be at work in another terminal.
+        if let Some(there) = run::active(&run::list(workspace)?, &planned.digest) {
+            self.lock().trials.all[trial].run = Some(there.id);
+            return Ok(there.id);
+        }
         let place = self.lock().trials.all[trial].place.unwrap_or(0);
         let ui = &self.source.context.ui;
         let id = self.source.places[place].start(&planned, workspace, &self.wishes, &[], ui)?;

@@ -13,6 +13,8 @@ use crate::platform::run::sweep::{Settings, Standing, Trial, Trials};
 
 /// People are shown so many trials.
 const SHOWN: usize = 20;
+/// Letters of the reason of a failure.
+const REASON: usize = 60;
 /// And while it goes on, so many of the best.
 const BEST: usize = 5;
 
@@ -22,6 +24,9 @@ pub(super) struct Sweep {
     pub(super) sweep: Digest,
     pub(super) model: Name,
     pub(super) metric: String,
+    /// What was set for all trials.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) set: Vec<String>,
     #[serde(skip)]
     pub(super) paths: Vec<String>,
     /// Best first.
@@ -86,7 +91,7 @@ impl Report for Sweep {
             cells
                 .extend(self.paths.iter().map(|path| tried.settings.get(path).map(text).unwrap_or_default()));
             let state = match &tried.reason {
-                Some(reason) => format!("{}: {}", word(tried.state), clean(reason)),
+                Some(reason) => format!("{}: {}", word(tried.state), brief(reason)),
                 None => word(tried.state).to_owned(),
             };
             cells.extend([
@@ -126,8 +131,8 @@ impl Sweep {
         let Some(Tried { trial, value: Some(value), run: Some(run), settings, .. }) = &self.best else {
             return text + "no trial came to its end\n";
         };
-        let set =
-            settings.iter().map(|(path, value)| format!(" --set {}", argument(&format!("{path}={value}"))));
+        let own = settings.iter().map(|(path, value)| format!("{path}={value}"));
+        let set = self.set.iter().cloned().chain(own).map(|set| format!(" --set {}", argument(&set)));
         text += &format!(
             "best: trial {trial}, {} {}\n  mlp train {}{}   the same again\n  mlp promote {} --run {} --to STAGE   into a stage\n",
             self.metric,
@@ -149,6 +154,15 @@ fn word(standing: Standing) -> &'static str {
         Standing::Stopped => "stopped",
         Standing::Done => "done",
         Standing::Failed => "failed",
+    }
+}
+
+/// The beginning of a reason: `--json` and `mlp runs show` tell all of it.
+fn brief(reason: &str) -> String {
+    let reason = clean(reason);
+    match reason.char_indices().nth(REASON) {
+        Some((end, _)) => format!("{}…", &reason[..end]),
+        None => reason.into_owned(),
     }
 }
 
