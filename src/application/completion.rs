@@ -33,7 +33,7 @@ fn inner(command: Command, verb: &str) -> Command {
             ("init", "template") => templates,
             ("init", "profile") => profiles,
             ("explain", "code") => codes,
-            ("train" | "run", "on") => return arg.add(ArgValueCompleter::new(places)),
+            ("train" | "run" | "reproduce", "on") => return arg.add(ArgValueCompleter::new(places)),
             ("host", "host" | "hosts") | ("attach" | "fetch" | "sweep", "on") => hosts,
             (_, "store") => stores,
             (_, "to" | "stage") => stages,

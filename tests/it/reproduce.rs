@@ -5,6 +5,7 @@ use mlp::infrastructure::store::Local;
 use mlp::platform::run::publish;
 use serde_json::Value;
 
+use super::support::hosts::Hosts;
 use super::support::project::Project;
 use super::support::{ok, refused, run};
 
@@ -213,4 +214,21 @@ fn another_clone_fetches_what_it_needs_and_trains_the_same() {
     let output = run(&clone, &["reproduce", "sides@1"], 0);
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(text.contains("fetching points b3:") && text.contains(": identical"), "{text}");
+}
+
+#[test]
+fn a_version_is_trained_again_on_a_host_also_without_its_data_here() {
+    let (hosts, project) = (Hosts::new(), project());
+    hosts.of(&project, &["h1"]);
+    project.json(&["train", "sides"], 0);
+    ok(project.path(), &["model", "register", "sides"]);
+    project.write("data/points.csv", &points(9));
+    let again = project.json(&["reproduce", "sides@1", "--on", "h1"], 0);
+    assert_eq!(again["outcome"], "identical", "{again}");
+    std::fs::remove_file(project.path().join("data/points.csv")).expect("removes");
+    let again = project.json(&["reproduce", "sides@1", "--on", "h1"], 0);
+    assert_eq!(again["outcome"], "identical", "{again}");
+    assert_eq!(std::fs::read_dir(hosts.root("h1").join("jobs")).expect("lists").count(), 2);
+    let said = refused(project.path(), &["reproduce", "sides@1", "--on", "h2"], 2);
+    assert!(said.contains("h2"), "{said}");
 }

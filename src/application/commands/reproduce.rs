@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Threads that computations use; the result does not depend on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+    /// Trains on this host (`mlp host ls`). Of several (`a,b`), or `any`, on the one that is free first.
+    #[arg(long, value_name = "HOST")]
+    on: Option<String>,
     /// Says what would be trained again, and what is not the same here.
     #[arg(long)]
     dry_run: bool,
@@ -186,7 +189,7 @@ fn brief(value: &str) -> String {
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let ui = &context.ui;
-    let place = Place::of(&project, None, &Wants::default(), ui)?;
+    let place = Place::of(&project, args.on.as_deref(), &Wants::default(), ui)?;
     let workspace = place.workspace(&project);
     let (label, record, body) = subject(&args, &project, &workspace, ui)?;
     let recorded = Recorded::of(&workspace, record, body, |name| project.manifest.data.get(name).cloned())?;
@@ -222,7 +225,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             let interrupts = Interrupts::watch();
             let wishes = Wishes { threads: args.threads.map(usize::from), ..Wishes::default() };
             let id = place.start(&planned, &workspace, &wishes, &[], ui)?;
-            let text = format!("training {label} again as run {}", run::short(id));
+            let on = place.name().map_or_else(String::new, |host| format!(" on {host}"));
+            let text = format!("training {label} again{on} as run {}", run::short(id));
             ui.log(Level::Info, &text);
             follow(ui, &workspace, id, None, &interrupts, OnInterrupt::Cancel)?
         }

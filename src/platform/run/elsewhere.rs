@@ -35,15 +35,26 @@ impl Planned {
         if self.plan.code.is_some() {
             inputs = kept_code(workspace, apart)?;
         }
-        let data = work.dataset.iter().map(|dataset| dataset.spec.path.clone());
-        let named = self.plan.inputs.keys().filter(|_| work.dataset.is_none()).cloned();
-        for path in data.chain(named).collect::<Vec<_>>() {
-            let place = workspace.root.join(&path);
+        let here = |path: &str| -> Result<Stored, RunError> {
+            let place = workspace.root.join(path);
             let root = worktree::snapshot(&place, workspace.store, Some(&workspace.cache()), sink)?.root;
-            if !self.plan.inputs.values().any(|id| *id == root.id) {
-                return Err(RunError::Moving { path });
+            match self.plan.inputs.values().any(|id| *id == root.id) {
+                true => Ok(Stored::from(&root)),
+                false => Err(RunError::Moving { path: path.to_owned() }),
             }
-            inputs.insert(path, Stored::from(&root));
+        };
+        match &work.dataset {
+            Some(dataset) => {
+                // A version that the store has whole needs no work tree, which may hold another by now.
+                let known = workspace.store.is_complete(&[dataset.root.id])?;
+                let root = if known { dataset.root.clone() } else { here(&dataset.spec.path)? };
+                inputs.insert(dataset.spec.path.clone(), root);
+            }
+            None => {
+                for path in self.plan.inputs.keys() {
+                    inputs.insert(path.clone(), here(path)?);
+                }
+            }
         }
         let weights = work.weights.iter().map(|weights| weights.file.id);
         job.rests_on = inputs.values().map(|stored| stored.id).chain(weights).collect();
