@@ -229,6 +229,8 @@ fn a_version_is_trained_again_on_a_host_also_without_its_data_here() {
     let again = project.json(&["reproduce", "sides@1", "--on", "h1"], 0);
     assert_eq!(again["outcome"], "identical", "{again}");
     assert_eq!(std::fs::read_dir(hosts.root("h1").join("jobs")).expect("lists").count(), 2);
+    let text = ok(project.path(), &["reproduce", "--run", "latest"]);
+    assert!(text.contains(": identical"), "the newest training is meant, and no reproduction: {text}");
     let said = refused(project.path(), &["reproduce", "sides@1", "--on", "h2"], 2);
     assert!(said.contains("h2"), "{said}");
 }

@@ -62,6 +62,7 @@ fn a_grid_finds_the_best_and_is_not_trained_twice() {
         trials(&report).iter().map(|trial| trial["value"].as_f64().expect("a value")).collect();
     assert!(values.is_sorted(), "the least loss is the first: {values:?}");
     assert_eq!(report["best"]["settings"]["train.optimizer.adamw.lr"], 0.03, "{report}");
+    assert_eq!(ok(project.path(), &["runs", "ls"]).matches("small (trial)").count(), 3);
     let again = project.json(&args, 0);
     assert_eq!((again["best"]["run"].clone(), runs(&project)), (report["best"]["run"].clone(), 3));
     let text = ok(project.path(), &args);

@@ -262,7 +262,10 @@ fn subject(
     ui: &Ui,
 ) -> Result<(String, Digest, Run), Failure> {
     if let Some(text) = &args.run {
-        let found = run::find(&list(workspace, ui)?, text)?;
+        // What trained again is not what one wants to train again.
+        let mut listed = list(workspace, ui)?;
+        listed.retain(|run| run.task != run::REPRODUCTION || text != "latest");
+        let found = run::find(&listed, text)?;
         let label = format!("{} (run {})", found.name, found.short());
         return match found.record {
             Some((id, record)) => Ok((label, id, record.body)),

@@ -22,6 +22,8 @@ pub struct Listed {
     pub fold: Option<Fold>,
     /// Digest of its plan.
     pub plan: Digest,
+    /// The sweep that it is a trial of.
+    pub sweep: Option<Digest>,
     /// Its state.
     pub state: JobState,
     /// Its job folder, if it is still here.
@@ -80,6 +82,7 @@ pub fn list(workspace: &Workspace<'_>) -> Result<Vec<Listed>, RunError> {
             task: body.task.clone(),
             fold: folds::of_config(&body.config["config"]),
             plan: body.plan,
+            sweep: body.sweep,
             state: body.end.state,
             folder: None,
             record: Some((digest, record)),
@@ -96,6 +99,7 @@ pub fn list(workspace: &Workspace<'_>) -> Result<Vec<Listed>, RunError> {
             task: work.plan.task.clone(),
             fold: folds::of_config(&work.plan.config),
             plan: work.plan.digest(),
+            sweep: work.sweep,
             state,
             folder: None,
             record: None,

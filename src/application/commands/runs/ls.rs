@@ -32,6 +32,8 @@ struct Line {
     task: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     fold: Option<Fold>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sweep: Option<Digest>,
     state: JobState,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<Cause>,
@@ -59,6 +61,7 @@ impl Line {
             name: run.name.to_string(),
             task: run.task.clone(),
             fold: run.fold,
+            sweep: run.sweep,
             state: run.state,
             cause: body.and_then(|body| body.end.cause),
             started: run.started(),
@@ -85,10 +88,11 @@ impl Report for Runs {
         for line in &self.runs {
             table.row([
                 run::short(line.run),
-                match line.fold {
-                    Some(Fold { number, of }) => format!("{} {number}/{of}", line.name),
-                    None if line.task == run::REPRODUCTION => format!("{} (again)", line.name),
-                    None => line.name.clone(),
+                match (line.fold, line.sweep) {
+                    (Some(Fold { number, of }), _) => format!("{} {number}/{of}", line.name),
+                    (None, Some(_)) => format!("{} (trial)", line.name),
+                    _ if line.task == run::REPRODUCTION => format!("{} (again)", line.name),
+                    (None, None) => line.name.clone(),
                 },
                 line.cause.map_or_else(|| line.state.to_string(), |cause| cause.to_string()),
                 line.started.ago(now),
