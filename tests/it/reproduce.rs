@@ -84,7 +84,8 @@ fn a_version_is_trained_again_to_the_same_weights_whatever_the_threads_and_mlp_y
     assert!(text.contains("was registered before"), "{text}");
     let text = ok(project.path(), &["runs", "ls"]);
     assert!(text.contains("sides (again)"), "{text}");
-    let text = refused(project.path(), &["reproduce", "--run", "latest"], 2);
+    let reproduction = again["run"]["run"].as_str().expect("a run");
+    let text = refused(project.path(), &["reproduce", "--run", reproduction], 2);
     assert!(text.contains("run::not-reproducible") && text.contains("reproduction"), "{text}");
 }
 
