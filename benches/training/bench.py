@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """mlp's training beside plain PyTorch: the same networks on MNIST, in turn in one run, on the same machine.
 
-    benches/training/bench.py [--rounds N] [--only cnn,mlp,target,inference] [--mnist DIR] [--mlp PATH] [--inference PATH]
+    benches/training/bench.py [--rounds N] [--only cnn,mlp,start,target,inference] [--mnist DIR] [--mlp PATH] [--inference PATH]
                                   [--python PATH]
 
 cnn     conv 32, conv 64, max pool, dropout, linear 128, dropout, linear 10; AdamW, batch 64, one epoch: samples/s
 mlp     784-256-128-10; AdamW, batch 256, four epochs, the best of them: samples/s
 target  the whole command, from its start to a model that was tested: wall seconds, CPU seconds, peak memory, accuracy
+start   from the start of `mlp train` until data and network are ready and the first step begins: seconds; PyTorch: until it is imported
 inference  batches of 64: samples/s; one image: microseconds (median); for cnn and mlp
 
 --mnist   folder of the four IDX files (plain or .gz); default $MNIST_DIR, else ../shared/data/mnist
@@ -19,6 +20,7 @@ layout and with channels last; the better of the two is the peer. Both use all p
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import pathlib
@@ -99,7 +101,7 @@ def lines(output):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="cnn,mlp,target,inference")
+    parser.add_argument("--only", default="cnn,mlp,start,target,inference")
     parser.add_argument("--mnist", default=os.environ.get("MNIST_DIR", REPOSITORY.parent / "shared/data/mnist"))
     parser.add_argument("--mlp")
     parser.add_argument("--inference")
@@ -140,6 +142,27 @@ def main():
             print(f"\n### {network}\n\n| | samples/s | rounds | mlp is |\n|---|---|---|---|")
             for name, value in medians.items():
                 print(f"| {name} | {value:,.0f} | {', '.join(f'{each:,.0f}' for each in figures[name])} | {medians['mlp'] / value:.2f} times |")
+        if "start" in args.only.split(","):
+            print("\n### to the first step\n\n| | seconds | rounds |\n|---|---|---|")
+
+            def ready():
+                begun = time.monotonic()
+                with subprocess.Popen([mlp, "train", "mlp", "--force", "--json", "--set", "train.epochs=1"], cwd=work, stdout=subprocess.PIPE,
+                                      stderr=subprocess.DEVNULL, text=True) as process:
+                    # The trainer says what it trains when all is there.
+                    took = next(time.monotonic() - begun for line in process.stdout if " parameters, " in line)
+                    for _ in process.stdout:
+                        pass
+                return took
+
+            figures = {"mlp": [], "PyTorch": []}
+            for _ in range(args.rounds):
+                figures["mlp"].append(ready())
+                if importlib.util.find_spec("torch") or args.python != sys.executable:
+                    figures["PyTorch"].append(run([args.python, "-c", "import torch"])[1])
+            for name, values in figures.items():
+                if values:
+                    print(f"| {name} | {statistics.median(values):.2f} | {', '.join(f'{each:.2f}' for each in values)} |")
         if "inference" in args.only.split(","):
             program = [args.inference] if args.inference else ["cargo", "bench", "-q", "--bench", "inference", "--"]
             print("\n### inference\n\n| | cnn, 64: samples/s | cnn, 1: us | mlp, 64: samples/s | mlp, 1: us |\n|---|---|---|---|---|")
