@@ -162,7 +162,7 @@ impl Place {
         Ok(elsewhere.job.id)
     }
 
-    /// Brings trainings into the queue of the cluster, of which at most `at_once` are at work at a time.
+    /// Brings trainings into the queue of the cluster; of those that ask for the same resources at most `at_once` are at work at a time.
     pub(super) fn queue(
         &self,
         planned: &[Planned],
@@ -177,7 +177,10 @@ impl Place {
         let executor = workspace.executor();
         let mut link = Link::open(host, workspace.binary()?, ui)?;
         link.shared.clone_from(&self.shared);
-        link.queue(&executor, &jobs, at_once, workspace.store, ui)?;
+        // The jobs of an array ask for the same; those that ask for something else are an array of their own.
+        for jobs in jobs.chunk_by(|one, other| one.resources == other.resources) {
+            link.queue(&executor, jobs, at_once, workspace.store, ui)?;
+        }
         link.rest();
         Ok(jobs.iter().map(|job| job.id).collect())
     }

@@ -230,13 +230,7 @@ fn a_run_survives_the_machine_that_started_it_and_a_broken_connection() {
     let mut client = project.start(&["run", "--on", "h1"]);
     let job = hosts.job("h1");
     wait_for("its first word", || std::fs::read(job.join("log")).ok().filter(|log| log == b"begun\n"));
-    hosts.server.stop();
-    // What sshd had started for its connections goes with them; the job does not.
-    let connections = format!("{}/bin", hosts.root("h1").display());
-    std::process::Command::new("pkill")
-        .args(["-f", &format!("{connections}.* agent serve")])
-        .status()
-        .expect("pkill starts");
+    hosts.cut_off("h1");
     std::thread::sleep(std::time::Duration::from_millis(700));
     assert_eq!(client.try_wait().expect("can be asked"), None, "the client goes on trying");
     std::fs::write(&go, "").expect("writes");
@@ -434,12 +428,7 @@ fn who_insists_gets_the_terminal_back_from_a_host_that_does_not_answer() {
     let client = project.start(&["run", "--on", "h1"]);
     let job = hosts.job("h1");
     wait_for("its first word", || std::fs::read(job.join("log")).ok().filter(|log| log == b"begun\n"));
-    hosts.server.stop();
-    let connections = format!("{}/bin", hosts.root("h1").display());
-    std::process::Command::new("pkill")
-        .args(["-f", &format!("{connections}.* agent serve")])
-        .status()
-        .expect("pkill starts");
+    hosts.cut_off("h1");
     let id = job.file_name().expect("a name").to_string_lossy().into_owned();
     let here = project.path().join(".git/mlp/jobs").join(&id);
     let asked = |how: &str| {

@@ -194,6 +194,8 @@ fn what_cannot_be_tried_is_said_before_anything_is_trained() {
     refuse(&["--grid", "--over", LR, "--metric", "val.rmse"], "do not tell it");
     refuse(&["--grid", "--over", LR, "--set", "train.optimizer.adamw.lr=0.1"], "one value for all trials");
     refuse(&["--grid"], "--over");
+    let one_cycle = "train.schedule={one_cycle: {max_lr: 0.01}}";
+    refuse(&["--grid", "--over", LR, "--set", one_cycle], "try `train.schedule.one_cycle.max_lr`");
     refuse(&["--ask", "cat", "--dry-run"], "--ask");
     refuse(&["other", "--grid", "--over", LR], "other");
     assert_eq!(runs(&project), 0);

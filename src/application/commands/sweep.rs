@@ -18,7 +18,7 @@ use crate::infrastructure::compute::Wants;
 use crate::platform::project::Project;
 use crate::platform::run::sweep::{Halving, Objective, Optimiser, Space, Trial, Trials};
 use crate::platform::run::{self, RunError};
-use crate::platform::train::{ModelSpec, WATCHED};
+use crate::platform::train::{ModelSpec, Schedule, WATCHED};
 
 /// Trains a model with many settings and tells which are the best.
 ///
@@ -97,14 +97,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         let detail = "--set gives it one value for all trials".to_owned();
         return Err(RunError::Space { axis: path.to_owned(), detail }.into());
     }
-    let default = if model.train.loss.of_classes() { "val.accuracy" } else { "val.loss" };
-    let objective = Objective::of(args.metric.as_deref().unwrap_or(default));
-    let foreign = if model.train.loss.of_classes() { "val.rmse" } else { "val.accuracy" };
-    if objective.metric == foreign {
-        let detail = "trainings of this model do not tell it".to_owned();
-        let nearest = Some(format!("--metric {default}"));
-        return Err(RunError::Set { setting: format!("--metric {foreign}"), detail, nearest }.into());
-    }
+    check_rate(&space, &model)?;
+    let objective = objective(args.metric.as_deref(), &model)?;
     let halving = args.asha.then(|| halving(&args, &space, &model)).transpose()?;
     let points = match args.random {
         _ if args.ask.is_some() => Vec::new(),
@@ -178,6 +172,35 @@ fn model_name(project: &Project, named: Option<&str>) -> Result<Name, Failure> {
             project.model(text)?;
             text.parse().map_err(|_| RunError::NoStep { name: text.to_owned(), nearest: None }.into())
         }
+    }
+}
+
+/// A rate that the schedule replaces would give the same training every time.
+fn check_rate(space: &Space, model: &ModelSpec) -> Result<(), RunError> {
+    let of_schedule = space.paths().any(|path| path == "train" || path.starts_with("train.schedule"));
+    let rate = space.paths().find(|path| path.starts_with("train.optimizer.") && path.ends_with(".lr"));
+    match rate {
+        Some(rate) if matches!(model.train.schedule, Schedule::OneCycle(_)) && !of_schedule => {
+            let detail =
+                "the schedule `one_cycle` decides the rate: try `train.schedule.one_cycle.max_lr`".to_owned();
+            Err(RunError::Space { axis: rate.to_owned(), detail })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn objective(metric: Option<&str>, model: &ModelSpec) -> Result<Objective, RunError> {
+    let (default, foreign) = match model.train.loss.of_classes() {
+        true => ("val.accuracy", "val.rmse"),
+        false => ("val.loss", "val.accuracy"),
+    };
+    match metric {
+        Some(metric) if metric == foreign => Err(RunError::Set {
+            setting: format!("--metric {foreign}"),
+            detail: "trainings of this model do not tell it".to_owned(),
+            nearest: Some(format!("--metric {default}")),
+        }),
+        metric => Ok(Objective::of(metric.unwrap_or(default))),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use mlp::base::Digest;
 
@@ -24,6 +25,13 @@ impl Hosts {
     pub(crate) fn of_slurm(slurm: &Slurm) -> Self {
         let line = format!("SetEnv SLURM_CONF={}\n", slurm.conf().display());
         Self { server: Server::sshd_with(&line) }
+    }
+
+    /// Ends sshd, and what it had started for connections to a host: its jobs go on, and nobody gets there any more.
+    pub(crate) fn cut_off(&mut self, host: &str) {
+        self.server.stop();
+        let agents = format!("{}/bin.* agent serve", self.root(host).display());
+        Command::new("pkill").args(["-f", &agents]).status().expect("pkill starts");
     }
 
     /// The mlp folder of a host.
