@@ -304,7 +304,7 @@ pub(super) struct RunReport {
     pub(super) run: Id,
     /// The model or step.
     pub(super) name: String,
-    /// `model`, `fold`, `reproduction` or `step`.
+    /// `model`, `fold`, `reproduction`, `evaluation` or `step`.
     pub(super) task: String,
     /// How it stands.
     pub(super) state: JobState,

@@ -1,5 +1,6 @@
 //! Layer 4: what the user meets.
 
+mod answering;
 mod chosen;
 mod commands;
 mod completion;

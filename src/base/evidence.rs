@@ -15,7 +15,8 @@ pub struct Run {
     pub run: Id,
     /// The model or step that was run.
     pub name: Name,
-    /// `model`, `fold` (a model on all folds of its data but one), `reproduction` (a model trained again) or `step`.
+    /// `model`, `fold` (a model on all folds of its data but one), `reproduction` (a model trained again), `evaluation` (a model judged on
+    /// a host) or `step`.
     pub task: String,
     /// Digest of the plan: the cache key.
     pub plan: Digest,

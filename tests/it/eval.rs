@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::hosts::Hosts;
 use crate::support::project::Project;
 use crate::support::serving::{SIDE, git, image};
 use crate::support::{mlp, ok, refused};
@@ -125,7 +126,7 @@ fn a_run_is_evaluated_once_and_every_prediction_is_kept() {
     assert_eq!(forced["predictions"], first["predictions"]);
     let by_run = eval(folder, &["--run", "latest"]);
     assert_eq!(by_run["evaluation"], forced["evaluation"]);
-    assert_eq!(eval(folder, &["--on", "val"])["part"], "val");
+    assert_eq!(eval(folder, &["--part", "val"])["part"], "val");
 
     // Every run of these files has the picture beside it; the same numbers give the same bytes.
     let beside = first["pictures"][0].as_str().expect("a picture");
@@ -206,7 +207,7 @@ fn what_cannot_be_evaluated_is_named() {
         (["eval", "stripe"].as_slice(), "did you mean `stripes`?"),
         (&["eval", "stripes@production"], "model::nothing-live"),
         (&["eval", "--run", "zzz"], "run::unknown"),
-        (&["eval", "stripes", "--on", "all"], "possible values"),
+        (&["eval", "stripes", "--part", "all"], "possible values"),
         (&["eval", "stripes", "--plot", "picture.png"], "write `picture.svg`"),
     ] {
         let error = refused(folder, arguments, 2);
@@ -214,7 +215,7 @@ fn what_cannot_be_evaluated_is_named() {
     }
     ok(folder, &["train", "stripes", "--folds", "2", "--set", "train.epochs=1"]);
     let error = refused(folder, &["eval", "--run", "latest"], 2);
-    assert!(error.contains("run::no-model") && error.contains("the run of a fold"), "{error}");
+    assert!(error.contains("run::no-model") && error.contains("its task is `fold`"), "{error}");
     ok(folder, &["train", "stripes"]);
     let other = MANIFEST.replace("metrics: [accuracy, ece,", "metrics: [rmse, accuracy,");
     std::fs::write(folder.join("mlp.yaml"), other).expect("writes the project file");
@@ -251,4 +252,89 @@ fn texts_are_judged_with_tokens_missing_and_in_the_wrong_order() {
     assert_eq!(again["slices"], report["slices"]);
     let text = refused(project.path(), &["train", "letters", "--set", "evaluate.corruptions=[rotated]"], 2);
     assert!(text.contains("rotate"), "{text}");
+}
+
+/// A model of a small table and a host to judge it on, trained here.
+fn trained(hosts: &Hosts) -> Project {
+    let project = Project::new(
+        "data:\n  points: {path: data/points.csv, format: csv, target: class, split: {test: 0.2}}\n\
+         models:\n  sides: {data: points, network: [{linear: 8}, relu, output], \
+         train: {epochs: 2, batch_size: 16}, evaluate: {slices: {by: label}}}\n",
+    );
+    let line = |n: u32| {
+        let (x, y) = (n.wrapping_mul(7919) % 97, n.wrapping_mul(104_729) % 89);
+        format!("{x},{y},{}\n", if x > y { "right" } else { "left" })
+    };
+    project.write("data/points.csv", &("x,y,class\n".to_owned() + &(0..300).map(line).collect::<String>()));
+    ok(project.path(), &["data", "add", "points"]);
+    project.git(&["add", "-A"]);
+    project.git(&["commit", "-qm", "Points"]);
+    hosts.of(&project, &["h1"]);
+    ok(project.path(), &["train", "sides"]);
+    project
+}
+
+#[test]
+fn a_host_gives_the_answer_that_this_machine_gives() {
+    let hosts = Hosts::new();
+    let project = trained(&hosts);
+    let folder = project.path();
+    ok(folder, &["model", "register", "sides"]);
+    let plan = project.json(&["eval", "sides@1", "--dry-run"], 0);
+    assert_eq!((&plan["schema"], &plan["done"]), (&"mlp/eval-plan/1".into(), &Value::Null), "{plan}");
+    let there = project.json(&["eval", "sides@1", "--on", "h1"], 0);
+    let here = project.json(&["eval", "sides@1", "--force"], 0);
+    for answer in ["predictions", "metrics", "slices", "per_class", "confusion", "calibration", "examples"] {
+        assert_eq!(there[answer], here[answer], "{answer}");
+    }
+    assert_ne!(there["evaluation"], here["evaluation"], "where it came from is told too");
+    // Each is found again without a host, and a host's by its run where it was not filed.
+    assert_eq!(project.json(&["eval", "sides@1", "--on", "h1"], 0)["reused"], true);
+    let text = ok(folder, &["eval", "sides@1", "--on", "h1", "--part", "val", "--detach"]);
+    assert!(text.contains("mlp runs attach"), "{text}");
+    let text = ok(folder, &["eval", "sides@1", "--on", "h1", "--part", "val"]);
+    assert!(text.contains("sides@1 on val of points"), "{text}");
+    let text = ok(folder, &["runs", "ls"]);
+    assert_eq!(text.matches("sides (evaluation)").count(), 2, "{text}");
+    let newest = project.json(&["eval", "sides", "--dry-run"], 0);
+    assert_eq!(newest["files"], plan["files"], "an evaluation is no newer training: {newest}");
+
+    let said = refused(folder, &["eval", "sides", "--on", "test"], 2);
+    assert!(said.contains("`--part test`"), "{said}");
+    let said = refused(folder, &["eval", "sides", "--on", "h9"], 2);
+    assert!(said.contains("h9") && said.contains("h1"), "{said}");
+    let said = refused(folder, &["eval", "sides", "--detach"], 2);
+    assert!(said.contains("--on"), "{said}");
+}
+
+#[test]
+fn what_a_host_says_of_something_else_is_no_answer() {
+    let hosts = Hosts::new();
+    let project = trained(&hosts);
+    let folder = project.path();
+    project.json(&["eval", "sides", "--on", "h1"], 0);
+    // The run of the next evaluation is there before it is asked for, with the answer to the one before.
+    ok(folder, &["eval", "sides", "--on", "h1", "--part", "val", "--detach"]);
+    let id = project.job();
+    let id = id.file_name().expect("a name").to_string_lossy().into_owned();
+    ok(folder, &["runs", "attach", &id]);
+    let store = mlp::infrastructure::store::Local::open(&folder.join(".git/mlp/store")).expect("opens");
+    let (_, record) = mlp::platform::run::runs(&store)
+        .expect("lists")
+        .into_iter()
+        .find(|(_, record)| record.body.run.to_string() == id)
+        .expect("is recorded");
+    let (_, other) = mlp::platform::run::runs(&store)
+        .expect("lists")
+        .into_iter()
+        .find(|(_, other)| other.body.task == "evaluation" && other.body.run != record.body.run)
+        .expect("is recorded");
+    let mut forged = record;
+    forged.body.run = mlp::base::Id::new();
+    forged.body.output = other.body.output;
+    mlp::platform::run::publish(&store, &forged, "sides", &[]).expect("publishes");
+    let said = refused(folder, &["eval", "sides", "--on", "h1", "--part", "val"], 3);
+    assert!(said.contains("run::no-answer") && said.contains("another question"), "{said}");
+    let answer = project.json(&["eval", "sides", "--on", "h1", "--part", "val", "--force"], 0);
+    assert_eq!(answer["part"], "val");
 }

@@ -133,5 +133,5 @@ fn what_a_run_left_is_brought_into_a_folder_and_into_the_project() {
     let trash = said.split("mlp data trash restore ").nth(1).unwrap_or_else(|| panic!("{said}"));
     run(&other, &["data", "trash", "restore", trash.trim()]);
     assert_eq!(other.read("made/seven"), "eight\n");
-    super::support::refused(other.path(), &["runs", "fetch", "--to", "left"], 3);
+    super::support::refused(other.path(), &["runs", "fetch", "--to", "left"], 2);
 }

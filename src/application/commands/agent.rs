@@ -30,6 +30,11 @@ enum Command {
         /// The job folder.
         job: PathBuf,
     },
+    /// Evaluates the model that a job names.
+    Judge {
+        /// The job folder.
+        job: PathBuf,
+    },
     /// Stores what a step made.
     Keep {
         /// The job folder.
@@ -61,6 +66,7 @@ pub(crate) fn run(args: Args, _: &Context) -> Answer {
         Command::Supervise { detached: false, job } => agent::detach(&JobFolder(job))?,
         Command::Supervise { detached: true, job } => agent::supervise(&JobFolder(job))?,
         Command::Work { job } => return work(&JobFolder(job)),
+        Command::Judge { job } => return judge(&JobFolder(job)),
         Command::Keep { job } => return keep(&JobFolder(job)),
         Command::Mask { job } => compute::mask::run(&JobFolder(job))?,
         Command::Serve { root, nonce } => {
@@ -97,6 +103,11 @@ fn work(folder: &JobFolder) -> Answer {
         Ok(Err(_)) => Ok(Exit::Bug),
         Err(error) => Err(run::RunError::io("start", "the training thread")(error).into()),
     }
+}
+
+fn judge(folder: &JobFolder) -> Answer {
+    let events = EventLog::append(&folder.events())?;
+    Ok(run::judge(folder, &events).map_or_else(|error| told(&error, &events), |()| Exit::Ok))
 }
 
 fn keep(folder: &JobFolder) -> Answer {

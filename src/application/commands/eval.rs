@@ -4,16 +4,25 @@ mod report;
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use self::report::Evaluated;
 use super::{Answer, Context};
+use crate::application::answering::{Followed, Through};
 use crate::application::chosen;
-use crate::application::following::workspace;
-use crate::base::{Digest, Evaluation, Exit, Failure, JobState, Level, Name, Run, Sink};
+use crate::application::elsewhere::{Place, Wishes, list};
+use crate::application::following::{RunReport, workspace};
+use crate::application::ui::{Report, Ui};
+use crate::base::{Digest, Evaluation, Exit, Failure, JobState, Level, Name, Record, Run, Sink};
+use crate::infrastructure::compute::Wants;
 use crate::infrastructure::durable;
 use crate::platform::data::Format;
-use crate::platform::project::Project;
-use crate::platform::run::{self, RunError};
+use crate::platform::project::{Project, ProjectError};
+use crate::platform::run::{self, Question, RunError};
 use crate::platform::train::Corruption;
+
+/// The parts of data.
+const PARTS: [&str; 3] = ["train", "val", "test"];
 
 /// Evaluates a model: metrics with 95 % bounds, per class and per slice, confusion matrix, calibration.
 ///
@@ -28,8 +37,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "reference")]
     run: Option<String>,
     /// The part of the data.
-    #[arg(long, default_value = "test", value_parser = ["train", "val", "test"])]
-    on: String,
+    #[arg(long, default_value = "test", value_parser = PARTS)]
+    part: String,
     /// Also judges it on corrupted inputs: with the corruptions that `evaluate` of the model names, or all that its data can
     /// have.
     #[arg(long)]
@@ -40,6 +49,18 @@ pub(crate) struct Args {
     /// Evaluate even if the same evaluation was already made.
     #[arg(long)]
     force: bool,
+    /// Evaluates on this host (`mlp host ls`). Of several (`a,b`), or `any`, on the one that is free first.
+    #[arg(long, value_name = "HOST")]
+    on: Option<String>,
+    /// Leaves it running on the host; the same command without it brings the answer.
+    #[arg(short, long, requires = "on")]
+    detach: bool,
+    /// Threads that computations use; the result does not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// Says what would be evaluated, and whether it was done before.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// A picture is SVG, whatever it is called: a name that says something else would mislead whoever opens it.
@@ -61,9 +82,100 @@ struct Target {
     label: String,
 }
 
+/// What would be evaluated.
+#[derive(Serialize)]
+struct DryRun {
+    model: String,
+    files: Digest,
+    data: Name,
+    version: Digest,
+    part: String,
+    /// The evaluation that was already made.
+    done: Option<Digest>,
+}
+
+impl Report for DryRun {
+    fn schema(&self) -> &'static str {
+        "mlp/eval-plan/1"
+    }
+
+    fn human(&self) -> String {
+        let done = match self.done {
+            Some(id) => format!("evaluated before: b3:{}", id.short()),
+            None => "not evaluated yet".to_owned(),
+        };
+        format!(
+            "{}  b3:{}\n  {} of {} b3:{}\n  {done}\n",
+            self.model,
+            self.files.short(),
+            self.part,
+            self.data,
+            self.version.short()
+        )
+    }
+}
+
+/// The run on a host that has no answer: it goes on, or did not end well.
+#[derive(Serialize)]
+struct Unanswered {
+    model: String,
+    run: RunReport,
+}
+
+impl Report for Unanswered {
+    fn schema(&self) -> &'static str {
+        "mlp/eval-run/1"
+    }
+
+    fn human(&self) -> String {
+        self.run.human()
+    }
+}
+
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
-    let project = context.project()?;
+    let (project, ui) = (context.project()?, &context.ui);
     let target = target(&project, &args)?;
+    let question = question(&project, &target, &args, ui)?;
+    let found = match args.force {
+        true => None,
+        false => run::find_evaluation(&project.store, &question)?,
+    };
+    if args.dry_run {
+        ui.report(&DryRun {
+            model: target.label,
+            files: question.model,
+            data: question.dataset.name,
+            version: question.tree,
+            part: question.part,
+            done: found.map(|(id, _)| id),
+        });
+        return Ok(Exit::Ok);
+    }
+    let reused = found.is_some();
+    let (evaluation, record) = match found {
+        Some(found) => {
+            ui.log(Level::Info, "this evaluation was already made; `--force` makes it again");
+            found
+        }
+        None if args.on.is_some() => match elsewhere(&project, &target, &question, &args, ui)? {
+            Ok(answer) => answer,
+            Err(exit) => return Ok(exit),
+        },
+        None => run::evaluate(&project.store, &project.repo.author(), &question, ui)?,
+    };
+    let metrics = question.spec.evaluate.metrics;
+    for name in metrics.iter().filter(|name| !record.body.metrics.contains_key(*name)) {
+        let text =
+            format!("`{name}`, which `evaluate.metrics` asks for, is not defined for these predictions");
+        ui.log(Level::Warn, &text);
+    }
+    let pictures = draw(&project, &target, &record.body, args.plot, ui)?;
+    let label = target.label;
+    ui.report(&Evaluated { label, evaluation, reused, body: record.body, pictures, metrics });
+    Ok(Exit::Ok)
+}
+
+fn question(project: &Project, target: &Target, args: &Args, ui: &Ui) -> Result<Question, Failure> {
     let mut spec = project.model(target.model.as_str())?.clone();
     let dataset = project.dataset(spec.data.as_str())?;
     if args.corruptions && spec.evaluate.corruptions.is_empty() {
@@ -73,34 +185,57 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             _ => Corruption::OF_IMAGES.to_vec(),
         };
     }
-    let spec = &spec;
-    let tree = dataset.version(&project.cache(), &project.store, &context.ui)?.id;
-    let found = match args.force {
-        true => None,
-        false => run::find_evaluation(&project.store, target.tree, spec, &dataset, tree, &args.on)?,
+    let tree = dataset.version(&project.cache(), &project.store, ui)?.id;
+    Ok(Question { model: target.tree, spec, dataset, tree, part: args.part.clone() })
+}
+
+/// Has a host answer; the exit status where it has no answer yet, or none.
+fn elsewhere(
+    project: &Project,
+    target: &Target,
+    question: &Question,
+    args: &Args,
+    ui: &Ui,
+) -> Result<Result<(Digest, Record<Evaluation>), Exit>, Failure> {
+    let roots = vec![question.model, question.tree];
+    let wants = Wants { trains: true, roots, ..Wants::default() };
+    let place = match Place::of(project, args.on.as_deref(), &wants, ui) {
+        Ok(place) => place,
+        Err(failure) => return Err(meant_part(args, failure)),
     };
-    let reused = found.is_some();
-    let (evaluation, record) = match found {
-        Some(found) => {
-            context.ui.log(Level::Info, "this evaluation was already made; `--force` makes it again");
-            found
-        }
-        None => {
-            let author = project.repo.author();
-            let (store, ui) = (&project.store, &context.ui);
-            run::evaluate(store, &author, target.tree, spec, &dataset, tree, &args.on, ui)?
-        }
-    };
-    let metrics = spec.evaluate.metrics.clone();
-    for name in metrics.iter().filter(|name| !record.body.metrics.contains_key(*name)) {
-        let text =
-            format!("`{name}`, which `evaluate.metrics` asks for, is not defined for these predictions");
-        context.ui.log(Level::Warn, &text);
+    let workspace = place.workspace(project);
+    let planned = run::plan_evaluation(&workspace, &target.model, question)?;
+    let listed = list(&workspace, ui)?;
+    let author = project.repo.author();
+    if !args.force
+        && let Some(ended) = run::done(&listed, &planned.digest)
+    {
+        let text = format!("run {} evaluated it", run::short(ended.1.body.run));
+        ui.log(Level::Info, &text);
+        return Ok(Ok(run::answered(&project.store, &author, question, &ended)?));
     }
-    let pictures = draw(&project, &target, &record.body, args.plot, &context.ui)?;
-    let label = target.label;
-    context.ui.report(&Evaluated { label, evaluation, reused, body: record.body, pictures, metrics });
-    Ok(Exit::Ok)
+    let what = format!("evaluating {} on {} of {}", target.label, question.part, question.dataset.name);
+    let wishes = Wishes { threads: args.threads.map(usize::from), ..Wishes::default() };
+    let through = Through { place: &place, workspace: &workspace, wishes, detach: args.detach };
+    match through.follow(&planned, &listed, &what, ui)? {
+        Followed::Succeeded(ended) => Ok(Ok(run::answered(&project.store, &author, question, &ended)?)),
+        Followed::Unanswered(run, exit) => {
+            ui.report(&Unanswered { model: target.label.clone(), run: *run });
+            Ok(Err(exit))
+        }
+    }
+}
+
+/// `--on test` is meant for a part of the data where no host is called so.
+fn meant_part(args: &Args, failure: Failure) -> Failure {
+    let part = args.on.as_deref().filter(|on| PARTS.contains(on));
+    match part {
+        Some(part) if failure.0.code() == "project::unknown-name" => {
+            let hint = format!("the part of the data is `--part {part}`; `--on` names a host");
+            ProjectError::UnknownHost { name: part.to_owned(), hint }.into()
+        }
+        _ => failure,
+    }
 }
 
 /// Draws confusion matrix and reliability curve into the file that was asked for, and beside the runs that made these files, as far as their
@@ -178,7 +313,7 @@ fn of_run(run: Run) -> Result<Target, Failure> {
                 format!("`mlp runs logs {}` says why", run::short(run.run)),
             ),
             task => (
-                format!("it is the run of a {task}"),
+                format!("its task is `{task}`"),
                 format!("`mlp train {0}` makes a model, `mlp eval {0}` evaluates the newest", run.name),
             ),
         };

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Answer, Context};
+use crate::application::answering::{Followed, Through};
 use crate::application::chosen::choose;
 use crate::application::elsewhere::{Place, Wishes, list};
-use crate::application::following::{OnInterrupt, RunReport, exit_of, follow, shown};
+use crate::application::following::{RunReport, shown};
 use crate::application::ui::{Align, Report, Table, Ui, clean, duration};
-use crate::base::{Digest, Exit, Failure, JobState, Level, Name, Record, Reproduction, Run, Sink, ThenNow};
-use crate::infrastructure::compute::{Interrupts, Wants};
+use crate::base::{Digest, Exit, Failure, Level, Name, Record, Reproduction, Run, Sink, Span, ThenNow};
+use crate::infrastructure::compute::Wants;
 use crate::infrastructure::store::{fetch, fetch_pins};
 use crate::platform::project::Project;
 use crate::platform::run::{self, Recorded, RunError, Workspace};
@@ -37,6 +38,15 @@ pub(crate) struct Args {
     /// Trains on this host (`mlp host ls`). Of several (`a,b`), or `any`, on the one that is free first.
     #[arg(long, value_name = "HOST")]
     on: Option<String>,
+    /// GPUs that the training wants; it waits until so many are free.
+    #[arg(long, value_name = "N")]
+    gpus: Option<u32>,
+    /// How long it may wait for them: 30m, 2h.
+    #[arg(long, value_name = "TIME", requires = "gpus")]
+    max_wait: Option<Span>,
+    /// Leaves it running in the background; the same command without it brings the answer.
+    #[arg(short, long)]
+    detach: bool,
     /// Says what would be trained again, and what is not the same here.
     #[arg(long)]
     dry_run: bool,
@@ -189,7 +199,8 @@ fn brief(value: &str) -> String {
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let ui = &context.ui;
-    let place = Place::of(&project, args.on.as_deref(), &Wants::default(), ui)?;
+    let wants = Wants { gpus: args.gpus.unwrap_or(0), trains: true, ..Wants::default() };
+    let place = Place::of(&project, args.on.as_deref(), &wants, ui)?;
     let workspace = place.workspace(&project);
     let (label, record, body) = subject(&args, &project, &workspace, ui)?;
     let recorded = Recorded::of(&workspace, record, body, |name| project.manifest.data.get(name).cloned())?;
@@ -211,36 +222,30 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     bring(&project, &recorded, &missing, ui)?;
     let planned = recorded.plan(&workspace, ui)?;
     let listed = list(&workspace, ui)?;
-    if let Some(active) = run::active(&listed, &planned.digest) {
-        return Err(RunError::Active { run: active.short(), state: active.state.to_string() }.into());
-    }
-    ui.stream();
+    let tolerance = args.tolerance;
     let again = match recorded.unjudged(&project.store, &listed, &planned.digest)? {
         Some(again) => {
+            ui.stream();
             let text = format!("run {} trained it again before", run::short(again.1.body.run));
             ui.log(Level::Info, &text);
-            Some(again)
+            again
         }
         None => {
-            let interrupts = Interrupts::watch();
-            let wishes = Wishes { threads: args.threads.map(usize::from), ..Wishes::default() };
-            let id = place.start(&planned, &workspace, &wishes, &[], ui)?;
-            let on = place.name().map_or_else(String::new, |host| format!(" on {host}"));
-            let text = format!("training {label} again{on} as run {}", run::short(id));
-            ui.log(Level::Info, &text);
-            follow(ui, &workspace, id, None, &interrupts, OnInterrupt::Cancel)?
+            let wishes =
+                Wishes { threads: args.threads.map(usize::from), gpus: args.gpus, max_wait: args.max_wait };
+            let through = Through { place: &place, workspace: &workspace, wishes, detach: args.detach };
+            match through.follow(&planned, &listed, &format!("training {label} again"), ui)? {
+                Followed::Succeeded(again) => again,
+                Followed::Unanswered(run, exit) => {
+                    let (outcome, record, reproduction) = (None, None, None);
+                    let run = *run;
+                    ui.report(&Reproduced { model: label, run, outcome, record, tolerance, reproduction });
+                    return Ok(exit);
+                }
+            }
         }
     };
-    // Ctrl-C stops the training: it is always followed to its end.
-    let Some(again) = again else { return Ok(Exit::Interrupted) };
     let report = RunReport::of(again.0, &again.1, false);
-    let tolerance = args.tolerance;
-    if report.state != JobState::Succeeded {
-        let exit = exit_of(report.state);
-        let (outcome, record, reproduction) = (None, None, None);
-        ui.report(&Reproduced { model: label, run: report, outcome, record, tolerance, reproduction });
-        return Ok(exit);
-    }
     let (filed, found) = recorded.judge(&project.store, &project.repo.author(), &again)?;
     let outcome = Outcome::of(&found.body, tolerance);
     ui.report(&Reproduced {
@@ -264,7 +269,8 @@ fn subject(
     if let Some(text) = &args.run {
         // What trained again is not what one wants to train again.
         let mut listed = list(workspace, ui)?;
-        listed.retain(|run| run.task != run::REPRODUCTION || text != "latest");
+        let answers = |task: &str| task == run::REPRODUCTION || task == run::EVALUATION;
+        listed.retain(|run| !answers(&run.task) || text != "latest");
         let found = run::find(&listed, text)?;
         let label = format!("{} (run {})", found.name, found.short());
         return match found.record {

@@ -11,7 +11,7 @@ use crate::infrastructure::store::worktree::{CheckoutOptions, checkout};
 use crate::infrastructure::store::{StoreError, fetch};
 use crate::platform::data::{Dataset, expectations, leakage};
 use crate::platform::model::{Candidate, ModelError, Need};
-use crate::platform::run::{evaluate, publish};
+use crate::platform::run::{Question, evaluate, publish};
 use crate::platform::train::ModelSpec;
 
 /// Bytes of a command's output that are kept.
@@ -27,8 +27,15 @@ pub(super) fn produce(judging: &Judging<'_>, candidate: &Candidate<'_>, need: &N
             let Some(spec) = spec(judging, model) else { return Ok(()) };
             say(format!("evaluating {model}@{version} on {part} of `{data}`"));
             present(judging, *files)?;
-            let dataset = At::place(judging, data, *tree)?;
-            evaluate(store, &author, *files, spec, &dataset.dataset, *tree, part, judging.sink)?;
+            let at = At::place(judging, data, *tree)?;
+            let question = Question {
+                model: *files,
+                spec: spec.clone(),
+                dataset: at.dataset.clone(),
+                tree: *tree,
+                part: part.clone(),
+            };
+            evaluate(store, &author, &question, judging.sink)?;
         }
         Need::Expectations { data, tree } => {
             say(format!("looking at the expectations of `{data}`"));

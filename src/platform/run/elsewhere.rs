@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::code::code_files;
+use super::evaluation::FILES;
 use super::{Planned, RunError, Workspace};
 use crate::base::Sink;
 use crate::infrastructure::compute::JobSpec;
@@ -57,7 +58,8 @@ impl Planned {
             }
         }
         let weights = work.weights.iter().map(|weights| weights.file.id);
-        job.rests_on = inputs.values().map(|stored| stored.id).chain(weights).collect();
+        let files = self.plan.inputs.get(FILES).copied();
+        job.rests_on = inputs.values().map(|stored| stored.id).chain(weights).chain(files).collect();
         let value = |name: &String| Some((name.clone(), std::env::var(name).ok()?));
         let variables = self.plan.env.keys().filter_map(value).collect();
         work.root = PathBuf::from(ROOT);

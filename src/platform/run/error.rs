@@ -186,6 +186,20 @@ pub enum RunError {
         /// What to do.
         hint: String,
     },
+    /// What a run left is not put over something else.
+    #[error("`{}` is there already", path.display())]
+    Exists {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The run of an evaluation left no answer to what was asked.
+    #[error("run {run} does not answer: {detail}")]
+    NoAnswer {
+        /// The run.
+        run: String,
+        /// Why.
+        detail: String,
+    },
     /// The run cannot be done again.
     #[error("run {run} cannot be reproduced: {reason}")]
     NotReproducible {
@@ -261,6 +275,8 @@ impl Diagnose for RunError {
             Self::NoFile { .. } => "run::no-file",
             Self::NotResumable { .. } => "run::not-resumable",
             Self::NoModel { .. } => "run::no-model",
+            Self::Exists { .. } => "run::exists",
+            Self::NoAnswer { .. } => "run::no-answer",
             Self::NotReproducible { .. } => "run::not-reproducible",
             Self::Gone { .. } => "run::gone",
             Self::Active { .. } => "run::active",
@@ -273,7 +289,7 @@ impl Diagnose for RunError {
             return inner.exit();
         }
         match self {
-            Self::Io { .. } | Self::Gone { .. } => Exit::World,
+            Self::Io { .. } | Self::Gone { .. } | Self::NoAnswer { .. } => Exit::World,
             Self::MissingOutput { .. } => Exit::No,
             _ => Exit::Usage,
         }
@@ -318,6 +334,10 @@ impl Diagnose for RunError {
             ),
             Self::MissingOutput { .. } => Some("mend the program, or take the path out of `out:`".into()),
             Self::NotResumable { .. } => Some("start it anew with `mlp train` or `mlp run --force`".into()),
+            Self::Exists { .. } => Some("name a folder that is not there yet".into()),
+            Self::NoAnswer { run, .. } => {
+                Some(format!("`mlp runs logs {run}` tells what it said; `--force` evaluates again"))
+            }
             Self::NoModel { hint, .. } | Self::NotReproducible { hint, .. } => Some(hint.clone()),
             Self::Gone { .. } => {
                 Some("a store or a clone that has it must push it first: `mlp data push`".into())
@@ -446,6 +466,15 @@ pub const EXPLAIN: &[Explain] = &[
         text: "The run was named for its model, and it left none: it did not succeed, or it is the run of a step, of a fold of a \
                cross-validation (which tells how well such a model does, and is thrown away), or one that trained a model again \
                to see whether it comes out the same. `mlp runs ls` lists all runs.",
+    },
+    Explain {
+        code: "run::exists",
+        text: "`mlp runs fetch --to` makes the folder that it is given and puts nothing over what is there. Name another, or remove it.",
+    },
+    Explain {
+        code: "run::no-answer",
+        text: "`mlp eval --on` left a run on a host that ended well, but what it left is no evaluation of the model, data and part \
+               that were asked for. Nothing of it counts. The log of the run tells what the host said.",
     },
     Explain {
         code: "run::not-reproducible",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::finish::trained;
-use super::{RunError, evaluate, find_evaluation};
+use super::{Question, RunError, evaluate, find_evaluation};
 use crate::base::{Digest, Evaluation, Record, Run, Sink};
 use crate::infrastructure::store::Local;
 use crate::platform::data::{Dataset, Fold};
@@ -43,9 +43,16 @@ pub fn evaluate_fold(
     let (Some(files), Some(&tree)) = (trained(store, run)?, run.data.get(dataset.name.as_str())) else {
         return Err(TrainError::Model(format!("run {} ({}) made none", run.run, run.end.state)).into());
     };
-    match find_evaluation(store, files.id, model, dataset, tree, "val")? {
+    let question = Question {
+        model: files.id,
+        spec: model.clone(),
+        dataset: dataset.clone(),
+        tree,
+        part: "val".to_owned(),
+    };
+    match find_evaluation(store, &question)? {
         Some(found) => Ok(found),
-        None => evaluate(store, author, files.id, model, dataset, tree, "val", sink),
+        None => evaluate(store, author, &question, sink),
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Listed {
     pub id: Id,
     /// The model or step.
     pub name: Name,
-    /// `model`, `fold`, `reproduction` or `step`.
+    /// `model`, `fold`, `reproduction`, `evaluation` or `step`.
     pub task: String,
     /// Of a cross-validation: the fold that was not trained on.
     pub fold: Option<Fold>,

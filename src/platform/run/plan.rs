@@ -14,7 +14,8 @@ pub struct Plan {
     pub schema: String,
     /// The model or step.
     pub name: Name,
-    /// `model`, `fold` (a model on all folds of its data but one), `reproduction` (a model trained again) or `step`.
+    /// `model`, `fold` (a model on all folds of its data but one), `reproduction` (a model trained again), `evaluation` (a model judged on
+    /// a host) or `step`.
     pub task: String,
     /// The resolved model and the fold, or the step's command, parameters and output paths.
     pub config: Value,

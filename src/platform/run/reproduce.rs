@@ -61,10 +61,7 @@ impl Recorded {
             }
             task => {
                 let hint = "name a run that made a model, or a version of one".into();
-                return Err(refuse(
-                    format!("as the run of a {task} it made no model of the project's"),
-                    hint,
-                ));
+                return Err(refuse(format!("its task, `{task}`, makes no model of the project's"), hint));
             }
         }
         let unread = |error: serde_json::Error| {

@@ -54,6 +54,11 @@ impl Planned {
         Self::new(self.work, self.spec)
     }
 
+    /// The run by another command line.
+    pub(super) fn doing(self, argv: Vec<String>) -> Self {
+        Self { spec: JobSpec { argv, ..self.spec }, ..self }
+    }
+
     /// How many processes of its command there are.
     pub fn ranks(&self) -> u32 {
         self.spec.resources.ranks()
@@ -235,7 +240,7 @@ pub fn work(
 }
 
 /// The job's data: the work tree's if they are still the version that was planned, else that version from the store.
-fn data(work: &Work, folder: &JobFolder, sink: &dyn Sink) -> Result<Dataset, RunError> {
+pub(super) fn data(work: &Work, folder: &JobFolder, sink: &dyn Sink) -> Result<Dataset, RunError> {
     let missing = || {
         let path = folder.0.join("spec.json");
         crate::infrastructure::compute::JobError::Damaged { path, detail: "it names no dataset".into() }

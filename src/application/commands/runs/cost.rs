@@ -112,9 +112,9 @@ impl Sum {
         [
             name.to_owned(),
             self.runs.to_string(),
-            known(self.unknown_usage, amount(self.hours)),
-            known(self.unknown_usage, amount(self.gpu_hours)),
-            known(self.unknown_kwh, amount(self.kwh)),
+            known(self.unknown_usage, measured(self.hours)),
+            known(self.unknown_usage, measured(self.gpu_hours)),
+            known(self.unknown_kwh, measured(self.kwh)),
             cost,
         ]
     }
@@ -128,6 +128,14 @@ impl Sum {
         ];
         let line = |(runs, why): &(u64, &str)| format!("not counted: {} {why}\n", plural(*runs, "run"));
         unknown.iter().filter(|(runs, _)| *runs > 0).map(line).collect()
+    }
+}
+
+/// Hours, or kWh, as people read them.
+fn measured(value: f64) -> String {
+    match value {
+        value if value > 0.0 && value < 0.001 => "< 0.001".to_owned(),
+        value => format!("{value:.3}"),
     }
 }
 

@@ -64,8 +64,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let workspace = workspace(&project);
     if let Some(to) = args.to.as_ref().filter(|to| to.symlink_metadata().is_ok()) {
-        let exists = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
-        return Err(RunError::io("make", to)(exists).into());
+        return Err(RunError::Exists { path: to.clone() }.into());
     }
     if let Some(host) = &args.on {
         take_over(&args.run, &project.manifest.host(host)?, &workspace, context)?;

@@ -91,6 +91,7 @@ impl Report for Runs {
                 match (line.fold, line.sweep) {
                     (Some(Fold { number, of }), _) => format!("{} {number}/{of}", line.name),
                     (None, Some(_)) => format!("{} (trial)", line.name),
+                    _ if line.task == run::EVALUATION => format!("{} (evaluation)", line.name),
                     _ if line.task == run::REPRODUCTION => format!("{} (again)", line.name),
                     (None, None) => line.name.clone(),
                 },
