@@ -29,6 +29,8 @@ mod trainer;
 pub use error::{EXPLAIN as TRAIN_EXPLAIN, TrainError};
 pub use evaluate::{Evaluated, evaluate};
 pub use init::Origin;
+#[cfg(feature = "measuring")]
+pub use kernels::roofline::roofline;
 pub use metrics::{METRICS, is_metric, is_share, less_is_better};
 pub use model::{Model, Prediction};
 pub use network::{check, last_outputs};

@@ -215,5 +215,7 @@ fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     result
 }
 
+#[cfg(feature = "measuring")]
+pub(super) mod roofline;
 #[cfg(test)]
 mod tests;
