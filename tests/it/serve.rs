@@ -60,12 +60,16 @@ fn arrays_images_tensors_and_offline_predictions_agree() {
 
     let images: Vec<Vec<u8>> = (0..9).map(|index| image(index % 3, 5000 + index)).collect();
     let answered = post_json(server.address, "/predict", &instances(&images));
-    assert_eq!(answered.header("x-mlp-model-digest"), Some(project.tree.to_string().as_str()));
+    assert_eq!(answered.header("x-mlp-digest"), Some(project.tree.to_string().as_str()));
+    assert_eq!(
+        (answered.header("x-mlp-model"), answered.header("x-mlp-version")),
+        (Some("stripes"), Some("1"))
+    );
     let json = answered.json();
     assert_eq!(json["model"], "stripes");
     assert_eq!(json["version"], 1);
     assert_eq!(json["digest"], project.tree.to_string());
-    assert_eq!(answered.header("x-mlp-prediction-id"), json["id"].as_str());
+    assert_eq!(answered.header("x-mlp-prediction"), json["id"].as_str());
     let from_arrays = predictions(&answered);
     for (index, prediction) in from_arrays.iter().enumerate() {
         assert_eq!(prediction["label"], CLASSES[index % 3], "{prediction}");

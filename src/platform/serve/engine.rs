@@ -13,6 +13,13 @@ use crate::platform::train::Prediction;
 /// Instances computed between two looks at whether anybody still waits for the answer.
 const CHUNK: usize = 64;
 
+/// Predictions and what they were made from.
+pub(super) struct Made {
+    pub(super) count: usize,
+    pub(super) inputs: Inputs,
+    pub(super) predictions: Vec<Prediction>,
+}
+
 /// Where predictions are made. Dynamic batching belongs behind this type's one method.
 pub(super) struct Engine {
     served: Arc<Served>,
@@ -38,7 +45,7 @@ impl Engine {
         &self,
         served: &Arc<Served>,
         read: impl FnOnce(&Signature) -> Result<(T, usize, Inputs), Refusal> + Send + 'static,
-    ) -> Result<(T, Vec<Prediction>), Refusal> {
+    ) -> Result<(T, Made), Refusal> {
         let busy = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many requests wait already");
         let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| busy())?;
         let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| busy())?;
@@ -48,7 +55,8 @@ impl Engine {
         let work = move || {
             let _permits = (admitted, running);
             let (extra, count, inputs) = read(&served.signature)?;
-            Ok((extra, predict(&served, count, &inputs, &stop)?))
+            let predictions = predict(&served, count, &inputs, &stop)?;
+            Ok((extra, Made { count, inputs, predictions }))
         };
         let result = tokio::task::spawn_blocking(work).await;
         drop(abandoned);

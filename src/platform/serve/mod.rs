@@ -1,6 +1,7 @@
 //! Serving what was promoted: a version's files are verified, loaded from memory, and answer over HTTP or for files.
 //! `docs/reference/serving.md` describes the routes.
 
+mod answered;
 mod batch;
 mod body;
 mod engine;
@@ -14,6 +15,7 @@ mod server;
 mod spec;
 mod stalled;
 
+pub use answered::{Answered, Observer};
 pub use batch::{Predicted, predict_files};
 pub use error::{EXPLAIN, ServeError};
 pub use input::{MAX_INSTANCES, Signature};

@@ -1,6 +1,7 @@
 //! What the server answers: `/predict`, and the Open Inference Protocol below `/v2`.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -13,9 +14,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::engine::Engine;
-use super::{Limits, Refusal, Served, Signature, body, input, protocol};
-use crate::base::{Digest, Id, Name};
+use super::engine::{Engine, Made};
+use super::{Answered, Limits, Observer, Refusal, Served, Signature, body, input, protocol};
+use crate::base::{Digest, Id, Name, Time};
 use crate::platform::data::{Inputs, images};
 use crate::platform::train::Prediction;
 
@@ -27,6 +28,20 @@ pub(super) struct App {
     pub(super) memory: Arc<Semaphore>,
     /// Whether only this machine can reach the server: then requests must be addressed to it by name.
     pub(super) loopback: bool,
+    /// Those who see each answered request.
+    pub(super) observers: Vec<Arc<dyn Observer>>,
+}
+
+impl App {
+    /// Gives the predictions their identifier and shows them to the observers.
+    fn answered(&self, served: Arc<Served>, began: Instant, made: Made) -> Arc<Answered> {
+        let Made { count, inputs, predictions } = made;
+        let (id, time, latency) = (Id::new(), Time::now(), began.elapsed());
+        let answered =
+            Arc::new(Answered { id, served, canary: false, time, count, inputs, predictions, latency });
+        self.observers.iter().for_each(|observer| observer.answered(&answered));
+        answered
+    }
 }
 
 type Shared = State<Arc<App>>;
@@ -96,7 +111,7 @@ struct Predicted<'a> {
     version: u64,
     digest: Digest,
     id: Id,
-    predictions: Vec<Prediction>,
+    predictions: &'a [Prediction],
 }
 
 async fn predict(State(app): Shared, headers: HeaderMap, body: Body) -> Answer {
@@ -107,17 +122,24 @@ async fn predict(State(app): Shared, headers: HeaderMap, body: Body) -> Answer {
         _ => return Err(unsupported(&kind, "application/json, image/png, image/jpeg or image/webp")),
     };
     let body = body::read(&headers, body, app.limits.body, &app.memory).await?;
+    let began = Instant::now();
     let served = Arc::clone(app.engine.served());
     let read = move |signature: &Signature| {
         let (count, inputs) =
             if image { picture(&body.bytes, signature)? } else { input::instances(&body.bytes, signature)? };
         Ok(((), count, inputs))
     };
-    let ((), predictions) = app.engine.predict(&served, read).await?;
-    let id = Id::new();
-    let answer =
-        Predicted { model: &served.name, version: served.version, digest: served.tree, id, predictions };
-    Ok(identified(&served, id, Json(answer).into_response()))
+    let ((), made) = app.engine.predict(&served, read).await?;
+    let answered = app.answered(served, began, made);
+    let served = &answered.served;
+    let answer = Predicted {
+        model: &served.name,
+        version: served.version,
+        digest: served.tree,
+        id: answered.id,
+        predictions: &answered.predictions,
+    };
+    Ok(identified(&answered, Json(answer).into_response()))
 }
 
 fn picture(bytes: &[u8], signature: &Signature) -> Result<(usize, Inputs), Refusal> {
@@ -141,13 +163,24 @@ fn unsupported(kind: &str, wanted: &str) -> Refusal {
     Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-type", message).closing()
 }
 
-/// The answer with headers that tell which bytes gave it.
-fn identified(served: &Served, id: Id, mut response: Response) -> Response {
-    let digest = HeaderValue::from_str(&served.tree.to_string());
-    let id = HeaderValue::from_str(&id.to_string());
-    if let (Ok(digest), Ok(id)) = (digest, id) {
-        response.headers_mut().insert("x-mlp-model-digest", digest);
-        response.headers_mut().insert("x-mlp-prediction-id", id);
+/// The answer with headers that tell which bytes gave it, and what it is called.
+fn identified(answered: &Answered, response: Response) -> Response {
+    let mut response = told(&answered.served, response);
+    if let Ok(id) = HeaderValue::from_str(&answered.id.to_string()) {
+        response.headers_mut().insert("x-mlp-prediction", id);
+    }
+    response
+}
+
+/// The answer with headers that tell which version it is about.
+fn told(served: &Served, mut response: Response) -> Response {
+    let (name, version) = (served.name.as_str(), served.version.to_string());
+    let digest = served.tree.to_string();
+    for (header, value) in [("x-mlp-model", name), ("x-mlp-version", &version), ("x-mlp-digest", &digest)] {
+        // Names, numbers and digests are ASCII.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(header, value);
+        }
     }
     response
 }
@@ -185,8 +218,9 @@ fn check(served: &Served, named: &Named) -> Result<(), Refusal> {
 }
 
 async fn ready(State(app): Shared, Path(named): Path<Named>) -> Answer {
-    check(app.engine.served(), &named)?;
-    Ok(StatusCode::OK.into_response())
+    let served = app.engine.served();
+    check(served, &named)?;
+    Ok(told(served, StatusCode::OK.into_response()))
 }
 
 async fn metadata(State(app): Shared, Path(named): Path<Named>) -> Answer {
@@ -204,7 +238,7 @@ async fn metadata(State(app): Shared, Path(named): Path<Named>) -> Answer {
     if !served.model.classes.is_empty() {
         answer["parameters"]["classes"] = json!(served.model.classes);
     }
-    Ok(Json(answer).into_response())
+    Ok(told(served, Json(answer).into_response()))
 }
 
 async fn infer(State(app): Shared, Path(named): Path<Named>, headers: HeaderMap, body: Body) -> Answer {
@@ -215,21 +249,23 @@ async fn infer(State(app): Shared, Path(named): Path<Named>, headers: HeaderMap,
         return Err(unsupported(&kind, "application/json"));
     }
     let body = body::read(&headers, body, app.limits.body, &app.memory).await?;
+    let began = Instant::now();
     let read = move |signature: &Signature| {
         let protocol::Infer { id, outputs, batch: (count, inputs) } =
             protocol::infer(&body.bytes, signature)?;
         Ok(((id, outputs), count, inputs))
     };
-    let ((request, wanted), predictions) = app.engine.predict(&served, read).await?;
-    let id = Id::new();
+    let ((request, wanted), made) = app.engine.predict(&served, read).await?;
+    let answered = app.answered(served, began, made);
+    let served = &answered.served;
     let answer = protocol::Inferred {
         model_name: &served.name,
         model_version: served.version.to_string(),
         id: request,
-        parameters: protocol::Parameters { digest: served.tree, prediction_id: id },
-        outputs: protocol::outputs(&predictions, served.model.classes.len(), &wanted)?,
+        parameters: protocol::Parameters { digest: served.tree, prediction_id: answered.id },
+        outputs: protocol::outputs(&answered.predictions, served.model.classes.len(), &wanted)?,
     };
-    Ok(identified(&served, id, Json(answer).into_response()))
+    Ok(identified(&answered, Json(answer).into_response()))
 }
 
 async fn not_found() -> Refusal {

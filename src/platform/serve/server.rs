@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::engine::Engine;
 use super::routes::{App, router};
 use super::stalled::Impatient;
-use super::{ServeError, ServeSpec, Served, body};
+use super::{Observer, ServeError, ServeSpec, Served, body};
 
 /// What a client may take of the server.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +61,7 @@ pub struct Server {
     listener: std::net::TcpListener,
     served: Arc<Served>,
     limits: Limits,
+    observers: Vec<Arc<dyn Observer>>,
 }
 
 impl Server {
@@ -71,7 +72,13 @@ impl Server {
             std::net::TcpListener::bind((host.trim_start_matches('[').trim_end_matches(']'), port))
                 .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
                 .map_err(|source| ServeError::Bind { address, source })?;
-        Ok(Self { listener, served: Arc::new(served), limits })
+        Ok(Self { listener, served: Arc::new(served), limits, observers: Vec::new() })
+    }
+
+    /// Shows each answered request to `observer`, too.
+    pub fn observe(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.push(observer);
+        self
     }
 
     /// The address, with the real port.
@@ -87,7 +94,8 @@ impl Server {
         let limits = self.limits;
         let engine = Engine::new(self.served, crate::hardware::threads(), limits.queue);
         let memory = Arc::new(Semaphore::new(limits.memory / body::UNIT));
-        let service = router(Arc::new(App { engine, limits, memory, loopback }));
+        let service =
+            router(Arc::new(App { engine, limits, memory, loopback, observers: self.observers.clone() }));
         let connections = Arc::new(Semaphore::new(limits.connections.min(open_files())));
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -111,6 +119,10 @@ impl Server {
         let _ = stopping.send(true);
         let drained = async { while tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(limits.drain_time, drained).await;
+        // Observers may work off what they hold, which is no task's business.
+        let observers = self.observers;
+        let finish = move || observers.iter().for_each(|observer| observer.finish());
+        let _ = tokio::task::spawn_blocking(finish).await;
         Ok(())
     }
 }
