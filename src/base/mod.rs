@@ -1,6 +1,7 @@
 //! The words of all layers: identity, names, time, events, records, errors. No I/O happens here.
 
 mod bytes;
+mod canary;
 mod caught;
 mod count;
 mod digest;
@@ -14,12 +15,14 @@ mod name;
 mod record;
 mod resources;
 mod scalar;
+mod shadow;
 mod span;
 mod time;
 mod usage;
 pub mod variables;
 
 pub use bytes::Bytes;
+pub use canary::{Aborted, Canary};
 pub use caught::{caught, is_caught};
 pub use count::{count, plural};
 pub use digest::{Digest, DigestError, Hasher};
@@ -39,6 +42,7 @@ pub use name::{Name, NameError};
 pub use record::{AnyRecord, Body, Record, RecordError, RecordKind};
 pub use resources::{Cause, Resources, Retry};
 pub use scalar::yaml_scalar;
+pub use shadow::{Comparison, Latency, Shadow};
 pub use span::Span;
 pub use time::Time;
 pub use usage::{Cost, Usage};

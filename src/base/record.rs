@@ -29,6 +29,10 @@ pub enum RecordKind {
     Command,
     /// What came of training again.
     Reproduction,
+    /// What a version said to the requests that the live one answered.
+    Shadow,
+    /// How a version did that answered a share of the requests.
+    Canary,
 }
 
 impl std::fmt::Display for RecordKind {
@@ -42,6 +46,8 @@ impl std::fmt::Display for RecordKind {
             Self::Verdict => "verdict",
             Self::Command => "command",
             Self::Reproduction => "reproduction",
+            Self::Shadow => "shadow",
+            Self::Canary => "canary",
         })
     }
 }

@@ -5,7 +5,9 @@ use schemars::generate::SchemaSettings;
 use serde::Serialize;
 
 use super::Manifest;
-use crate::base::{Approval, CommandOutput, Evaluation, Event, Expectations, Leakage, Record, Run, Verdict};
+use crate::base::{
+    Approval, Canary, CommandOutput, Evaluation, Event, Expectations, Leakage, Record, Run, Shadow, Verdict,
+};
 
 /// What a schema describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ enum AnyKind {
     Approval(Record<Approval>),
     Verdict(Record<Verdict>),
     Command(Record<CommandOutput>),
+    Shadow(Record<Shadow>),
+    Canary(Record<Canary>),
 }
 
 impl Kind {
@@ -80,6 +84,6 @@ mod tests {
     #[test]
     fn schemas_of_records_hold_all_kinds() {
         let schema: serde_json::Value = serde_json::from_str(&text(Kind::Record)).expect("is JSON");
-        assert_eq!(schema["anyOf"].as_array().map(Vec::len), Some(7));
+        assert_eq!(schema["anyOf"].as_array().map(Vec::len), Some(9));
     }
 }
