@@ -3,6 +3,7 @@
 #   git, ssh-keygen   repositories and signatures; git-lfs' files to import
 #   curl              makes the bucket of the S3 server
 #   python3-venv      the independent reader of stores; two packages go to target/reader
+#   python3-venv      also onnxruntime, which runs exported models; it goes to target/onnx: 213 MB
 #   nginx, sshd       the WebDAV, web and SFTP servers, and hosts; nothing is started
 #   slurm*, sbatch    a cluster of two nodes; nothing is started
 #   mkfs.xfs          a file system that shares blocks between files
@@ -37,7 +38,15 @@ reader() {
   "$place/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
   echo "${packages[*]}" >"$place/installed"
 }
-if [ ${#missing[@]} = 0 ]; then reader; servers; exit; fi
+onnx() {
+  local place packages=(onnxruntime==1.32.0 onnx==1.23.2 numpy==2.4.6)
+  place="$(dirname "${BASH_SOURCE[0]}")/../target/onnx"
+  if [ "$(cat "$place/installed" 2>/dev/null)" = "${packages[*]}" ]; then return; fi
+  python3 -m venv "$place"
+  "$place/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
+  echo "${packages[*]}" >"$place/installed"
+}
+if [ ${#missing[@]} = 0 ]; then reader; onnx; servers; exit; fi
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 if ! command -v apt-get >/dev/null; then
   echo "the tests need these programs, which are not here: ${missing[*]} (names of Debian packages)" >&2
@@ -49,4 +58,5 @@ export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
 reader
+onnx
 servers

@@ -47,7 +47,7 @@ pub(crate) fn choose(project: &Project, reference: &str) -> Result<Chosen, Failu
 /// The version that `reference` names, verified and loaded. What is not here is fetched from the project's store.
 pub(crate) fn open(project: &Project, reference: &str, sink: &dyn Sink) -> Result<Served, Failure> {
     let chosen = choose(project, reference)?;
-    fetch_files(project, &chosen, sink)?;
+    fetch_files(project, &chosen.name, &chosen.version, sink)?;
     let Chosen { name, stage, version } = chosen;
     Ok(Served::load(&project.store, &name, version.number, stage, version.tree)?)
 }
@@ -66,16 +66,20 @@ pub(crate) fn begin(
         return Ok(Some(Weights::of_file(workspace, name, &init.from, sink)?));
     }
     let chosen = choose(project, &init.from)?;
-    fetch_files(project, &chosen, sink)?;
+    fetch_files(project, &chosen.name, &chosen.version, sink)?;
     let Chosen { name, version, .. } = chosen;
     let name = format!("{name}@{}", version.number);
     Ok(Some(Weights::of_version(&project.store, name, version.tree)?))
 }
 
 /// Makes the files of a version present in the local store.
-fn fetch_files(project: &Project, chosen: &Chosen, sink: &dyn Sink) -> Result<(), Failure> {
-    let Chosen { name, version, .. } = chosen;
-    if !project.store.has(&version.tree)?
+pub(crate) fn fetch_files(
+    project: &Project,
+    name: &Name,
+    version: &Version,
+    sink: &dyn Sink,
+) -> Result<(), Failure> {
+    if !project.store.is_complete(&[version.tree])?
         && let Some(remote) = project.ledger_home()?.store()
     {
         sink.log(

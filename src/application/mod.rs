@@ -21,11 +21,13 @@ use crate::platform::{data, model, project, run, serve, step, train};
 
 /// The explanations of all error codes, module by module from the highest down.
 pub fn explanations() -> impl Iterator<Item = &'static Explain> {
-    let modules: [&'static [Explain]; 12] = [
+    let modules: [&'static [Explain]; 14] = [
         ui::EXPLAIN,
         project::EXPLAIN,
         serve::EXPLAIN,
         model::MODEL_EXPLAIN,
+        model::LINEAGE_EXPLAIN,
+        model::package::PACKAGE_EXPLAIN,
         run::RUN_EXPLAIN,
         step::EXPLAIN,
         train::TRAIN_EXPLAIN,

@@ -45,6 +45,7 @@ const LAYERS: [(&str, u8, &[&str]); 15] = [
         7,
         &[
             "base",
+            "infrastructure::durable",
             "infrastructure::keys",
             "infrastructure::git",
             "infrastructure::store",

@@ -11,8 +11,10 @@ mod export;
 mod gate;
 mod hook;
 mod host;
+mod impact;
 mod import;
 mod init;
+mod lineage;
 mod merge;
 mod model;
 mod predict;
@@ -27,6 +29,7 @@ mod status;
 mod store;
 mod sweep;
 mod train;
+mod why;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -110,6 +113,8 @@ enum Command {
     Eval(eval::Args),
     Reproduce(reproduce::Args),
     Model(model::Args),
+    Why(why::Args),
+    Impact(impact::Args),
     Gate(gate::Args),
     Approve(approve::Args),
     Promote(promote::Args),
@@ -152,6 +157,8 @@ fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Eval(args) => eval::run(args, context),
         Command::Reproduce(args) => reproduce::run(args, context),
         Command::Model(args) => model::run(args, context),
+        Command::Why(args) => why::run(&args, context),
+        Command::Impact(args) => impact::run(args, context),
         Command::Gate(args) => gate::run(args, context),
         Command::Approve(args) => approve::run(args, context),
         Command::Promote(args) => promote::run(args, context),

@@ -51,6 +51,16 @@ impl Repo {
         Ok(contents)
     }
 
+    /// A commit in a line, as `Begin, Ada <ada@example.org>`; none if the commit is not here.
+    pub fn commit_line(&self, commit: &str) -> Result<Option<String>, GitError> {
+        let repository = self.open()?;
+        let Ok(found) = Oid::from_str(commit).and_then(|id| repository.find_commit(id)) else {
+            return Ok(None);
+        };
+        let subject = found.summary_bytes().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
+        Ok(self.commit_author(commit)?.map(|author| format!("{subject}, {author}")))
+    }
+
     /// All work trees of the repository that are there, this one among them.
     pub fn work_trees(&self) -> Result<Vec<Self>, GitError> {
         let repository = self.open()?;

@@ -15,6 +15,7 @@ mod measure;
 mod metrics;
 mod model;
 mod network;
+mod onnx;
 mod optimizer;
 mod plan;
 mod preprocess;

@@ -209,6 +209,26 @@ impl Model {
         !self.classes.is_empty()
     }
 
+    /// Its layers.
+    pub(super) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Its tensors, in the order of the network.
+    pub(super) fn tensors(&self) -> &[Tensor] {
+        &self.weights
+    }
+
+    /// Mean and deviation that inputs are normalised with: one for all values, or one for each.
+    pub(super) fn normalization(&self) -> (&[f32], &[f32]) {
+        (&self.normalization.mean, &self.normalization.std)
+    }
+
+    /// Scale of the predicted number.
+    pub(super) fn target(&self) -> TargetScale {
+        self.target
+    }
+
     /// Deviation of input `index` in the training part, or what `input.normalize` says.
     pub(super) fn deviation(&self, index: usize) -> f32 {
         let std = &self.normalization.std;

@@ -1,13 +1,16 @@
 //! `mlp model`.
 
+mod export;
 mod history;
 mod ls;
+mod pull;
 mod register;
 mod show;
+mod standing;
 
 use super::{Answer, Context};
 
-/// Registers and shows model versions.
+/// Registers, shows and packs model versions.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -20,6 +23,8 @@ enum Command {
     Ls(ls::Args),
     Show(show::Args),
     History(history::Args),
+    Pull(pull::Args),
+    Export(export::Args),
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
@@ -28,5 +33,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         Command::Ls(args) => ls::run(&args, context),
         Command::Show(args) => show::run(&args, context),
         Command::History(args) => history::run(&args, context),
+        Command::Pull(args) => pull::run(args, context),
+        Command::Export(args) => export::run(args, context),
     }
 }
