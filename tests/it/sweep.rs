@@ -164,6 +164,13 @@ fn a_spent_budget_stops_with_checkpoints_and_a_failure_does_not_stop_the_others(
         (Some("budget"), vec!["paused", "waiting"]),
         "{report}"
     );
+    // Both who evaluates and who registers what was stopped hears how it is finished.
+    let paused = trials(&report).iter().find(|trial| trial["run"].is_string()).expect("one was begun");
+    let run = paused["run"].as_str().expect("a run");
+    for args in [["eval", "--run", run].as_slice(), &["model", "register", "small", "--run", run]] {
+        let said = refused(project.path(), args, 2);
+        assert!(said.contains("mlp runs resume"), "{said}");
+    }
     // What is left of it is less than the first command had.
     assert_eq!(project.json(&args, 1)["ended"], "budget");
     // Rates that are too high end in no number; they are only one trial of the grid.

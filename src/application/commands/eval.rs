@@ -308,6 +308,10 @@ fn of_run(run: Run) -> Result<Target, Failure> {
     let tree = run.outputs.get("model").filter(|_| run.task == "model");
     let Some(tree) = tree else {
         let (reason, hint) = match run.task.as_str() {
+            "model" if matches!(run.end.state, JobState::Cancelled | JobState::Lost) => (
+                format!("it ended as {} before its last epoch", run.end.state),
+                format!("`mlp runs resume {}` goes on with it", run::short(run.run)),
+            ),
             "model" => (
                 format!("it ended as {}", run.end.state),
                 format!("`mlp runs logs {}` says why", run::short(run.run)),

@@ -16,7 +16,7 @@ use crate::application::following::workspace;
 use crate::base::{Digest, Exit, Failure, Name, Span, Time};
 use crate::infrastructure::compute::Wants;
 use crate::platform::project::Project;
-use crate::platform::run::sweep::{Halving, Objective, Optimiser, Space, Trial, Trials};
+use crate::platform::run::sweep::{Halving, Objective, Optimiser, Settings, Space, Trial, Trials};
 use crate::platform::run::{self, RunError};
 use crate::platform::train::{ModelSpec, Schedule, WATCHED};
 
@@ -82,73 +82,99 @@ pub(crate) struct Args {
     dry_run: bool,
 }
 
+/// What is searched: the model, where its settings vary, and what decides.
+struct Search {
+    name: Name,
+    model: ModelSpec,
+    /// Combinations that are known beforehand.
+    points: Vec<Settings>,
+    objective: Objective,
+    halving: Option<Halving>,
+    /// What makes it the same sweep.
+    identity: Digest,
+}
+
+impl Search {
+    fn of(args: &Args, project: &Project) -> Result<Self, Failure> {
+        let name = model_name(project, args.model.as_deref())?;
+        let mut model = project.model(name.as_str())?.clone();
+        for setting in &args.set {
+            model = run::set(&model, setting)?;
+        }
+        let space = Space::read(&args.over)?;
+        let set =
+            |path: &&str| args.set.iter().any(|set| set.split('=').next().map(str::trim) == Some(*path));
+        if let Some(path) = space.paths().find(set) {
+            let detail = "--set gives it one value for all trials".to_owned();
+            return Err(RunError::Space { axis: path.to_owned(), detail }.into());
+        }
+        check_rate(&space, &model)?;
+        let objective = objective(args.metric.as_deref(), &model)?;
+        let halving = args.asha.then(|| halving(args, &space, &model)).transpose()?;
+        let points = match args.random {
+            _ if args.ask.is_some() => Vec::new(),
+            Some(count) => space.random(args.seed, usize::from(count)),
+            None => space.grid()?,
+        };
+        let identity = identity(args, &name, &model, &objective);
+        Ok(Self { name, model, points, objective, halving, identity })
+    }
+
+    /// How the trials stand, for people and programs.
+    fn report(&self, args: &Args, trials: &Trials, begun: Time, ended: Option<&'static str>) -> Sweep {
+        let tried = |at: usize| Tried::of(at, &trials.all[at]);
+        Sweep {
+            sweep: self.identity,
+            model: self.name.clone(),
+            metric: self.objective.metric.clone(),
+            set: args.set.clone(),
+            paths: paths(trials),
+            trials: trials.standings().into_iter().map(tried).collect(),
+            best: trials.best().map(tried),
+            seconds: Time::now().seconds_since(begun),
+            ended,
+        }
+    }
+}
+
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let name = model_name(&project, args.model.as_deref())?;
-    let mut model = project.model(name.as_str())?.clone();
-    for setting in &args.set {
-        model = run::set(&model, setting)?;
-    }
-    let space = Space::read(&args.over)?;
-    let twice = space
-        .paths()
-        .find(|path| args.set.iter().any(|set| set.split('=').next().map(str::trim) == Some(path)));
-    if let Some(path) = twice {
-        let detail = "--set gives it one value for all trials".to_owned();
-        return Err(RunError::Space { axis: path.to_owned(), detail }.into());
-    }
-    check_rate(&space, &model)?;
-    let objective = objective(args.metric.as_deref(), &model)?;
-    let halving = args.asha.then(|| halving(&args, &space, &model)).transpose()?;
-    let points = match args.random {
-        _ if args.ask.is_some() => Vec::new(),
-        Some(count) => space.random(args.seed, usize::from(count)),
-        None => space.grid()?,
-    };
-    let budget = args.budget.map(|budget| budget.0);
+    let search = Search::of(&args, &project)?;
     let places = places(&args, &project, context)?;
-    let sweep = identity(&args, &name, &model, &objective);
-    let source =
-        Source { context, name: &name, model: &model, sweep, objective: &objective, places: &places };
+    let source = Source {
+        context,
+        name: &search.name,
+        model: &search.model,
+        sweep: search.identity,
+        objective: &search.objective,
+        places: &places,
+    };
     let listed = list(&workspace(&project), &context.ui)?;
     // A setting that is none is known before anything is trained.
-    let trials = points.into_iter().map(|settings| source.find(&project, &listed, settings));
+    let trials = search.points.iter().map(|settings| source.find(&project, &listed, settings.clone()));
     let trials = trials.collect::<Result<Vec<Trial>, Failure>>()?;
-    let mut trials = Trials::new(trials, objective.clone(), halving);
+    let mut trials = Trials::new(trials, search.objective.clone(), search.halving.clone());
     let begun = Time::now();
-    let answer = |trials: &Trials, ended: Option<&'static str>| Sweep {
-        sweep,
-        model: name.clone(),
-        metric: objective.metric.clone(),
-        set: args.set.clone(),
-        paths: paths(trials),
-        trials: trials.standings().into_iter().map(|at| Tried::of(at, &trials.all[at])).collect(),
-        best: trials.best().map(|at| Tried::of(at, &trials.all[at])),
-        seconds: Time::now().seconds_since(begun),
-        ended,
-    };
     if args.dry_run {
-        context.ui.report(&answer(&trials, Some("dry_run")));
+        context.ui.report(&search.report(&args, &trials, begun, Some("dry_run")));
         return Ok(Exit::Ok);
     }
-    let optimiser = args.ask.as_deref().map(Optimiser::start).transpose()?;
-    context.ui.stream();
-    let slots = usize::from(args.parallel);
-    let shared = (places.iter().any(|place| place.name().is_none()) && slots > 1)
-        .then(|| (crate::hardware::threads() / slots).max(1));
-    let wishes =
-        Wishes { threads: args.threads.map(usize::from).or(shared), gpus: args.gpus, max_wait: None };
     let queue = args.on.len() == 1 && places[0].is_queue();
     if args.detach && !queue {
         return Err(RunError::Detached.into());
     }
+    let optimiser = args.ask.as_deref().map(Optimiser::start).transpose()?;
+    context.ui.stream();
+    let slots = usize::from(args.parallel);
+    let wishes = wishes(&args, &places);
     if queue && !args.asha && optimiser.is_none() {
         source.queue(&project, &mut trials, &wishes, slots)?;
     }
     if args.detach {
-        context.ui.report(&answer(&trials, Some("detached")));
+        context.ui.report(&search.report(&args, &trials, begun, Some("detached")));
         return Ok(Exit::Ok);
     }
+    let budget = args.budget.map(|budget| budget.0);
     let drive = Drive::new(source, &listed, trials, wishes, budget, optimiser);
     let (trials, ended, failure) = drive.run(slots);
     if ended.is_none() && failure.is_none() {
@@ -159,8 +185,16 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         (_, None) => Exit::No,
         _ => Exit::Ok,
     };
-    context.ui.report(&answer(&trials, ended));
+    context.ui.report(&search.report(&args, &trials, begun, ended));
     failure.map_or(Ok(exit), Err)
+}
+
+/// What every trial is given; those on this machine share its threads.
+fn wishes(args: &Args, places: &[Place]) -> Wishes {
+    let slots = usize::from(args.parallel);
+    let here = places.iter().any(|place| place.name().is_none());
+    let shared = (here && slots > 1).then(|| (crate::hardware::threads() / slots).max(1));
+    Wishes { threads: args.threads.map(usize::from).or(shared), gpus: args.gpus, max_wait: None }
 }
 
 fn model_name(project: &Project, named: Option<&str>) -> Result<Name, Failure> {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::base::{Approval, Digest, Entry, EntryKind, Failure, JobState, Name, Record, Run, Subject, Time};
 use crate::infrastructure::store::Local;
-use crate::platform::run::{publish, runs};
+use crate::platform::run::{publish, runs, short};
 
 /// How often a lost race is run again.
 const TRIES: u32 = 10;
@@ -107,6 +107,12 @@ pub fn registrable(store: &Local, model: &Name, named: Option<&str>) -> Result<F
         let body = &record.body;
         if body.name != *model {
             Some(format!("it is a run of `{}`", body.name))
+        } else if matches!(body.end.state, JobState::Cancelled | JobState::Lost) {
+            Some(format!(
+                "it ended as {} before its last epoch; `mlp runs resume {}` goes on with it",
+                body.end.state,
+                short(body.run)
+            ))
         } else if body.end.state != JobState::Succeeded {
             Some(format!("it ended as {}", body.end.state))
         } else if !body.outputs.contains_key("model") {

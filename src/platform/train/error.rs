@@ -138,7 +138,7 @@ impl Diagnose for TrainError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Layer { .. } => "change the model's `network` in mlp.yaml",
-            Self::Setting { .. } => "change the model's settings in mlp.yaml",
+            Self::Setting { .. } => "change it where it is set: in mlp.yaml, or on the command line",
             Self::Data(_) => "look at the dataset with `mlp data info`",
             Self::Init { .. } => {
                 "`train.init` says which tensors are taken: leave others out by their beginning, `except: [layers.10]`"
