@@ -2,6 +2,7 @@
 
 mod classes;
 mod numbers;
+mod paired;
 mod ranking;
 
 use rayon::prelude::*;
@@ -11,6 +12,7 @@ use crate::base::Estimate;
 
 pub(super) use classes::{Answer, calibration, of_classes};
 pub(super) use numbers::of_numbers;
+pub use paired::{Gain, Predicted, paired_bootstrap};
 
 /// Metrics that an evaluation gives, besides `top_K_accuracy` with any K: of classes, of two classes, of numbers.
 pub const METRICS: [&str; 28] = [
@@ -134,6 +136,8 @@ pub(super) fn bootstrap(count: usize, statistics: impl Fn(&[u32]) -> Vec<f64> + 
 
 #[cfg(test)]
 mod tests {
+    mod vectors;
+
     use super::*;
 
     #[test]
@@ -143,6 +147,9 @@ mod tests {
         assert!((lower - 0.2553).abs() < 5e-5 && (upper - 0.3662).abs() < 5e-5, "{lower} {upper}");
         let Estimate { lower, upper, .. } = proportion(0, 20);
         assert!(lower == 0.0 && (upper - 0.1611).abs() < 5e-5, "{upper}");
+        // The same table: 15 of 148 gives 0.0624 to 0.1605.
+        let Estimate { lower, upper, .. } = proportion(15, 148);
+        assert!((lower - 0.0624).abs() < 5e-5 && (upper - 0.1605).abs() < 5e-5, "{lower} {upper}");
         assert_eq!(proportion(20, 20).upper, 1.0);
     }
 

@@ -32,7 +32,7 @@ pub use evaluate::{Evaluated, evaluate};
 pub use init::Origin;
 #[cfg(feature = "measuring")]
 pub use kernels::roofline::roofline;
-pub use metrics::{METRICS, is_metric, is_share, less_is_better};
+pub use metrics::{Gain, METRICS, Predicted, is_metric, is_share, less_is_better, paired_bootstrap};
 pub use model::{Model, Prediction};
 pub use network::{check, last_outputs};
 pub(crate) use random::{Purpose, Stream};

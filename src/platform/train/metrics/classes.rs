@@ -118,6 +118,88 @@ impl Present {
     }
 }
 
+/// The statistics that [`Statistics::values`] gives, in this order.
+const NAMES: [&str; 13] = [
+    "macro_precision",
+    "macro_recall",
+    "macro_f1",
+    "weighted_precision",
+    "weighted_recall",
+    "weighted_f1",
+    "balanced_accuracy",
+    "mcc",
+    "auc",
+    "average_precision",
+    "log_loss",
+    "brier",
+    "ece",
+];
+
+/// Answers, ready to be counted in any number of resamples.
+pub(super) struct Statistics<'a> {
+    answers: &'a [Answer],
+    classes: usize,
+    present: Present,
+    rankings: Vec<Ranking>,
+}
+
+impl<'a> Statistics<'a> {
+    /// Of answers with their `probabilities` of each of so many classes. Without `ranked` there is no `auc` and no `average_precision`.
+    pub(super) fn of(answers: &'a [Answer], probabilities: &[&[f32]], classes: usize, ranked: bool) -> Self {
+        let rankings = if ranked { rankings(answers, probabilities, classes) } else { Vec::new() };
+        Self { answers, classes, present: Present::of(answers, classes), rankings }
+    }
+
+    /// The statistics of [`NAMES`] where each answer counts as often as `times` says; `counts` are those of the same draw.
+    fn values(&self, counts: &[Count], times: &[u32]) -> Vec<f64> {
+        let areas: Vec<(f64, f64)> = self.rankings.iter().map(|ranking| ranking.areas(times)).collect();
+        let mean = |value: &dyn Fn(&Answer) -> f64| self.mean(times, value);
+        vec![
+            average(counts, Count::precision, |_| 1),
+            average(counts, Count::recall, |_| 1),
+            average(counts, Count::f1, |_| 1),
+            average(counts, Count::precision, |count| count.occurs),
+            average(counts, Count::recall, |count| count.occurs),
+            average(counts, Count::f1, |count| count.occurs),
+            // Classes that do not occur have no weight in it.
+            average(counts, Count::recall, |count| u64::from(count.occurs > 0)),
+            correlation(counts, self.answers.len() as u64),
+            defined_mean(areas.iter().map(|areas| areas.0)),
+            defined_mean(areas.iter().map(|areas| areas.1)),
+            mean(&|answer| -f64::from(answer.of_truth).max(1e-12).ln()),
+            mean(&|answer| answer.distance) / if self.classes == 2 { 2.0 } else { 1.0 },
+            calibration_error(self.answers, times),
+        ]
+    }
+
+    fn mean(&self, times: &[u32], value: &dyn Fn(&Answer) -> f64) -> f64 {
+        let pairs = self.answers.iter().zip(times);
+        let sum: f64 = pairs.map(|(answer, &n)| f64::from(n) * value(answer)).sum();
+        sum / self.answers.len() as f64
+    }
+
+    /// The metric `name` of one draw; not a number where it is not defined.
+    pub(super) fn value(&self, name: &str, times: &[u32]) -> f64 {
+        let within = |k: u32| self.mean(times, &|answer| if answer.rank <= k { 1.0 } else { 0.0 });
+        if let Some(k) = super::top(name) {
+            return within(k);
+        }
+        let counts = self.present.counts(times);
+        let second = self.present.classes.iter().position(|class| *class == 1 && self.classes == 2);
+        let of_second = |value: fn(&Count) -> f64| second.map_or(f64::NAN, |place| value(&counts[place]));
+        match name {
+            "accuracy" | "micro_precision" | "micro_recall" | "micro_f1" => within(1),
+            "precision" => of_second(Count::precision),
+            "recall" => of_second(Count::recall),
+            "f1" => of_second(Count::f1),
+            _ => match NAMES.iter().position(|known| *known == name) {
+                Some(place) => self.values(&counts, times)[place],
+                None => f64::NAN,
+            },
+        }
+    }
+}
+
 /// Metrics of answers with their `probabilities`, and those of each class: shares by Wilson's score interval, all others
 /// by the bootstrap. What is not defined is absent. `top` are further K of `top_K_accuracy`.
 ///
@@ -131,54 +213,18 @@ pub(crate) fn of_classes(
     top: &[u32],
 ) -> (BTreeMap<String, Estimate>, Vec<PerClass>) {
     let (n, classes) = (answers.len() as u64, labels.len());
-    let rankings = rankings(answers, probabilities, classes);
-    let present = Present::of(answers, classes);
-    // The statistics by name, in a fixed order, then F1 of each class that is there.
-    let statistics = |times: &[u32]| {
-        let counts = present.counts(times);
-        let areas: Vec<(f64, f64)> = rankings.iter().map(|ranking| ranking.areas(times)).collect();
-        let mean = |value: &dyn Fn(&Answer) -> f64| {
-            let sum: f64 = answers.iter().zip(times).map(|(answer, &n)| f64::from(n) * value(answer)).sum();
-            sum / answers.len() as f64
-        };
-        let mut values = vec![
-            average(&counts, Count::precision, |_| 1),
-            average(&counts, Count::recall, |_| 1),
-            average(&counts, Count::f1, |_| 1),
-            average(&counts, Count::precision, |count| count.occurs),
-            average(&counts, Count::recall, |count| count.occurs),
-            average(&counts, Count::f1, |count| count.occurs),
-            // Classes that do not occur have no weight in it.
-            average(&counts, Count::recall, |count| u64::from(count.occurs > 0)),
-            correlation(&counts, n),
-            defined_mean(areas.iter().map(|areas| areas.0)),
-            defined_mean(areas.iter().map(|areas| areas.1)),
-            mean(&|answer| -f64::from(answer.of_truth).max(1e-12).ln()),
-            mean(&|answer| answer.distance) / if classes == 2 { 2.0 } else { 1.0 },
-            calibration_error(answers, times),
-        ];
+    let statistics = Statistics::of(answers, probabilities, classes, true);
+    let mut estimates = bootstrap(answers.len(), |times| {
+        // The statistics by name, then F1 of each class that is there.
+        let counts = statistics.present.counts(times);
+        let mut values = statistics.values(&counts, times);
         values.extend(counts.iter().map(Count::f1));
         values
-    };
-    let names = [
-        "macro_precision",
-        "macro_recall",
-        "macro_f1",
-        "weighted_precision",
-        "weighted_recall",
-        "weighted_f1",
-        "balanced_accuracy",
-        "mcc",
-        "auc",
-        "average_precision",
-        "log_loss",
-        "brier",
-        "ece",
-    ];
-    let mut estimates = bootstrap(answers.len(), statistics);
+    });
+    let (names, present) = (NAMES, &statistics.present);
     let f1 = estimates.split_off(names.len());
     let counts = present.counts(&vec![1; answers.len()]);
-    let per_class = per_class(&present, &counts, &f1, labels);
+    let per_class = per_class(present, &counts, &f1, labels);
     let within = |k: u32| proportion(answers.iter().filter(|answer| answer.rank <= k).count() as u64, n);
     let accuracy = within(1);
     let mut metrics: BTreeMap<String, Estimate> =

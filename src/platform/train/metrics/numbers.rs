@@ -8,12 +8,35 @@ use crate::base::Estimate;
 /// `mae`, `rmse`, `r2`, `median_ae` and `mape` of pairs of prediction and truth, as far as they are defined: `r2` is not
 /// where the truth does not vary, `mape` is not where a truth is zero.
 pub(crate) fn of_numbers(pairs: &[(f64, f64)]) -> BTreeMap<String, Estimate> {
-    let mut errors: Vec<(f64, usize)> = pairs.iter().map(|(p, t)| (p - t).abs()).zip(0..).collect();
-    errors.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let statistics = |times: &[u32]| {
+    let numbers = Numbers::of(pairs);
+    let found = NAMES.into_iter().zip(bootstrap(pairs.len(), |times| numbers.values(times)));
+    let defined = found.filter(|(_, estimate)| estimate.value.is_finite());
+    defined.map(|(name, estimate)| (name.to_owned(), estimate)).collect()
+}
+
+/// The statistics that [`Numbers::values`] gives, in this order.
+const NAMES: [&str; 5] = ["mae", "rmse", "r2", "median_ae", "mape"];
+
+/// Pairs of prediction and truth, ready to be counted in any number of resamples.
+pub(super) struct Numbers<'a> {
+    pairs: &'a [(f64, f64)],
+    /// Absolute errors in order, each with the index of its pair.
+    errors: Vec<(f64, usize)>,
+}
+
+impl<'a> Numbers<'a> {
+    pub(super) fn of(pairs: &'a [(f64, f64)]) -> Self {
+        let mut errors: Vec<(f64, usize)> = pairs.iter().map(|(p, t)| (p - t).abs()).zip(0..).collect();
+        errors.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Self { pairs, errors }
+    }
+
+    /// The statistics of [`NAMES`] where each pair counts as often as `times` says.
+    fn values(&self, times: &[u32]) -> Vec<f64> {
         let mean = |value: &dyn Fn(f64, f64) -> f64| {
-            let sum: f64 = pairs.iter().zip(times).map(|((p, t), &n)| f64::from(n) * value(*p, *t)).sum();
-            sum / pairs.len() as f64
+            let counted = self.pairs.iter().zip(times);
+            let sum: f64 = counted.map(|((p, t), &n)| f64::from(n) * value(*p, *t)).sum();
+            sum / self.pairs.len() as f64
         };
         let centre = mean(&|_, truth| truth);
         let squares = mean(&|predicted, truth| (predicted - truth).powi(2));
@@ -22,16 +45,17 @@ pub(crate) fn of_numbers(pairs: &[(f64, f64)]) -> BTreeMap<String, Estimate> {
             mean(&|predicted, truth| (predicted - truth).abs()),
             squares.sqrt(),
             if total == 0.0 { f64::NAN } else { 1.0 - squares / total },
-            median(&errors, times),
+            median(&self.errors, times),
             mean(&|predicted, truth| {
                 if truth == 0.0 { f64::NAN } else { ((predicted - truth) / truth).abs() }
             }),
         ]
-    };
-    let names = ["mae", "rmse", "r2", "median_ae", "mape"];
-    let found = names.into_iter().zip(bootstrap(pairs.len(), statistics));
-    let defined = found.filter(|(_, estimate)| estimate.value.is_finite());
-    defined.map(|(name, estimate)| (name.to_owned(), estimate)).collect()
+    }
+
+    /// The metric `name` of one draw; not a number where it is not defined.
+    pub(super) fn value(&self, name: &str, times: &[u32]) -> f64 {
+        NAMES.iter().position(|known| *known == name).map_or(f64::NAN, |place| self.values(times)[place])
+    }
 }
 
 /// Median of sorted values, each of which counts as often as `times` says of its index.
