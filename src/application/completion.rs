@@ -12,6 +12,7 @@ use super::elsewhere::ANY;
 use crate::base::{Id, Name, plural};
 use crate::infrastructure::compute::HostSpec;
 use crate::infrastructure::git::Repo;
+use crate::platform::model::StageSpec;
 use crate::platform::project::{self, Manifest, Profile, Project, TEMPLATES};
 
 /// How many runs are offered, the newest first.
@@ -126,6 +127,17 @@ pub(crate) fn stages() -> Vec<CompletionCandidate> {
             .iter()
             .map(|(name, stage)| (name.to_string(), plural(stage.gates.len() as u64, "gate")))
             .collect()
+    })
+}
+
+/// Names of gates.
+pub(crate) fn gates() -> Vec<CompletionCandidate> {
+    names(|manifest| {
+        let stages = Project::stages(manifest);
+        let of = |(name, stage): (&Name, &StageSpec)| -> Vec<(String, String)> {
+            stage.gates.keys().map(|gate| (gate.to_string(), format!("of {name}"))).collect()
+        };
+        stages.iter().flat_map(of).collect()
     })
 }
 

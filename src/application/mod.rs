@@ -10,6 +10,7 @@ mod judgement;
 mod live;
 mod named;
 mod promised;
+mod rehearsal;
 mod stores;
 pub mod ui;
 

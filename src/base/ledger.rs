@@ -51,10 +51,10 @@ pub struct Subject {
     /// The Record of the run that made it; on `register`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Digest>,
-    /// The stage it enters or leaves; on `approve`, `promote` and `rollback`.
+    /// The stage it enters or leaves; on `approve`, `promote` and `rollback`. On `waive` the stage of the gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<Name>,
-    /// The git commit of the code that made it; on `register`.
+    /// The git commit of the code that made it, on `register`; of the trust branch whose rules were judged by, on `promote`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
     /// Why, in the actor's words.

@@ -5,6 +5,7 @@ mod canary;
 mod caught;
 mod count;
 mod digest;
+mod drill;
 
 mod error;
 mod event;
@@ -16,16 +17,20 @@ mod record;
 mod resources;
 mod scalar;
 mod shadow;
+mod smoke;
 mod span;
 mod time;
+mod timing;
 mod usage;
 pub mod variables;
+mod waiver;
 
 pub use bytes::Bytes;
 pub use canary::{Aborted, Canary};
 pub use caught::{caught, is_caught};
 pub use count::{count, plural};
 pub use digest::{Digest, DigestError, Hasher};
+pub use drill::Drill;
 pub use error::{Diagnose, Exit, Explain, Failure, Label, nearest};
 pub use event::{
     Artifact, ErrorEvent, Event, JobState, Level, Log, Metric, Null, Progress, Sink, StateChange, Tee, Unit,
@@ -43,6 +48,9 @@ pub use record::{AnyRecord, Body, Record, RecordError, RecordKind};
 pub use resources::{Cause, Resources, Retry};
 pub use scalar::yaml_scalar;
 pub use shadow::{Comparison, Latency, Shadow};
+pub use smoke::Smoke;
 pub use span::Span;
 pub use time::Time;
+pub use timing::Timing;
 pub use usage::{Cost, Usage};
+pub use waiver::SignedWaiver;

@@ -33,6 +33,14 @@ pub enum RecordKind {
     Shadow,
     /// How a version did that answered a share of the requests.
     Canary,
+    /// How long a prediction takes.
+    Timing,
+    /// What a server said to requests whose answers are known.
+    Smoke,
+    /// A rollback that was rehearsed.
+    Drill,
+    /// A signed waiver of a gate.
+    Waiver,
 }
 
 impl std::fmt::Display for RecordKind {
@@ -48,6 +56,10 @@ impl std::fmt::Display for RecordKind {
             Self::Reproduction => "reproduction",
             Self::Shadow => "shadow",
             Self::Canary => "canary",
+            Self::Timing => "timing",
+            Self::Smoke => "smoke",
+            Self::Drill => "drill",
+            Self::Waiver => "waiver",
         })
     }
 }

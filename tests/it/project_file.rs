@@ -26,9 +26,9 @@ fn a_misspelt_key_is_shown_with_its_line_a_caret_and_the_right_word() {
     let said = refused(dir.path(), &["check"], 2);
     insta::assert_snapshot!(said, @r"
     error[project::unknown-key]: unknown key `gatse` in `stages.staging`
-       --> mlp.yaml:73:5
+       --> mlp.yaml:75:5
        |
-    73 |     gatse:
+    75 |     gatse:
        |     ^^^^^
     help: did you mean `gates`?
     ");

@@ -27,6 +27,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
 struct Checked {
     project: String,
     profile: &'static str,
+    profile_version: u32,
     datasets: u64,
     models: u64,
     steps: u64,
@@ -60,7 +61,8 @@ impl Checked {
         let warnings = findings.warnings.iter().map(finding(Severity::Warning));
         Self {
             project: manifest.project.name.to_string(),
-            profile: manifest.project.profile.as_str(),
+            profile: manifest.project.profile.profile.as_str(),
+            profile_version: manifest.project.profile.version,
             datasets: manifest.data.len() as u64,
             models: manifest.models.len() as u64,
             steps: manifest.steps.len() as u64,
@@ -94,13 +96,14 @@ impl Report for Checked {
             }
         };
         text += &format!(
-            ": {}, {}, {}, {} with {} (profile {})\n",
+            ": {}, {}, {}, {} with {} (profile {}@{})\n",
             plural(self.datasets, "dataset"),
             plural(self.models, "model"),
             plural(self.steps, "step"),
             plural(self.stages, "stage"),
             plural(self.gates, "gate"),
-            self.profile
+            self.profile,
+            self.profile_version
         );
         text
     }

@@ -1,5 +1,7 @@
 //! `mlp gate`.
 
+mod verify;
+
 use std::collections::BTreeSet;
 
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
@@ -10,7 +12,7 @@ use super::{Answer, Context};
 use crate::application::completion;
 use crate::application::judgement::{GateLine, Judging, known_gate, render_gates};
 use crate::application::ui::{Report, Table, plural};
-use crate::base::{Exit, Name, Time};
+use crate::base::{Exit, Name};
 use crate::platform::model::{Candidate, Need, judge_with};
 
 /// Judges and explains the gates of a stage.
@@ -24,6 +26,7 @@ pub(crate) struct Args {
 enum Command {
     Check(Check),
     Explain(ExplainGates),
+    Verify(verify::Args),
 }
 
 /// Judges the gates of a stage without promoting anything.
@@ -139,6 +142,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     match args.command {
         Command::Check(args) => check(&args, context),
         Command::Explain(args) => explain(&args, context),
+        Command::Verify(args) => verify::run(&args, context),
     }
 }
 
@@ -162,7 +166,7 @@ fn check(args: &Check, context: &Context) -> Answer {
         true => Judging::nothing(candidate, need),
         false => judging.produce(candidate, need),
     };
-    let judgements = judge_with(&project.store, &rules, &candidate, &stage, Time::now(), &mut produce)?;
+    let (_, judgements) = judge_with(&project.store, &rules, &candidate, &stage, &mut produce)?;
     let gates: Vec<GateLine> = judgements.iter().map(GateLine::from).collect();
     let open = gates.iter().all(GateLine::passed);
     let version = version.number;

@@ -14,6 +14,7 @@ mod host;
 mod impact;
 mod import;
 mod init;
+mod lifecycle;
 mod lineage;
 mod merge;
 mod model;
@@ -29,6 +30,7 @@ mod status;
 mod store;
 mod sweep;
 mod train;
+mod waive;
 mod why;
 
 use std::path::{Path, PathBuf};
@@ -116,7 +118,9 @@ enum Command {
     Why(why::Args),
     Impact(impact::Args),
     Gate(gate::Args),
+    Lifecycle(lifecycle::Args),
     Approve(approve::Args),
+    Waive(waive::Args),
     Promote(promote::Args),
     Rollback(rollback::Args),
     Status(status::Args),
@@ -160,7 +164,9 @@ fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Why(args) => why::run(&args, context),
         Command::Impact(args) => impact::run(args, context),
         Command::Gate(args) => gate::run(args, context),
+        Command::Lifecycle(args) => lifecycle::run(args, context),
         Command::Approve(args) => approve::run(args, context),
+        Command::Waive(args) => waive::run(args, context),
         Command::Promote(args) => promote::run(args, context),
         Command::Rollback(args) => rollback::run(args, context),
         Command::Status(args) => status::run(args, context),

@@ -1,5 +1,7 @@
 //! `mlp rollback`.
 
+mod drill;
+
 use std::path::PathBuf;
 
 use clap_complete::engine::ArgValueCandidates;
@@ -16,8 +18,8 @@ use crate::platform::model::{ModelError, Selector};
 /// Puts the previous version of a stage back.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// The model; the only one of the project if left out.
-    #[arg(add = ArgValueCandidates::new(completion::models))]
+    /// The model; the only one of the project if left out. With `--drill` the version that would be rolled back.
+    #[arg(value_name = "MODEL", add = ArgValueCandidates::new(completion::models))]
     model: Option<String>,
     /// The stage; the last one that holds something if left out.
     #[arg(long, value_name = "STAGE", add = ArgValueCandidates::new(completion::stages))]
@@ -31,6 +33,10 @@ pub(crate) struct Args {
     /// Say what would be put back, and change nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Rehearse it: serve the version, then what a rollback of it would put back. Changes no stage; what came of it is kept as evidence
+    /// for `rollback_drill` gates.
+    #[arg(long, conflicts_with_all = ["dry_run", "reason", "key"])]
+    drill: bool,
 }
 
 #[derive(Serialize)]
@@ -67,6 +73,14 @@ impl Report for Rollback {
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let judging = Judging::open(&project, &context.ui)?;
+    if args.drill {
+        return drill::run(&judging, args.model.as_deref(), args.stage.as_deref(), context);
+    }
+    if let Some(text) = args.model.as_ref().filter(|text| text.contains('@')) {
+        let why =
+            "a rollback goes back by one promotion: name the model alone, or promote the version".to_owned();
+        return Err(ModelError::Reference { text: text.escape_debug().to_string(), why }.into());
+    }
     let model = judging.model(args.model.as_deref())?;
     let rules = judging.rules(&model)?;
     let history = judging.registry().history(&model)?;

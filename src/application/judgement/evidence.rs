@@ -4,14 +4,16 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::Judging;
+use super::{Judging, smoke};
 use crate::base::variables::{MODEL, MODEL_DIR, STAGE, TREE, VERSION};
-use crate::base::{CommandOutput, Digest, Failure, Level, Name, Record};
+use crate::base::{CommandOutput, Digest, Failure, Level, Name, Record, Timing};
+use crate::hardware::{device_line, facts};
 use crate::infrastructure::store::worktree::{CheckoutOptions, checkout};
 use crate::infrastructure::store::{StoreError, fetch};
 use crate::platform::data::{Dataset, expectations, leakage};
 use crate::platform::model::{Candidate, ModelError, Need};
 use crate::platform::run::{Question, evaluate, publish};
+use crate::platform::serve;
 use crate::platform::train::ModelSpec;
 
 /// Bytes of a command's output that are kept.
@@ -51,6 +53,28 @@ pub(super) fn produce(judging: &Judging<'_>, candidate: &Candidate<'_>, need: &N
             let body = leakage(&dataset.dataset, &parts, *tree)?;
             publish(store, &Record::new(author, vec![*tree], body), data.as_str(), &[])?;
         }
+        // What nobody has pushed stays unknown, and the gate names the command that makes it again.
+        Need::Files { id } => {
+            if let Err(error) = present(judging, *id) {
+                judging.sink.log(Level::Warn, &error.to_string());
+            }
+        }
+        Need::Latency => {
+            let version = candidate.version;
+            say(format!("timing predictions of {model}@{}", version.number));
+            present(judging, version.tree)?;
+            let loaded = serve::load(store, &format!("{model}@{}", version.number), version.tree)?;
+            let (predictions, latency) = serve::measure(&loaded)?;
+            let (device, host) = (device_line(), facts::host());
+            let body = Timing { model: version.tree, device, host, predictions, latency };
+            publish(store, &Record::new(author, vec![version.tree], body), model.as_str(), &[])?;
+        }
+        Need::Smoke { golden } => {
+            let version = candidate.version;
+            say(format!("starting a server of {model}@{} and asking it what {golden} asks", version.number));
+            let body = smoke::ask(judging, candidate, golden)?;
+            publish(store, &Record::new(author, vec![version.tree], body), model.as_str(), &[])?;
+        }
         Need::Command { gate, stage, command } => {
             say(format!("running `{command}`"));
             let body = run_command(judging, candidate, gate, stage, command)?;
@@ -71,7 +95,7 @@ fn shape<'a>(judging: &'a Judging<'_>, model: &Name) -> Option<&'a [usize]> {
 }
 
 /// Makes the tree or blob `id` present in the local store.
-fn present(judging: &Judging<'_>, id: Digest) -> Result<(), Failure> {
+pub(super) fn present(judging: &Judging<'_>, id: Digest) -> Result<(), Failure> {
     let store = &judging.project.store;
     if !store.has(&id)?
         && let Some(remote) = judging.home.store()

@@ -3,18 +3,19 @@
 
 mod evidence;
 mod shown;
+mod smoke;
+mod trusted;
 
 use std::path::Path;
 
-use crate::base::{Digest, Failure, Level, Name, Sink, nearest};
+use crate::base::{Digest, Failure, Level, Name, Run, Sink, nearest};
 use crate::infrastructure::compute::LocalExecutor;
 use crate::infrastructure::git::Trust;
 use crate::infrastructure::keys::{Signers, SigningKey};
 use crate::infrastructure::store::{LedgerHome, PinKind, fetch_pins, push};
-use crate::platform::data::Dataset;
 use crate::platform::model::{
-    Actor, Candidate, Card, DataRule, History, ModelError, Need, Registry, Rules, Selector, Version,
-    Workshop, parse_reference,
+    Actor, Candidate, History, ModelError, Need, Origin, Registry, Rules, Selector, Version, Workshop,
+    parse_reference,
 };
 use crate::platform::project::{Manifest, Project};
 use crate::platform::run;
@@ -45,6 +46,19 @@ impl<'a> Judging<'a> {
             fetch_pins(&project.store, remote, project.id(), sink)?;
         }
         Ok(Self { project, manifest, trust, signers, home, sink })
+    }
+
+    /// The same project with its rules as they stood at `commit` of the trust branch.
+    pub(crate) fn at(&self, commit: &str) -> Result<Judging<'a>, Failure> {
+        let trust = Trust { rev: commit.to_owned(), ..self.trust.clone() };
+        let (manifest, signers) = self.project.trusted_at(&trust)?;
+        let home = self.project.ledger_home()?;
+        Ok(Judging { project: self.project, manifest, trust, signers, home, sink: self.sink })
+    }
+
+    /// Makes a tree or file that only the project's store has present in the local one.
+    pub(crate) fn get(&self, id: Digest) -> Result<(), Failure> {
+        evidence::present(self, id)
     }
 
     /// Says where the rules come from, if it is only this repository.
@@ -92,43 +106,7 @@ impl<'a> Judging<'a> {
 
     /// The rules for `model`.
     pub(crate) fn rules(&self, model: &Name) -> Result<Rules, Failure> {
-        let manifest = &self.manifest;
-        let spec = manifest.models.get(model);
-        let root = &self.project.root;
-        let rule = |(name, spec): (&Name, _)| {
-            let dataset = Dataset::new(name, spec, root);
-            let rule = DataRule {
-                settings: dataset.settings(),
-                expectations: dataset.spec.expect.len(),
-                overlap: dataset.spec.guard.overlap,
-                near: dataset.spec.guard.near,
-            };
-            (name.clone(), rule)
-        };
-        let card = match spec.and_then(|spec| spec.card.as_ref()) {
-            None => None,
-            Some(path) => {
-                let bytes = self.project.repo.file_at(&self.trust.rev, &self.project.in_repo(path))?;
-                let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-                Some(Card {
-                    path: path.clone(),
-                    digest: text.as_ref().map(|text| Digest::of(text.as_bytes())),
-                    text,
-                })
-            }
-        };
-        Ok(Rules {
-            source: self.trust.name.clone(),
-            stages: Project::stages(manifest),
-            roles: manifest.project.roles.clone(),
-            signers: self.signers.clone(),
-            signers_path: manifest.trust.signers.clone(),
-            separation: manifest.trust.separation,
-            waivers: manifest.waivers.clone(),
-            data: manifest.data.iter().map(rule).collect(),
-            dataset: spec.map(|spec| spec.data.clone()),
-            card,
-        })
+        trusted::rules(self, model)
     }
 
     /// The ledgers.
@@ -167,11 +145,11 @@ impl<'a> Judging<'a> {
         history: &'h History,
         version: &'h Version,
     ) -> Result<Candidate<'h>, ModelError> {
-        Candidate::load(&self.project.store, history, version, |commit| self.commit_author(commit))
+        Candidate::load(&self.project.store, history, version, |commit, run| self.origin(commit, run))
     }
 
-    fn commit_author(&self, commit: &str) -> Option<String> {
-        self.project.repo.commit_author(commit).ok().flatten()
+    fn origin(&self, commit: Option<&str>, run: Option<&Run>) -> Origin {
+        trusted::origin(self, commit, run)
     }
 
     /// Runs `work` with everything a change of the ledger of `model` needs.
@@ -188,7 +166,7 @@ impl<'a> Judging<'a> {
             rules,
             model,
             actor,
-            commit_author: &|commit| self.commit_author(commit),
+            origin: &|commit, run| self.origin(commit, run),
             share: &|records| self.share(records),
         };
         work(&workshop)

@@ -25,6 +25,9 @@ pub(crate) struct GateLine {
     pub(crate) evidence: Vec<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next: Option<String>,
+    /// Whether it is unknown and no judgement makes what is missing: somebody has to type the command.
+    #[serde(skip)]
+    pub(crate) by_hand: bool,
 }
 
 impl From<&Judgement> for GateLine {
@@ -40,6 +43,7 @@ impl From<&Judgement> for GateLine {
             reason: verdict.reason.clone(),
             evidence: judgement.evidence.clone(),
             next: verdict.next.clone(),
+            by_hand: verdict.verdict == VerdictValue::Unknown && judgement.need.is_none(),
         }
     }
 }

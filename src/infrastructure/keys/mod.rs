@@ -13,4 +13,4 @@ pub use error::{EXPLAIN as KEYS_EXPLAIN, KeyError};
 pub use redact::redact;
 pub use secret::{SecretSpec, Secrets, expanded, only_for_its_owner, output};
 pub use signers::Signers;
-pub use ssh::{NAMESPACE_APPROVAL, NAMESPACE_LEDGER, SigningKey, sign};
+pub use ssh::{NAMESPACE_APPROVAL, NAMESPACE_LEDGER, NAMESPACE_WAIVER, SigningKey, sign};

@@ -14,6 +14,9 @@ use crate::base::variables::SIGNING_KEY;
 /// The namespace of signed approvals.
 pub const NAMESPACE_APPROVAL: &str = "mlp-approval";
 
+/// The namespace of signed waivers.
+pub const NAMESPACE_WAIVER: &str = "mlp-waiver";
+
 /// The namespace of signed ledger entries.
 pub const NAMESPACE_LEDGER: &str = "mlp-ledger";
 

@@ -46,6 +46,9 @@ pub struct DataSpec {
     /// The data card, a Markdown file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<String>,
+    /// The licence of the data, an SPDX identifier: `CC-BY-4.0`.
+    #[serde(default, alias = "license", skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
 }
 
 /// How examples are stored.

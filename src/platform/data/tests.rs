@@ -19,6 +19,7 @@ pub(super) fn dataset(format: Format, path: &Path) -> Dataset {
         guard: Guard::default(),
         memory: None,
         card: None,
+        licence: None,
     };
     let scratch = std::env::temp_dir();
     Dataset { path: path.to_owned(), ..Dataset::new(&"it".parse().expect("name"), &spec, &scratch) }

@@ -165,6 +165,52 @@ pub enum ModelError {
         /// Why.
         why: String,
     },
+    /// A version that no promotion judged.
+    #[error("{model}@{number} was never promoted: no verdict about it is recorded")]
+    NothingJudged {
+        /// The model.
+        model: Name,
+        /// The version.
+        number: u64,
+    },
+    /// A server that was started for a moment did not do what it should.
+    #[error("the rehearsal failed: {what}")]
+    Rehearsal {
+        /// What was not as it should be.
+        what: String,
+        /// The end of what the server said.
+        said: String,
+    },
+    /// A day that a waiver cannot last until.
+    #[error("a waiver cannot last until `{text}`")]
+    Until {
+        /// The text.
+        text: String,
+    },
+    /// Somebody would suspend a gate for a version that they made.
+    #[error("{principal} made this version, and so cannot waive `{gate}` for it")]
+    OwnWaiver {
+        /// The signer.
+        principal: String,
+        /// The gate.
+        gate: Name,
+    },
+    /// A gate that several stages have.
+    #[error("several stages have a gate `{gate}`")]
+    WhichStage {
+        /// The gate.
+        gate: Name,
+        /// The stages.
+        stages: Vec<String>,
+    },
+    /// A golden file that holds no requests and answers.
+    #[error("`{path}` is no golden file: {why}")]
+    Golden {
+        /// Its path.
+        path: String,
+        /// Why.
+        why: String,
+    },
     /// A `command` gate could not be started.
     #[error("cannot run the command of gate `{gate}`: {why}")]
     Command {
@@ -273,6 +319,37 @@ pub const EXPLAIN: &[Explain] = &[
                nothing: make the evidence again (`mlp eval`, `mlp data info`), or restore the store.",
     },
     Explain {
+        code: "model::nothing-judged",
+        text: "Verdicts are recorded when a version is promoted, one per gate. A version that never was has none that could \
+               be judged again. `mlp gate check MODEL@N --to STAGE` judges it now.",
+    },
+    Explain {
+        code: "model::rehearsal",
+        text: "A real server of the version was started on loopback, as `mlp serve MODEL@N --port 0` does, to see what it answers: for \
+               a `serve` gate, or to rehearse a rollback. It did not start, did not answer, or answered wrongly. Start it by hand to \
+               see why.",
+    },
+    Explain {
+        code: "model::until",
+        text: "A waiver lasts until the end of a day, in UTC, which must not be over yet: `--until 2026-12-31`. A gate that should not \
+               be there at all is taken out of mlp.yaml on the trust branch instead.",
+    },
+    Explain {
+        code: "model::own-waiver",
+        text: "Whoever made a version does not decide that it need not meet a gate (trust: {separation: author-not-approver}). Another \
+               signer of the project has to sign the waiver.",
+    },
+    Explain {
+        code: "model::which-stage",
+        text: "A waiver is for one gate of one stage. Where several stages have a gate of that name, `--stage` says which.",
+    },
+    Explain {
+        code: "model::golden",
+        text: "A golden file of a `serve` gate holds lines of JSON, each with `request`, a body for `POST /predict`, and `answer`, what \
+               a right server answers to it: `{\"request\": {\"instances\": [[0, 1]]}, \"answer\": {\"predictions\": [{\"label\": \"3\"}]}}`. \
+               Of an answer only `predictions` are compared, so that what a server said can be copied as it is.",
+    },
+    Explain {
         code: "model::command",
         text: "The command of a `command` gate could not be started by `sh -c` in the project's folder.",
     },
@@ -299,6 +376,12 @@ impl Diagnose for ModelError {
             Self::NotASigner { .. } => "model::not-a-signer",
             Self::Contended { .. } => "model::contended",
             Self::Evidence { .. } => "model::evidence",
+            Self::NothingJudged { .. } => "model::nothing-judged",
+            Self::Rehearsal { .. } => "model::rehearsal",
+            Self::Until { .. } => "model::until",
+            Self::OwnWaiver { .. } => "model::own-waiver",
+            Self::WhichStage { .. } => "model::which-stage",
+            Self::Golden { .. } => "model::golden",
             Self::Command { .. } => "model::command",
             Self::Key(error) => error.code(),
             Self::Store(error) => error.code(),
@@ -310,6 +393,7 @@ impl Diagnose for ModelError {
             Self::Ledger { .. } | Self::Untrusted { .. } | Self::Unsigned { .. } | Self::Evidence { .. } => {
                 Exit::No
             }
+            Self::Rehearsal { .. } | Self::OwnWaiver { .. } => Exit::No,
             Self::Contended { .. } | Self::Command { .. } => Exit::World,
             Self::Key(error) => error.exit(),
             Self::Store(error) => error.exit(),
@@ -372,6 +456,13 @@ impl Diagnose for ModelError {
             }
             Self::Contended { .. } => "run the command again".to_owned(),
             Self::Evidence { .. } => "make the evidence again, or restore the store".to_owned(),
+            Self::NothingJudged { model, number } => format!("judge it now: mlp gate check {model}@{number}"),
+            Self::Rehearsal { said, .. } if said.is_empty() => "try `mlp serve MODEL@N --port 0`".to_owned(),
+            Self::Rehearsal { said, .. } => format!("the server said: {said}"),
+            Self::Until { .. } => "write a day that is not over, in UTC: --until 2026-12-31".to_owned(),
+            Self::OwnWaiver { .. } => "ask another signer of the project to run it".to_owned(),
+            Self::WhichStage { stages, .. } => format!("say which with --stage: {}", stages.join(", ")),
+            Self::Golden { .. } => "`mlp explain model::golden` shows a line of one".to_owned(),
             Self::Command { .. } => "check that `sh` can run it in the project's folder".to_owned(),
             Self::Key(error) => return error.hint(),
             Self::Store(error) => return error.hint(),

@@ -1,13 +1,17 @@
 //! The evidence at hand: records of the local store, verified as they are read.
 
+use std::collections::BTreeMap;
+
+use indexmap::IndexSet;
 use serde::Deserialize;
 
 use super::{History, ModelError, Version};
 use crate::base::{
-    Approval, Body, CommandOutput, Digest, Evaluation, Expectations, Leakage, Name, Record, RecordKind,
-    Reproduction, Run,
+    Approval, Body, CommandOutput, Digest, Drill, Evaluation, Expectations, Leakage, Name, Record,
+    RecordKind, Reproduction, Run, Shadow, SignedWaiver, Smoke, Timing,
 };
-use crate::infrastructure::store::{Local, StoreError};
+use crate::infrastructure::store::{Local, Pin, PinKind, StoreError};
+use crate::platform::run::{Gain, paired};
 
 /// A record with its id.
 pub type Filed<B> = (Digest, Record<B>);
@@ -15,11 +19,17 @@ pub type Filed<B> = (Digest, Record<B>);
 /// All evidence in the local store that gates look at, newest first.
 pub struct Evidence<'a> {
     store: &'a Local,
+    /// The only records that count, if not all do.
+    only: Option<Vec<Digest>>,
     evaluations: Vec<Filed<Evaluation>>,
     expectations: Vec<Filed<Expectations>>,
     leakages: Vec<Filed<Leakage>>,
     commands: Vec<Filed<CommandOutput>>,
     reproductions: Vec<Filed<Reproduction>>,
+    timings: Vec<Filed<Timing>>,
+    smokes: Vec<Filed<Smoke>>,
+    drills: Vec<Filed<Drill>>,
+    shadows: Vec<Filed<Shadow>>,
 }
 
 /// Evidence that is missing and that mlp can make by itself.
@@ -52,6 +62,18 @@ pub enum Need {
         /// Id of its tree.
         tree: Digest,
     },
+    /// A tree or file that only the project's store holds.
+    Files {
+        /// Its id.
+        id: Digest,
+    },
+    /// How long a prediction takes.
+    Latency,
+    /// What a server says to the requests of a golden file.
+    Smoke {
+        /// The file's path on the trust branch.
+        golden: String,
+    },
     /// The output of a command.
     Command {
         /// The gate.
@@ -74,15 +96,26 @@ pub struct Candidate<'a> {
     pub run: Option<Filed<Run>>,
     /// Who made it, as `Name <email>`: the author of the run and of the commit it ran from.
     pub authors: Vec<String>,
+    /// What git and the ledgers know of where it came from.
+    pub origin: Origin,
+}
+
+/// What git and the ledgers know of where a version came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The author of the commit of its run, as `Name <email>`; none if the commit is not here.
+    pub author: Option<String>,
+    /// The version of each input of the run that the commit, or the ledger of another model, names; absent where none is named.
+    pub inputs: BTreeMap<String, Digest>,
 }
 
 impl<'a> Candidate<'a> {
-    /// The candidate with its run's Record from `store`; `commit_author` is the author of the run's commit, if known.
+    /// The candidate with its run's Record from `store`; `origin` tells what is known of the run's commit.
     pub fn load(
         store: &Local,
         history: &'a History,
         version: &'a Version,
-        commit_author: impl Fn(&str) -> Option<String>,
+        origin: impl Fn(Option<&str>, Option<&Run>) -> Origin,
     ) -> Result<Self, ModelError> {
         let run = match version.run {
             None => None,
@@ -97,10 +130,10 @@ impl<'a> Candidate<'a> {
             });
         }
         let author = run.as_ref().and_then(|(_, record)| record.author.clone());
-        let commit = version.commit.as_deref().and_then(commit_author);
-        let mut authors: Vec<String> = author.into_iter().chain(commit).collect();
+        let origin = origin(version.commit.as_deref(), run.as_ref().map(|(_, record)| &record.body));
+        let mut authors: Vec<String> = author.into_iter().chain(origin.author.clone()).collect();
         authors.dedup();
-        Ok(Self { history, version, run, authors })
+        Ok(Self { history, version, run, authors, origin })
     }
 
     /// The tree of dataset `name` that the run used.
@@ -115,13 +148,28 @@ pub(super) type Answers = Vec<(String, bool)>;
 impl<'a> Evidence<'a> {
     /// Reads and verifies the records in `store`.
     pub fn collect(store: &'a Local) -> Result<Self, ModelError> {
+        Self::read(store, None)
+    }
+
+    /// The same, of these records alone: what an earlier judgement rested on.
+    pub fn of(store: &'a Local, records: &[Digest]) -> Result<Self, ModelError> {
+        Self::read(store, Some(records.to_vec()))
+    }
+
+    fn read(store: &'a Local, only: Option<Vec<Digest>>) -> Result<Self, ModelError> {
+        let listed = Listed::of(store, only.as_deref())?;
         Ok(Self {
             store,
-            evaluations: filed(store)?,
-            expectations: filed(store)?,
-            leakages: filed(store)?,
-            commands: filed(store)?,
-            reproductions: filed(store)?,
+            evaluations: listed.filed(store)?,
+            expectations: listed.filed(store)?,
+            leakages: listed.filed(store)?,
+            commands: listed.filed(store)?,
+            reproductions: listed.filed(store)?,
+            timings: listed.filed(store)?,
+            smokes: listed.filed(store)?,
+            drills: listed.filed(store)?,
+            shadows: listed.filed(store)?,
+            only,
         })
     }
 
@@ -183,13 +231,76 @@ impl<'a> Evidence<'a> {
         })
     }
 
+    /// How long a prediction of these files takes, measured on a device that has this in its name.
+    pub fn timing(&self, model: Digest, device: &str) -> Option<&Filed<Timing>> {
+        self.timings
+            .iter()
+            .find(|(_, record)| record.body.model == model && record.body.device.contains(device))
+    }
+
+    /// What a server of these files said to the requests of a golden file.
+    pub fn smoke(&self, model: Digest, golden: Digest) -> Option<&Filed<Smoke>> {
+        self.smokes.iter().find(|(_, record)| (record.body.model, record.body.golden) == (model, golden))
+    }
+
+    /// The rehearsal of going back from one version's files to those of another.
+    pub fn drill(&self, from: Digest, to: Digest) -> Option<&Filed<Drill>> {
+        self.drills.iter().find(|(_, record)| (record.body.from, record.body.to) == (from, to))
+    }
+
+    /// What became of these files in the shadow of the live ones.
+    pub fn shadow(&self, tree: Digest, live: Digest) -> Option<&Filed<Shadow>> {
+        self.shadows.iter().find(|(_, record)| (record.body.tree, record.body.live) == (tree, live))
+    }
+
+    /// All finished runs, newest first. They are read when they are asked for: there may be many.
+    pub fn runs(&self) -> Result<Vec<Filed<Run>>, ModelError> {
+        Listed::of(self.store, self.only.as_deref())?.filed(self.store)
+    }
+
+    /// The record of the newest run that made `id` as one of its outputs.
+    pub fn maker(&self, id: &Digest) -> Result<Option<Digest>, ModelError> {
+        let mut runs = self.runs()?.into_iter();
+        Ok(runs.find(|(_, run)| run.body.outputs.values().any(|made| made == id)).map(|(record, _)| record))
+    }
+
+    /// Bytes of all files of a tree; none if it is not in the local store.
+    pub fn size(&self, tree: &Digest) -> Result<Option<u64>, ModelError> {
+        Ok(at_hand(self.store.root_node(tree))?.map(|root| root.size))
+    }
+
     /// The approval record `id`; none if it is not in the local store.
     pub fn approval(&self, id: &Digest) -> Result<Option<Record<Approval>>, ModelError> {
         at_hand(self.store.record(id))
     }
 
-    /// Which examples an evaluation got right; none if its predictions are not in the local store.
-    pub(super) fn answers(&self, evaluation: &Evaluation) -> Result<Option<Answers>, ModelError> {
+    /// The waiver record `id`; none if it is not in the local store, or the record is another one.
+    pub fn waiver(&self, id: &Digest) -> Result<Option<Record<SignedWaiver>>, ModelError> {
+        match at_hand(self.store.any_record(id))? {
+            Some(record) if record.kind == RecordKind::Waiver => at_hand(self.store.record(id)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether a tree or file is in the local store.
+    pub(super) fn holds(&self, id: &Digest) -> Result<bool, ModelError> {
+        Ok(self.store.has(id)?)
+    }
+
+    /// The paired bootstrap of two evaluations whose predictions are in the local store, or why it cannot be.
+    pub(super) fn gain(
+        &self,
+        metric: &str,
+        alpha: f64,
+        own: &Evaluation,
+        other: &Evaluation,
+    ) -> Result<Result<Gain, String>, ModelError> {
+        paired(self.store, metric, alpha, own, other)
+            .map_err(|error| ModelError::Evidence { id: own.predictions, why: error.to_string() })
+    }
+
+    /// Which examples an evaluation got right. Its predictions must be in the local store.
+    pub(super) fn answers(&self, evaluation: &Evaluation) -> Result<Answers, ModelError> {
         #[derive(Deserialize)]
         struct Line {
             key: String,
@@ -197,7 +308,7 @@ impl<'a> Evidence<'a> {
             truth: Option<String>,
         }
         let id = evaluation.predictions;
-        let Some(bytes) = at_hand(self.store.read(&id))? else { return Ok(None) };
+        let bytes = self.store.read(&id)?;
         let wrong = |why: String| ModelError::Evidence { id, why };
         let mut answers = Vec::new();
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -213,7 +324,7 @@ impl<'a> Evidence<'a> {
         if answers.len() as u64 != evaluation.examples {
             return Err(wrong(format!("{} predictions for {} examples", answers.len(), evaluation.examples)));
         }
-        Ok(Some(answers))
+        Ok(answers)
     }
 }
 
@@ -226,16 +337,43 @@ fn at_hand<T>(found: Result<T, StoreError>) -> Result<Option<T>, ModelError> {
     }
 }
 
-fn filed<B: Body>(store: &Local) -> Result<Vec<Filed<B>>, ModelError> {
-    let kind: RecordKind = B::KIND;
-    let mut found = Vec::new();
-    for id in store.records(kind)? {
-        if let Some(record) = at_hand(store.record::<B>(&id))? {
-            found.push((id, record));
-        }
+/// Which records count.
+enum Listed<'a> {
+    /// All that pins name.
+    Pinned(Vec<Pin>),
+    /// These alone.
+    Only(&'a [Digest]),
+}
+
+impl<'a> Listed<'a> {
+    fn of(store: &Local, only: Option<&'a [Digest]>) -> Result<Self, ModelError> {
+        Ok(match only {
+            Some(only) => Self::Only(only),
+            None => Self::Pinned(store.pins()?),
+        })
     }
-    // Stable: of two with one time the later pin is the newer one.
-    found.reverse();
-    found.sort_by_key(|(_, record)| std::cmp::Reverse(record.time));
-    Ok(found)
+
+    /// Those of one kind, newest first.
+    fn filed<B: Body>(&self, store: &Local) -> Result<Vec<Filed<B>>, ModelError> {
+        let ids: IndexSet<Digest> = match self {
+            Self::Pinned(pins) => {
+                let of_kind = pins.iter().filter(|pin| pin.kind == PinKind::Record(B::KIND));
+                of_kind.flat_map(|pin| pin.records.iter().copied()).collect()
+            }
+            Self::Only(ids) => {
+                let of_kind = |id: &&Digest| store.any_record(id).is_ok_and(|record| record.kind == B::KIND);
+                ids.iter().filter(of_kind).copied().collect()
+            }
+        };
+        let mut found = Vec::new();
+        for id in ids {
+            if let Some(record) = at_hand(store.record::<B>(&id))? {
+                found.push((id, record));
+            }
+        }
+        // Stable: of two with one time the later pin is the newer one.
+        found.reverse();
+        found.sort_by_key(|(_, record)| std::cmp::Reverse(record.time));
+        Ok(found)
+    }
 }

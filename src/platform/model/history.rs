@@ -246,6 +246,13 @@ impl History {
             .filter(move |entry| entry.kind == EntryKind::Approve && entry.subject.version == number)
     }
 
+    /// The `waive` entries about version `number`, oldest first.
+    pub fn waivers(&self, number: u64) -> impl Iterator<Item = &Entry> {
+        self.entries
+            .iter()
+            .filter(move |entry| entry.kind == EntryKind::Waive && entry.subject.version == number)
+    }
+
     /// The version that `selector` means.
     pub fn select(&self, selector: &Selector) -> Result<&Version, ModelError> {
         match selector {

@@ -7,18 +7,24 @@ mod history;
 mod lineage;
 pub mod package;
 mod promotion;
+mod recompute;
 mod reference;
 mod registry;
 mod rules;
 mod spec;
 mod statistics;
+mod waive;
 
 pub use error::{EXPLAIN as MODEL_EXPLAIN, ModelError};
-pub use evidence::{Candidate, Evidence, Filed, Need};
-pub use gates::{Judgement, Phase, judge};
+pub use evidence::{Candidate, Evidence, Filed, Need, Origin};
+pub use gates::{
+    Calibration, Charter, DataCard, Groups, InputState, Judgement, LatencyGate, LicenceState, Phase,
+    RollbackDrill, SeedGate, ServeGate, ShadowGate, Size, judge, judge_one,
+};
 pub use history::{History, Version};
 pub use lineage::{Edge, Graph, How, Impact, LINEAGE_EXPLAIN, Lineage, LineageError, Node, Rests, Thing};
 pub use promotion::{Produce, Promoted, Registered, Workshop, judge_with, registrable};
+pub use recompute::{Difference, Recomputed, recompute};
 pub use reference::{Selector, parse_reference};
 pub use registry::{Actor, Draft, Registry};
 pub use rules::{Card, DataRule, Rules};
@@ -27,3 +33,4 @@ pub use spec::{
     Reproduce, Separation, SliceGate, StageSpec, Test, TrustSpec, Waiver,
 };
 pub use statistics::{Paired, mcnemar};
+pub use waive::{Suspension, end_of_day};

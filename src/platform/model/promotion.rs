@@ -6,8 +6,8 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 use super::{
-    Actor, Candidate, Draft, Evidence, Filed, History, Judgement, ModelError, Need, Registry, Rules,
-    Selector, Version, judge,
+    Actor, Candidate, Card, Draft, Evidence, Filed, History, Judgement, ModelError, Need, Origin, Registry,
+    Rules, Selector, Version, judge,
 };
 use crate::base::{Approval, Digest, Entry, EntryKind, Failure, JobState, Name, Record, Run, Subject, Time};
 use crate::infrastructure::store::Local;
@@ -28,8 +28,8 @@ pub struct Workshop<'a> {
     pub model: &'a Name,
     /// Who acts.
     pub actor: &'a Actor,
-    /// The author of a commit, if it is known here.
-    pub commit_author: &'a dyn Fn(&str) -> Option<String>,
+    /// What is known of the commit of a run.
+    pub origin: &'a dyn Fn(Option<&str>, Option<&Run>) -> Origin,
     /// Called with the records an entry will name, before it is written: whoever reads the entry must find them.
     pub share: &'a dyn Fn(&[Digest]) -> Result<(), Failure>,
 }
@@ -73,24 +73,26 @@ impl Registered {
     }
 }
 
-/// Judges `version` for `target`, letting `produce` make each missing piece of evidence once.
+/// Judges the candidate for `target`, letting `produce` make each missing piece of evidence once. Returns the time of the judgement,
+/// which is not before that of any evidence, and what the gates said.
 pub fn judge_with(
     store: &Local,
     rules: &Rules,
     candidate: &Candidate<'_>,
     target: &Name,
-    at: Time,
     produce: &mut Produce<'_>,
-) -> Result<Vec<Judgement>, Failure> {
+) -> Result<(Time, Vec<Judgement>), Failure> {
     let mut made: Vec<Need> = Vec::new();
+    let last = candidate.history.entries().last();
     loop {
         let evidence = Evidence::collect(store)?;
+        let at = last.map_or_else(Time::now, |last| last.time.max(Time::now()));
         let judgements = judge(rules, candidate, &evidence, target, at)?;
         let wanted = judgements.iter().filter_map(|judgement| judgement.need.clone());
         let mut fresh: Vec<Need> = wanted.filter(|need| !made.contains(need)).collect();
         fresh.dedup();
         if fresh.is_empty() {
-            return Ok(judgements);
+            return Ok((at, judgements));
         }
         for need in fresh {
             produce(candidate, &need)?;
@@ -225,9 +227,8 @@ impl Workshop<'_> {
             if before == Some(number) && !resign {
                 return Ok(Some(Promoted::Already));
             }
-            let candidate = Candidate::load(self.store, history, version, self.commit_author)?;
-            let at = history.entries().last().map_or_else(Time::now, |last| last.time.max(Time::now()));
-            let judgements = judge_with(self.store, self.rules, &candidate, stage, at, produce)?;
+            let candidate = Candidate::load(self.store, history, version, self.origin)?;
+            let (at, judgements) = judge_with(self.store, self.rules, &candidate, stage, produce)?;
             if !judgements.iter().all(Judgement::passed) {
                 return Ok(Some(Promoted::Refused(judgements)));
             }
@@ -249,12 +250,12 @@ impl Workshop<'_> {
             }
             let mut evidence = Vec::new();
             for judgement in &judgements {
-                let record = Record::timeless(judgement.evidence.clone(), judgement.verdict.clone());
-                let roots = self.kept_card(judgement)?;
-                evidence.push(publish(self.store, &record, self.model.as_str(), &roots)?);
+                let roots = self.kept_pages(judgement)?;
+                evidence.push(publish(self.store, &judgement.record(), self.model.as_str(), &roots)?);
             }
             (self.share)(&evidence)?;
-            let subject = self.subject(version, Some(stage), reason);
+            let commit = Some(self.rules.commit.clone());
+            let subject = Subject { commit, ..self.subject(version, Some(stage), reason) };
             let entry = self.append(history, EntryKind::Promote, subject, evidence, at)?;
             Ok(entry.map(|entry| Promoted::Done { entry: Box::new(entry), judgements, before }))
         })
@@ -279,20 +280,14 @@ impl Workshop<'_> {
         })
     }
 
-    /// Stores the model card that a verdict rests on; all other evidence is in the store already.
-    fn kept_card(&self, judgement: &Judgement) -> Result<Vec<Digest>, ModelError> {
-        let card = self
-            .rules
-            .card
-            .as_ref()
-            .filter(|card| card.digest.is_some_and(|digest| judgement.evidence.contains(&digest)));
-        match card.and_then(|card| card.text.as_ref()) {
-            Some(text) => Ok(vec![self.store.put(text.as_bytes())?]),
-            None => Ok(Vec::new()),
-        }
+    /// Stores the files of the trust branch that a verdict rests on; all other evidence is in the store already.
+    fn kept_pages(&self, judgement: &Judgement) -> Result<Vec<Digest>, ModelError> {
+        let rests_on = |page: &&Card| page.digest.is_some_and(|digest| judgement.evidence.contains(&digest));
+        let texts = self.rules.pages().filter(rests_on).filter_map(|page| page.text.as_ref());
+        texts.map(|text| Ok(self.store.put(text.as_bytes())?)).collect()
     }
 
-    fn subject(&self, version: &Version, stage: Option<&Name>, reason: Option<&str>) -> Subject {
+    pub(super) fn subject(&self, version: &Version, stage: Option<&Name>, reason: Option<&str>) -> Subject {
         Subject {
             model: self.model.clone(),
             version: version.number,
@@ -304,7 +299,7 @@ impl Workshop<'_> {
         }
     }
 
-    fn append(
+    pub(super) fn append(
         &self,
         history: &History,
         kind: EntryKind,
@@ -316,7 +311,10 @@ impl Workshop<'_> {
     }
 
     /// Runs `attempt` on the newest history until it does not lose.
-    fn race<T>(&self, mut attempt: impl FnMut(&History) -> Result<Option<T>, Failure>) -> Result<T, Failure> {
+    pub(super) fn race<T>(
+        &self,
+        mut attempt: impl FnMut(&History) -> Result<Option<T>, Failure>,
+    ) -> Result<T, Failure> {
         for turn in 1..=TRIES {
             if let Some(done) = attempt(&self.history()?)? {
                 return Ok(done);

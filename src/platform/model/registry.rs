@@ -3,8 +3,10 @@
 use std::cell::RefCell;
 
 use super::{History, ModelError};
-use crate::base::{Approval, Digest, Entry, EntryKind, Id, Name, Record, Subject, Time};
-use crate::infrastructure::keys::{KeyError, NAMESPACE_APPROVAL, NAMESPACE_LEDGER, Signers, SigningKey};
+use crate::base::{Approval, Body, Digest, Entry, EntryKind, Id, Name, Record, SignedWaiver, Subject, Time};
+use crate::infrastructure::keys::{
+    KeyError, NAMESPACE_APPROVAL, NAMESPACE_LEDGER, NAMESPACE_WAIVER, Signers, SigningKey,
+};
 use crate::infrastructure::store::{Appended, Ledger, LedgerHome};
 
 /// The ledgers of one project.
@@ -115,21 +117,42 @@ impl Registry<'_> {
     }
 
     /// Signs an approval by `actor`, who must be a signer of the project.
-    pub fn approval(&self, mut body: Approval, actor: &Actor) -> Result<Record<Approval>, ModelError> {
-        let inputs = vec![body.tree];
+    pub fn approval(&self, body: Approval, actor: &Actor) -> Result<Record<Approval>, ModelError> {
+        let tree = body.tree;
+        self.signed(body, tree, NAMESPACE_APPROVAL, actor, |body, principal| {
+            principal.clone_into(&mut body.principal);
+        })
+    }
+
+    /// Signs a waiver by `actor`, who must be a signer of the project.
+    pub fn waiver(&self, body: SignedWaiver, actor: &Actor) -> Result<Record<SignedWaiver>, ModelError> {
+        let tree = body.tree;
+        self.signed(body, tree, NAMESPACE_WAIVER, actor, |body, principal| {
+            principal.clone_into(&mut body.principal);
+        })
+    }
+
+    /// A record about `tree` that `actor` signs; `name` writes the principal into its body.
+    fn signed<B: Body + Clone>(
+        &self,
+        body: B,
+        tree: Digest,
+        namespace: &str,
+        actor: &Actor,
+        name: impl Fn(&mut B, &str),
+    ) -> Result<Record<B>, ModelError> {
         let Some(key) = &actor.key else {
             return Err(ModelError::NoSigners { signers: actor.signers_place.clone() });
         };
-        let mut record = Record::new(actor.author.clone(), inputs, body.clone());
+        let mut record = Record::new(actor.author.clone(), vec![tree], body);
         let at = record.time.unwrap_or_else(Time::now);
         let draft = record.clone();
-        let (principal, signature) = actor.seal(key, NAMESPACE_APPROVAL, self.signers, at, |principal| {
+        let (principal, signature) = actor.seal(key, namespace, self.signers, at, |principal| {
             let mut draft = draft.clone();
-            principal.clone_into(&mut draft.body.principal);
+            name(&mut draft.body, principal);
             draft.signed_bytes()
         })?;
-        body.principal = principal;
-        record.body = body;
+        name(&mut record.body, &principal);
         record.signature = Some(signature);
         Ok(record)
     }

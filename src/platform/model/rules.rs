@@ -14,6 +14,8 @@ use crate::platform::data::NearGuard;
 pub struct Rules {
     /// Where they stand, for people: `origin/main`, or `main` where there is no remote.
     pub source: String,
+    /// The commit of that branch, in hexadecimal.
+    pub commit: String,
     /// The stages in order, with the gates of the profile.
     pub stages: IndexMap<Name, StageSpec>,
     /// Principals by role.
@@ -32,6 +34,10 @@ pub struct Rules {
     pub dataset: Option<Name>,
     /// The model card.
     pub card: Option<Card>,
+    /// Other files that gates name, by path.
+    pub files: BTreeMap<String, Card>,
+    /// The licence of the model, an SPDX identifier.
+    pub licence: Option<String>,
 }
 
 /// What the rules know of a dataset.
@@ -45,9 +51,13 @@ pub struct DataRule {
     pub overlap: u64,
     /// How near images of different parts may be, and how many may be nearer.
     pub near: Option<NearGuard>,
+    /// The data card.
+    pub card: Option<Card>,
+    /// Its licence, an SPDX identifier.
+    pub licence: Option<String>,
 }
 
-/// A model card on the trust branch.
+/// A text file on the trust branch: a card, a charter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Card {
     /// Its path in the project.
@@ -59,6 +69,33 @@ pub struct Card {
 }
 
 impl Rules {
+    /// The trust branch, called the same in every clone: what stands in a verdict.
+    pub fn branch(&self) -> &str {
+        self.source.strip_prefix("origin/").unwrap_or(&self.source)
+    }
+
+    /// All files of the trust branch that a verdict can rest on.
+    pub fn pages(&self) -> impl Iterator<Item = &Card> {
+        let of_data = self.data.values().filter_map(|rule| rule.card.as_ref());
+        self.card.iter().chain(of_data).chain(self.files.values())
+    }
+
+    /// Whether a principal made the model, where who made it does not approve it: it is the email address, its part before the `@`, or
+    /// the name of one of the `authors` (`Name <email>`).
+    pub fn is_author(&self, principal: &str, authors: &[String]) -> bool {
+        if self.separation == Separation::None {
+            return false;
+        }
+        authors.iter().any(|author| {
+            let (name, email) = author.split_once('<').unwrap_or((author, ""));
+            let email = email.trim_end_matches('>').trim();
+            let local = email.split('@').next().unwrap_or_default();
+            [name.trim(), email, local]
+                .iter()
+                .any(|known| !known.is_empty() && known.eq_ignore_ascii_case(principal))
+        })
+    }
+
     /// The stage that the user calls `stage`.
     pub fn stage(&self, stage: &str) -> Result<&Name, ModelError> {
         let known = || self.stages.keys().map(Name::as_str);

@@ -4,6 +4,10 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::gates::{
+    Calibration, Charter, DataCard, Groups, InputState, LatencyGate, LicenceState, RollbackDrill, SeedGate,
+    ServeGate, ShadowGate, Size,
+};
 use crate::base::Name;
 
 /// One stage; stages are in the order written.
@@ -44,6 +48,30 @@ pub enum GateSpec {
     Approvals(Approvals),
     /// A command exits with 0.
     Command(String),
+    /// Everything the run read is a known version.
+    Inputs(InputState),
+    /// The run names its seed, and other seeds come to much the same.
+    Seed(SeedGate),
+    /// Probabilities mean what they say.
+    Calibration(Calibration),
+    /// No group of examples is served much worse than another.
+    Groups(Groups),
+    /// The model has no more bytes than this.
+    Size(Size),
+    /// The card of the model's data is complete.
+    DataCard(DataCard),
+    /// The charter is complete, and its criteria are gates.
+    Charter(Charter),
+    /// The licences of the data allow that of the model.
+    Licence(LicenceState),
+    /// How long one prediction takes.
+    Latency(LatencyGate),
+    /// A real server gives the answers of a golden file.
+    Serve(ServeGate),
+    /// Going back from this version was rehearsed.
+    RollbackDrill(RollbackDrill),
+    /// The version answered what the live one was asked.
+    Shadow(ShadowGate),
 }
 
 /// A metric has a bound. At least one of `min` and `max`.
@@ -115,6 +143,8 @@ pub enum Test {
     /// McNemar's exact test (binomial on the discordant pairs; McNemar, 1947).
     #[default]
     Mcnemar,
+    /// The paired bootstrap of the stored predictions, for any metric (percentile interval; Efron and Tibshirani, 1993).
+    Bootstrap,
 }
 
 /// What a comparison asks.

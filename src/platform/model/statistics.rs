@@ -101,6 +101,20 @@ mod tests {
     }
 
     #[test]
+    fn p_values_are_those_of_scipy() {
+        // `tests/vectors/statistics.py` made them.
+        let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/statistics.json"));
+        let all: serde_json::Value = serde_json::from_str(text).expect("is JSON");
+        let vectors: Vec<(u64, u64, f64)> =
+            serde_json::from_value(all["mcnemar"].clone()).expect("are counts and p-values");
+        assert!(vectors.len() > 40);
+        for (b, c, p) in vectors {
+            let found = mcnemar(b, c);
+            assert!((found - p).abs() <= p * 1e-9, "{b} {c}: {found} instead of {p}");
+        }
+    }
+
+    #[test]
     fn large_counts_neither_overflow_nor_vanish_early() {
         assert!(mcnemar(500_000, 500_500) > 0.5);
         let tiny = mcnemar(1_000, 2_000);

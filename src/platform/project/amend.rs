@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{FILE, Project, ProjectError};
+use super::outline::Outline;
+use super::{FILE, Following, Project, ProjectError};
 use crate::infrastructure::durable;
 
 /// Adds `entries` (lines of YAML, not indented, of entries that are not there yet) to the section `section` of the project file in
@@ -21,6 +22,39 @@ pub fn amend(root: &Path, section: &str, entries: &str) -> Result<bool, ProjectE
     }
     durable::replace(&path, text.as_bytes()).map_err(io("write"))?;
     Ok(true)
+}
+
+/// Makes the project file in `root` follow another version of a profile; all else in it stays, comments too.
+///
+/// # Errors
+/// [`ProjectError::Profile`], with nothing written, where the file does not name a profile in a way that can be replaced, or would
+/// not be right any more.
+pub fn follow(root: &Path, to: Following) -> Result<(), ProjectError> {
+    let path = root.join(FILE);
+    let io = |action| {
+        let path = path.clone();
+        move |source| ProjectError::Io { action, path, source }
+    };
+    let text = std::fs::read_to_string(&path).map_err(io("read"))?;
+    let by_hand =
+        |why: &str| ProjectError::Profile { why: format!("{why}; write `profile: {to}` under `project:`") };
+    let text = followed(&text, to).ok_or_else(|| by_hand("mlp.yaml does not name its profile"))?;
+    let manifest = Project::parse(text.clone().into_bytes(), Path::new(FILE))?;
+    if manifest.project.profile != to {
+        return Err(by_hand("the profile of mlp.yaml cannot be replaced as text"));
+    }
+    durable::replace(&path, text.as_bytes()).map_err(io("write"))
+}
+
+/// The text with another value of `project.profile`; none if it has no such key.
+fn followed(text: &str, to: Following) -> Option<String> {
+    let place = Outline::of(text).exact(&["project", "profile"])?;
+    let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+    let line = lines.get_mut(place.line.checked_sub(1)?)?;
+    let at = |column: usize| line.char_indices().nth(column).map_or(line.len(), |(byte, _)| byte);
+    let (start, end) = (at(place.column - 1), at(place.column - 1 + place.width));
+    line.replace_range(start..end, &to.to_string());
+    Some(lines.concat())
 }
 
 fn amended(text: &str, section: &str, entries: &str) -> Option<String> {
@@ -55,6 +89,25 @@ fn amended(text: &str, section: &str, entries: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_profile_is_replaced() {
+        let to: Following = "product@2".parse().expect("is a profile");
+        for (text, wanted) in [
+            (
+                "mlp: 1\nproject: {name: ä, profile: product, id: x}\n",
+                "mlp: 1\nproject: {name: ä, profile: product@2, id: x}\n",
+            ),
+            (
+                "project:\n  profile: research@1 # why\n  name: p\n",
+                "project:\n  profile: product@2 # why\n  name: p\n",
+            ),
+            ("project:\n  profile: \"student\"\n", "project:\n  profile: product@2\n"),
+        ] {
+            assert_eq!(followed(text, to).as_deref(), Some(wanted));
+        }
+        assert_eq!(followed("project: {name: p}\n", to), None);
+    }
 
     #[test]
     fn entries_go_into_their_section() {

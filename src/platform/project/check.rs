@@ -157,10 +157,7 @@ fn loosened(manifest: &Manifest, found: &mut Found<'_>) {
         let path = ["stages", loose.stage.as_str(), "gates", loose.gate.as_str()];
         let message = format!(
             "the gate `{}` of the stage `{}` asks for less than that of the profile `{}`: {}",
-            loose.gate,
-            loose.stage,
-            manifest.project.profile.as_str(),
-            loose.why
+            loose.gate, loose.stage, manifest.project.profile, loose.why
         );
         let hint = "tighten it, give it another name, or add an entry under `waivers:` with reason, signer and expiry";
         found.error("project::loosened", &path, message, hint);
@@ -216,6 +213,23 @@ fn files(manifest: &Manifest, root: &Path, found: &mut Found<'_>) {
         let message = format!("a gate asks for the card of the model `{name}`, which names none");
         let hint = format!("add `card: docs/{name}.modelcard.md` to the model");
         found.warn("project::missing-file", &["models", name.as_str()], message, &hint);
+    }
+    for (stage, spec) in Project::stages(manifest) {
+        for (gate, spec) in &spec.gates {
+            let path = match spec {
+                GateSpec::Charter(charter) => &charter.path,
+                GateSpec::Serve(serve) => &serve.golden,
+                _ => continue,
+            };
+            if !root.join(path).is_file() {
+                let message = format!(
+                    "the file `{}`, which the gate `{gate}` of the stage `{stage}` reads, is not there",
+                    path.escape_debug()
+                );
+                let path = ["stages", stage.as_str(), "gates", gate.as_str()];
+                found.warn("project::missing-file", &path, message, "write it, or correct the path");
+            }
+        }
     }
     let copy = root.join(".mlp/mlp.schema.json");
     if std::fs::read_to_string(&copy).is_ok_and(|text| text != schema::text(schema::Kind::Manifest)) {

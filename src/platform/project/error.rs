@@ -70,6 +70,12 @@ pub enum ProjectError {
         /// What to do next.
         hint: String,
     },
+    /// A profile that there is not, or that cannot be written into `mlp.yaml`.
+    #[error("{why}")]
+    Profile {
+        /// Why.
+        why: String,
+    },
     /// The trust branch has no `mlp.yaml`.
     #[error("`{rev}` has no `{path}`, and gates are read from there")]
     NoTrust {
@@ -107,6 +113,7 @@ impl Diagnose for ProjectError {
             Self::Folder { .. } => "project::folder",
             Self::Io { .. } => "project::io",
             Self::Mistake(mistake) => mistake.code,
+            Self::Profile { .. } => "project::profile",
             Self::Unknown { .. } | Self::UnknownHost { .. } => "project::unknown-name",
             Self::Amend { .. } => "project::amend",
             Self::Name(_) => "project::name",
@@ -132,6 +139,7 @@ impl Diagnose for ProjectError {
                 Some("see to the file's permissions and the disk, then run the command again".to_owned())
             }
             Self::Mistake(mistake) => mistake.hint.clone(),
+            Self::Profile { .. } => Some("`mlp lifecycle show PROFILE` prints one".to_owned()),
             Self::Unknown { hint, .. }
             | Self::UnknownHost { hint, .. }
             | Self::UnknownTemplate { hint, .. } => Some(hint.clone()),
@@ -172,6 +180,12 @@ pub const EXPLAIN: &[Explain] = &[
         code: "project::io",
         text: "A file of the project could not be read or written: the system's message says why. Nothing that existed \
                before was changed; once the cause is gone the command can be run again.",
+    },
+    Explain {
+        code: "project::profile",
+        text: "A profile is one of research, product, regulated and student, in one of its versions: `product@2`; `product` alone is the \
+               first version in mlp.yaml. `mlp lifecycle update` replaces the value of `profile:` in mlp.yaml as text, which must \
+               name one, and changes nothing else.",
     },
     Explain {
         code: "project::not-a-file",

@@ -15,6 +15,8 @@ use crate::platform::run::StepSpec;
 use crate::platform::serve::ServeSpec;
 use crate::platform::train::ModelSpec;
 
+use super::Following;
+
 /// The project file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -63,40 +65,10 @@ pub struct ProjectSpec {
     pub name: Name,
     /// Its identifier, written by `mlp init`; ledgers on a shared store are told apart by it.
     pub id: Id,
-    /// The set of default gates.
+    /// The set of default gates, and the version of it that the project follows: `product@2`. Without a version it is the first.
     #[serde(default)]
-    pub profile: Profile,
+    pub profile: Following,
     /// Principals (of `allowed_signers`) by role.
     #[serde(default)]
     pub roles: BTreeMap<Name, Vec<String>>,
-}
-
-/// A versioned set of default gates for the stages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Profile {
-    /// Data and code in order; nothing else stands in the way.
-    #[default]
-    Research,
-    /// Floors, comparison with what is live, a complete card, one approval.
-    Product,
-    /// As `product`, with slices and two approvals.
-    Regulated,
-    /// As `research`, with a complete card.
-    Student,
-}
-
-impl Profile {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Research, Self::Product, Self::Regulated, Self::Student];
-
-    /// As written in `mlp.yaml`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Research => "research",
-            Self::Product => "product",
-            Self::Regulated => "regulated",
-            Self::Student => "student",
-        }
-    }
 }

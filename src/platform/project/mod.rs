@@ -17,12 +17,12 @@ mod source;
 mod template;
 mod yaml;
 
-pub use amend::amend;
+pub use amend::{amend, follow};
 pub use check::Findings;
 pub use collaboration::Setup;
 pub use error::{EXPLAIN, Mistake, ProjectError};
-pub use manifest::{Manifest, Profile, ProjectSpec};
+pub use manifest::{Manifest, ProjectSpec};
 pub use open::{FILE, Project};
-pub use profile::Loosening;
+pub use profile::{Change, ChangeKind, Conflict, Following, Loosening, Profile, Update};
 pub use scaffold::Scaffold;
 pub use template::{TEMPLATES, Template};

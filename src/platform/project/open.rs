@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::source::Source;
 use super::{Loosening, Manifest, ProjectError, personal, profile};
 use crate::base::{Failure, Id, Name, nearest};
-use crate::infrastructure::git::Repo;
+use crate::infrastructure::git::{Repo, Trust};
 use crate::infrastructure::keys::{Secrets, Signers};
 use crate::infrastructure::store::worktree::{SparseFile, StatCache, Unfinished};
 use crate::infrastructure::store::{LedgerHome, LedgerPlace, Local, Remote, StoreError};
@@ -138,10 +138,14 @@ impl Project {
     /// The branch's name is the work tree's; what is read there says for itself which signers it trusts.
     /// A branch without an `allowed_signers` file trusts nobody.
     pub fn trusted(&self) -> Result<(Manifest, Signers), Failure> {
-        let trust = self.repo.trust(&self.manifest.trust.branch)?;
+        self.trusted_at(&self.repo.trust(&self.manifest.trust.branch)?)
+    }
+
+    /// The same, as they stood at the commit that `trust` names.
+    pub fn trusted_at(&self, trust: &Trust) -> Result<(Manifest, Signers), Failure> {
         let path = self.in_repo(FILE);
         let Some(bytes) = self.repo.file_at(&trust.rev, &path)? else {
-            return Err(ProjectError::NoTrust { rev: trust.name, path }.into());
+            return Err(ProjectError::NoTrust { rev: trust.name.clone(), path }.into());
         };
         let shown = PathBuf::from(format!("{}:{path}", trust.name));
         let manifest = Self::parse(bytes, &shown)?;

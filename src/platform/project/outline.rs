@@ -155,6 +155,12 @@ impl Outline {
         Some(if node.ends > node.value.line { node.key.unwrap_or(node.value) } else { node.value })
     }
 
+    /// The place of the value at `path`; none if there is no such key.
+    pub(super) fn exact(&self, path: &[&str]) -> Option<Place> {
+        let node = path.iter().try_fold(0, |at, step| self.child(at, step))?;
+        self.nodes.get(node).map(|node| node.value)
+    }
+
     /// The place of the collection that holds the key or value at a place.
     pub(super) fn around(&self, line: usize, column: usize) -> Option<Place> {
         let path = &self.nodes.get(self.nodes.get(self.at(line, column)?)?.parent)?;

@@ -1,24 +1,26 @@
-//! Profiles: versioned sets of default gates, and what a project makes of them.
+//! Profiles: versioned sets of default gates (`templates/profiles/`), and what a project makes of them.
 //!
 //! A project may tighten a gate of its profile by writing one of the same name and kind; loosening needs a waiver.
 
-use indexmap::IndexMap;
+mod change;
+mod following;
+mod versions;
+mod weaker;
 
-use super::{Manifest, Profile};
+use indexmap::IndexMap;
+use serde_json::Value;
+
+pub use change::{Change, ChangeKind, Conflict, Update};
+pub use following::{Following, Profile};
+use versions::{Each, Of};
+use weaker::weaker;
+
+use super::Manifest;
 use crate::base::Name;
-use crate::platform::model::{
-    Approvals, AtLeast, Bound, CodeState, Compare, GateSpec, MetricGate, ModelCard, Placeholders, SliceGate,
-    StageSpec, Test, Waiver,
-};
+use crate::platform::model::{GateSpec, StageSpec, Waiver};
 
 /// The stages that a profile brings, in order.
 const STAGES: [&str; 3] = ["candidate", "staging", "production"];
-
-/// Sections of a model card that every profile with a card asks for.
-const CARD: [&str; 2] = ["intended_use", "limits"];
-
-/// Sections that a regulated model's card has besides.
-const REGULATED_CARD: [&str; 3] = ["data", "ethical_considerations", "maintenance"];
 
 /// A gate of the project that asks for less than the profile's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,92 +37,77 @@ fn name(text: &str) -> Name {
     text.parse().expect("the names of profiles are valid")
 }
 
-/// The gates of the manifest's profile, by stage of the manifest.
-///
-/// | profile | candidate | staging | production |
-/// |---|---|---|---|
-/// | research | `expectations-DATA`, `leakage-DATA`, `code` | | |
-/// | student | as research | `card` | |
-/// | product | as research | `floor`, `not-worse`, `card` | `approval`: one |
-/// | regulated | as research | as product, `slices`, a longer `card` | `approval`: one of each of two roles |
-///
-/// Floors are what any useful model reaches (better than guessing among two classes, better than the mean); a project
-/// writes its own under the same name. The gates of a stage that the manifest does not have move to the next that it has.
-fn defaults(manifest: &Manifest) -> IndexMap<Name, IndexMap<Name, GateSpec>> {
-    let profile = manifest.project.profile;
+/// The gates of a version of a profile, by stage of the manifest. The gates of a stage that the manifest does not have move to the next
+/// that it has.
+fn defaults(manifest: &Manifest, following: Following) -> IndexMap<Name, IndexMap<Name, GateSpec>> {
     let stages: Vec<Name> = match manifest.stages.is_empty() {
         true => STAGES.map(name).to_vec(),
         false => manifest.stages.keys().cloned().collect(),
     };
-    let target = |stage: &str| {
-        let later = STAGES.iter().skip_while(|known| **known != stage);
+    let target = |stage: &Name| {
+        let later = STAGES.iter().skip_while(|known| **known != stage.as_str());
         let there = later.filter_map(|known| stages.iter().find(|own| own.as_str() == *known)).next();
-        there.or(stages.last()).cloned().unwrap_or_else(|| name(stage))
+        there.or(stages.last()).cloned().unwrap_or_else(|| stage.clone())
     };
     let mut gates: IndexMap<Name, IndexMap<Name, GateSpec>> =
         stages.iter().map(|stage| (stage.clone(), IndexMap::new())).collect();
-    let mut add = |stage: &str, gate: &str, spec: GateSpec| {
-        // A name that became too long is left out of the data gates only.
-        if let Ok(gate) = gate.parse::<Name>() {
-            gates.entry(target(stage)).or_default().insert(gate, spec);
+    let uses = |data: &&Name| manifest.models.values().any(|model| model.data == **data);
+    let used: Vec<&Name> = manifest.data.keys().filter(uses).collect();
+    let predicted = predicted(manifest);
+    for entry in &versions::version(following).gates {
+        if entry.of.is_some() && entry.of != predicted {
+            continue;
         }
-    };
-    let used: Vec<&Name> = manifest
-        .data
-        .keys()
-        .filter(|data| manifest.models.values().any(|model| model.data == **data))
-        .collect();
-    for data in &used {
-        add("candidate", &format!("expectations-{data}"), GateSpec::Expectations((*data).clone()));
-    }
-    for data in &used {
-        add("candidate", &format!("leakage-{data}"), GateSpec::Leakage((*data).clone()));
-    }
-    add("candidate", "code", GateSpec::Code(CodeState::Committed));
-    let metric = common_metric(manifest);
-    if matches!(profile, Profile::Product | Profile::Regulated) {
-        if let Some((metric, floor)) = metric {
-            let (min, bound) = (Some(floor), Bound::Lower95);
-            let gate = MetricGate { name: metric.into(), on: "test".into(), min, max: None, bound };
-            add("staging", "floor", GateSpec::Metric(gate));
+        let places: Vec<Option<&Name>> = match entry.each {
+            Some(Each::Data) => used.iter().map(|data| Some(*data)).collect(),
+            None => vec![None],
+        };
+        for data in places {
+            // A name that became too long is left out of the data gates only.
+            if let (Ok(gate), Some(spec)) =
+                (filled(&entry.name, data).parse(), spec(&entry.gate, data, &target))
+            {
+                gates.entry(target(&entry.stage)).or_default().insert(gate, spec);
+            }
         }
-        if let Some(("accuracy", _)) = metric {
-            let gate = Compare {
-                to: target("production"),
-                metric: "accuracy".into(),
-                test: Test::Mcnemar,
-                alpha: 0.05,
-                require: AtLeast::NotWorse,
-            };
-            add("staging", "not-worse", GateSpec::Compare(gate));
-        }
-    }
-    if profile == Profile::Regulated
-        && let Some(("accuracy", floor)) = metric
-    {
-        let gate = SliceGate { metric: "accuracy".into(), on: "test".into(), by: None, min: floor };
-        add("staging", "slices", GateSpec::Slices(gate));
-    }
-    if profile != Profile::Research {
-        let more = if profile == Profile::Regulated { &REGULATED_CARD[..] } else { &[] };
-        let fields = CARD.iter().chain(more).map(|field| (*field).to_owned()).collect();
-        add("staging", "card", GateSpec::ModelCard(ModelCard { fields, placeholders: Placeholders::Forbid }));
-    }
-    if matches!(profile, Profile::Product | Profile::Regulated) {
-        let by = |role: &str, also| Approvals { role: name(role), count: 1, also };
-        let also = (profile == Profile::Regulated).then(|| Box::new(by("service", None)));
-        add("production", "approval", GateSpec::Approvals(by("model", also)));
     }
     gates
 }
 
-/// The metric that all models can be judged by, with its floor: accuracy of classifiers, R² of regressions.
-fn common_metric(manifest: &Manifest) -> Option<(&'static str, f64)> {
+/// The text with the name of a dataset in the place of `DATA`.
+fn filled(text: &str, data: Option<&Name>) -> String {
+    data.map_or_else(|| text.to_owned(), |data| text.replace("DATA", data.as_str()))
+}
+
+/// The gate that a profile says, about a dataset if it is for one, with its stages called as the project's.
+fn spec(gate: &Value, data: Option<&Name>, target: &dyn Fn(&Name) -> Name) -> Option<GateSpec> {
+    fn fill(value: &mut Value, data: Option<&Name>) {
+        match value {
+            Value::String(text) => *text = filled(text, data),
+            Value::Array(list) => list.iter_mut().for_each(|value| fill(value, data)),
+            Value::Object(map) => map.values_mut().for_each(|value| fill(value, data)),
+            _ => {}
+        }
+    }
+    let mut gate = gate.clone();
+    fill(&mut gate, data);
+    let mut spec = serde_json::from_value(gate).ok()?;
+    match &mut spec {
+        GateSpec::Compare(compare) => compare.to = target(&compare.to),
+        GateSpec::RollbackDrill(drill) => drill.stage = drill.stage.as_ref().map(target),
+        GateSpec::Shadow(shadow) => shadow.stage = shadow.stage.as_ref().map(target),
+        _ => {}
+    }
+    Some(spec)
+}
+
+/// What all models predict, if they predict the same.
+fn predicted(manifest: &Manifest) -> Option<Of> {
     let classify = |yes: bool| manifest.models.values().all(|model| model.train.loss.of_classes() == yes);
     match manifest.models.is_empty() {
         true => None,
-        false if classify(true) => Some(("accuracy", 0.5)),
-        false if classify(false) => Some(("r2", 0.0)),
+        false if classify(true) => Some(Of::Classes),
+        false if classify(false) => Some(Of::Numbers),
         false => None,
     }
 }
@@ -130,7 +117,7 @@ fn common_metric(manifest: &Manifest) -> Option<(&'static str, f64)> {
 pub(super) fn merged(manifest: &Manifest) -> IndexMap<Name, StageSpec> {
     let loosened = loosened(manifest);
     let mut stages = IndexMap::new();
-    for (stage, mut gates) in defaults(manifest) {
+    for (stage, mut gates) in defaults(manifest, manifest.project.profile) {
         let own = manifest.stages.get(&stage).cloned().unwrap_or_default();
         for (gate, spec) in own.gates {
             if !loosened.iter().any(|loose| loose.stage == stage && loose.gate == gate) {
@@ -145,7 +132,7 @@ pub(super) fn merged(manifest: &Manifest) -> IndexMap<Name, StageSpec> {
 /// The gates that ask for less than the profile's without a waiver.
 pub(super) fn loosened(manifest: &Manifest) -> Vec<Loosening> {
     let mut found = Vec::new();
-    for (stage, gates) in defaults(manifest) {
+    for (stage, gates) in defaults(manifest, manifest.project.profile) {
         let Some(own) = manifest.stages.get(&stage) else { continue };
         for (gate, spec) in &gates {
             let waived = |waiver: &Waiver| waiver.stage == stage && waiver.gate == *gate;
@@ -157,98 +144,6 @@ pub(super) fn loosened(manifest: &Manifest) -> Vec<Loosening> {
         }
     }
     found
-}
-
-/// In what `own` asks for less than `profile`, if it does.
-fn weaker(profile: &GateSpec, own: &GateSpec) -> Option<String> {
-    match (profile, own) {
-        (GateSpec::Metric(want), GateSpec::Metric(have)) => weaker_metric(want, have),
-        (GateSpec::Compare(want), GateSpec::Compare(have)) => weaker_comparison(want, have),
-        (GateSpec::Slices(want), GateSpec::Slices(have)) => differs("metric", &want.metric, &have.metric)
-            .or_else(|| differs("part", &want.on, &have.on))
-            .or_else(|| {
-                let other = have.by.as_ref().filter(|by| want.by.as_ref() != Some(by));
-                other.map(|by| format!("only the slices by `{by}` are looked at"))
-            })
-            .or_else(|| below("min", Some(want.min), Some(have.min))),
-        (GateSpec::Code(_), GateSpec::Code(_)) => None,
-        (GateSpec::Reproduce(want), GateSpec::Reproduce(have)) => {
-            let more = have.tolerance > want.tolerance;
-            more.then(|| format!("`tolerance` is {}, not {}", have.tolerance, want.tolerance))
-        }
-        (GateSpec::Expectations(want), GateSpec::Expectations(have))
-        | (GateSpec::Leakage(want), GateSpec::Leakage(have)) => {
-            differs("dataset", want.as_str(), have.as_str())
-        }
-        (GateSpec::ModelCard(want), GateSpec::ModelCard(have)) => {
-            let missing = want.fields.iter().find(|field| !have.fields.contains(field));
-            let placeholders =
-                (want.placeholders, have.placeholders) == (Placeholders::Forbid, Placeholders::Allow);
-            missing
-                .map(|field| format!("the field `{field}` is not asked for"))
-                .or_else(|| placeholders.then(|| "placeholders are allowed".to_owned()))
-        }
-        (GateSpec::Approvals(want), GateSpec::Approvals(have)) => weaker_approvals(want, have),
-        (GateSpec::Command(want), GateSpec::Command(have)) => differs("command", want, have),
-        _ => Some("it is another kind of gate".to_owned()),
-    }
-}
-
-fn weaker_metric(want: &MetricGate, have: &MetricGate) -> Option<String> {
-    // Against a minimum the lower end asks for most, against a maximum the upper end.
-    let rank = |bound: Bound| match bound {
-        Bound::Lower95 => 2,
-        Bound::Value => 1,
-        Bound::Upper95 => 0,
-    };
-    let looser = (want.min.is_some() && rank(have.bound) < rank(want.bound))
-        || (want.max.is_some() && rank(have.bound) > rank(want.bound));
-    differs("metric", &want.name, &have.name)
-        .or_else(|| differs("part", &want.on, &have.on))
-        .or_else(|| below("min", want.min, have.min))
-        .or_else(|| below("max", want.max.map(|max| -max), have.max.map(|max| -max)))
-        .or_else(|| looser.then(|| "the bound is on a more favourable end of the interval".to_owned()))
-}
-
-fn weaker_comparison(want: &Compare, have: &Compare) -> Option<String> {
-    // A smaller alpha finds fewer models worse, and fewer better.
-    let easier = match have.require {
-        AtLeast::NotWorse => have.alpha < want.alpha,
-        AtLeast::Better => want.require == AtLeast::Better && have.alpha > want.alpha,
-    };
-    differs("stage", want.to.as_str(), have.to.as_str())
-        .or_else(|| differs("metric", &want.metric, &have.metric))
-        .or_else(|| {
-            let less = (want.require, have.require) == (AtLeast::Better, AtLeast::NotWorse);
-            less.then(|| "`not_worse` asks for less than `better`".to_owned())
-        })
-        .or_else(|| easier.then(|| format!("alpha {} is easier to pass than {}", have.alpha, want.alpha)))
-}
-
-fn weaker_approvals(want: &Approvals, have: &Approvals) -> Option<String> {
-    differs("role", want.role.as_str(), have.role.as_str())
-        .or_else(|| {
-            (have.count < want.count).then(|| format!("{} of role `{}` are too few", have.count, have.role))
-        })
-        .or_else(|| match (&want.also, &have.also) {
-            (None, _) => None,
-            (Some(want), None) => Some(format!("nobody of role `{}` is asked", want.role)),
-            (Some(want), Some(have)) => weaker_approvals(want, have),
-        })
-}
-
-fn differs(what: &str, want: &str, have: &str) -> Option<String> {
-    (want != have).then(|| format!("the {what} is `{have}`, not `{want}`"))
-}
-
-/// Whether a lower limit went down or away. Upper limits are passed with the opposite sign.
-fn below(what: &str, want: Option<f64>, have: Option<f64>) -> Option<String> {
-    let want = want?;
-    match have {
-        None => Some(format!("`{what}` is missing")),
-        Some(have) if have >= want => None,
-        Some(have) => Some(format!("{what} {} is weaker than {}", have.abs(), want.abs())),
-    }
 }
 
 #[cfg(test)]

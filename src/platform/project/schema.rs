@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::Manifest;
 use crate::base::{
-    Approval, Canary, CommandOutput, Evaluation, Event, Expectations, Leakage, Record, Run, Shadow, Verdict,
+    Approval, Canary, CommandOutput, Drill, Evaluation, Event, Expectations, Leakage, Record, Reproduction,
+    Run, Shadow, SignedWaiver, Smoke, Timing, Verdict,
 };
 
 /// What a schema describes.
@@ -34,6 +35,11 @@ enum AnyKind {
     Command(Record<CommandOutput>),
     Shadow(Record<Shadow>),
     Canary(Record<Canary>),
+    Reproduction(Record<Reproduction>),
+    Timing(Record<Timing>),
+    Smoke(Record<Smoke>),
+    Drill(Record<Drill>),
+    Waiver(Record<SignedWaiver>),
 }
 
 impl Kind {
@@ -84,6 +90,6 @@ mod tests {
     #[test]
     fn schemas_of_records_hold_all_kinds() {
         let schema: serde_json::Value = serde_json::from_str(&text(Kind::Record)).expect("is JSON");
-        assert_eq!(schema["anyOf"].as_array().map(Vec::len), Some(9));
+        assert_eq!(schema["anyOf"].as_array().map(Vec::len), Some(14));
     }
 }

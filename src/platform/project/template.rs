@@ -1,6 +1,6 @@
 //! Templates: projects to begin with, embedded in the program.
 
-use super::{Profile, ProjectError, schema};
+use super::{Following, Profile, ProjectError, schema};
 use crate::base::{Id, Name, nearest};
 
 /// A project to begin with.
@@ -183,7 +183,7 @@ impl Template {
                 .replace("@NAME@", name.as_str())
                 .replace("@ID@", &id)
                 .replace("@VERSION@", env!("CARGO_PKG_VERSION"))
-                .replace("@PROFILE@", profile.as_str())
+                .replace("@PROFILE@", &Following::newest(profile).to_string())
                 .replace("@DATA@", data)
                 .replace("@MODEL@", model)
         };
@@ -227,7 +227,8 @@ mod tests {
                 assert_eq!(path, "mlp.yaml");
                 let manifest = Project::parse(text.clone().into_bytes(), Path::new(path))
                     .unwrap_or_else(|error| panic!("{}: {error:?}", template.name));
-                assert_eq!((manifest.project.name, manifest.project.profile), (name(), profile));
+                let followed = Following::newest(profile);
+                assert_eq!((manifest.project.name, manifest.project.profile), (name(), followed));
                 assert_eq!(
                     Project::loosened(
                         &Project::parse(text.clone().into_bytes(), Path::new(path)).expect("reads")

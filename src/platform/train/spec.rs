@@ -41,6 +41,9 @@ pub struct ModelSpec {
     /// The model card, a Markdown file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<String>,
+    /// The licence that the model is given under, an SPDX identifier: `Apache-2.0`.
+    #[serde(default, alias = "license", skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
 }
 
 /// Shape and preprocessing of one input.

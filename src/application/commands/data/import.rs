@@ -194,6 +194,7 @@ fn file(url: &str, project: &Project, sink: &dyn Sink) -> Result<Taken, Failure>
         guard: Default::default(),
         memory: None,
         card: None,
+        licence: None,
     };
     let dataset = Dataset::new(&import_name(), &spec, Path::new("/"));
     // What an earlier attempt downloaded whole may be old by now.

@@ -17,6 +17,7 @@ use crate::platform::project::{Profile, Project};
 pub(super) struct Board {
     pub(super) project: Name,
     pub(super) profile: Profile,
+    pub(super) profile_version: u32,
     /// Where the gates were read from; absent if nothing is committed yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rules: Option<String>,
@@ -51,6 +52,9 @@ pub(super) struct DataLine {
 /// A waiver and whether it still holds.
 #[derive(Serialize)]
 pub(super) struct WaiverLine {
+    /// The only version that it is for: `digits@3`; absent for one of `mlp.yaml`, which is for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<String>,
     #[serde(flatten)]
     pub(super) waiver: Waiver,
     pub(super) expired: bool,
@@ -118,7 +122,8 @@ pub(super) fn board(
         .collect();
     let mut board = Board {
         project: project.manifest.project.name.clone(),
-        profile: project.manifest.project.profile,
+        profile: project.manifest.project.profile.profile,
+        profile_version: project.manifest.project.profile.version,
         rules: None,
         local_only: false,
         no_rules: None,
@@ -142,7 +147,7 @@ pub(super) fn board(
         .manifest
         .waivers
         .iter()
-        .map(|waiver| WaiverLine { expired: !waiver.holds(now), waiver: waiver.clone() })
+        .map(|waiver| WaiverLine { version: None, expired: !waiver.holds(now), waiver: waiver.clone() })
         .collect();
     let mut names: Vec<Name> = match only {
         Some(text) => vec![judging.model(Some(text))?],
@@ -157,8 +162,9 @@ pub(super) fn board(
     }
     let evidence = Evidence::collect(&project.store)?;
     for name in names {
-        let model = model_board(&judging, &name, to, &board.data, &evidence, now)?;
+        let (model, waivers) = model_board(&judging, &name, to, &board.data, &evidence, now)?;
         board.models.push(model);
+        board.waivers.extend(waivers);
     }
     Ok(board)
 }
@@ -185,7 +191,7 @@ fn model_board(
     data: &[DataLine],
     evidence: &Evidence<'_>,
     now: Time,
-) -> Result<ModelBoard, Failure> {
+) -> Result<(ModelBoard, Vec<WaiverLine>), Failure> {
     let rules = judging.rules(name)?;
     let asked = to.map(|stage| rules.stage(stage).cloned()).transpose()?;
     let history = judging.registry().history(name)?;
@@ -231,7 +237,35 @@ fn model_board(
     }
     board.phases = phases(&board.gates);
     board.next = next(&board, data);
-    Ok(board)
+    let waivers = match newest {
+        Some(version) => signed_waivers(&history, version.number, evidence, now)?,
+        None => Vec::new(),
+    };
+    Ok((board, waivers))
+}
+
+/// The waivers that the ledger names for a version.
+fn signed_waivers(
+    history: &History,
+    version: u64,
+    evidence: &Evidence<'_>,
+    now: Time,
+) -> Result<Vec<WaiverLine>, ModelError> {
+    let mut lines = Vec::new();
+    for id in history.waivers(version).flat_map(|entry| &entry.evidence) {
+        let Some(record) = evidence.waiver(id)? else { continue };
+        let body = record.body;
+        let waiver = Waiver {
+            gate: body.gate,
+            stage: body.stage,
+            reason: body.reason,
+            signer: body.principal,
+            until: body.until,
+        };
+        let version = Some(format!("{}@{version}", history.model()));
+        lines.push(WaiverLine { version, expired: !waiver.holds(now), waiver });
+    }
+    Ok(lines)
 }
 
 fn stage_line(stage: &Name, history: &History) -> StageLine {
@@ -264,6 +298,7 @@ fn unjudged(rules: &Rules, target: &Name) -> Vec<GateLine> {
             reason: None,
             evidence: Vec::new(),
             next: None,
+            by_hand: false,
         })
         .collect()
 }
@@ -298,8 +333,9 @@ fn next(board: &ModelBoard, data: &[DataLine]) -> Option<String> {
         return Some(missing.unwrap_or_else(|| format!("mlp train {model}")));
     }
     let target = board.target.as_ref()?;
-    // What is missing is made by promoting; what failed must be mended first.
+    // What failed must be mended first, then what mlp does not make by itself; the rest is made by promoting.
     let failed = board.gates.iter().find(|gate| gate.verdict == Some(VerdictValue::Fail));
+    let failed = failed.or(board.gates.iter().find(|gate| gate.by_hand && board.registered));
     let promote = match board.registered {
         true => format!("mlp promote {reference} --to {target}"),
         false => format!("mlp promote {model} --to {target}"),

@@ -16,7 +16,7 @@ impl Report for Board {
     }
 
     fn human(&self) -> String {
-        let profile = format!("{:?}", self.profile).to_lowercase();
+        let profile = format!("{}@{}", self.profile.as_str(), self.profile_version);
         let rules = match (&self.rules, self.local_only) {
             (Some(rules), true) => format!(", rules of the local branch {rules}"),
             (Some(rules), false) => format!(", rules of {rules}"),
@@ -45,8 +45,10 @@ impl Report for Board {
                 let state = if line.expired { style("expired").red() } else { style("until").yellow() };
                 let (gate, stage) = (&waiver.gate, &waiver.stage);
                 let words = clean(&waiver.reason).into_owned();
+                let version =
+                    line.version.as_ref().map_or_else(String::new, |version| format!(" for {version}"));
                 format!(
-                    "  {gate} in {stage}, {state} {}, {}: {words}\n",
+                    "  {gate} in {stage}{version}, {state} {}, {}: {words}\n",
                     clean(&waiver.until),
                     clean(&waiver.signer)
                 )

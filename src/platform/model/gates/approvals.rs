@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Case, Finding};
 use crate::base::{Approval, Entry, Record};
 use crate::infrastructure::keys::{KeyError, NAMESPACE_APPROVAL};
-use crate::platform::model::{Approvals, ModelError, Separation};
+use crate::platform::model::{Approvals, ModelError};
 
 pub(super) const MEANING: &str = "People who hold the role have signed an approval (`mlp approve`) of these very files \
      for this stage or a later one, with a key that stands in the signers' file and was valid then. Each person counts \
@@ -63,7 +63,9 @@ pub(super) fn find(gate: &Approvals, case: &Case<'_>) -> Result<Finding, ModelEr
         .filter_map(|(role, _)| case.rules.roles.get(role))
         .flatten()
         .map(String::as_str)
-        .filter(|principal| !people.contains(principal) && !is_author(principal, case))
+        .filter(|principal| {
+            !people.contains(principal) && !case.rules.is_author(principal, &case.candidate.authors)
+        })
         .collect();
     if filled < places.len() {
         if candidates.is_empty() {
@@ -109,25 +111,10 @@ fn refusal(record: &Record<Approval>, entry: &Entry, case: &Case<'_>) -> Result<
         Err(KeyError::Invalid(why)) => return Ok(Some(format!("does not verify ({why})"))),
         Err(error) => return Err(error.into()),
     }
-    if is_author(&body.principal, case) {
+    if case.rules.is_author(&body.principal, &case.candidate.authors) {
         return Ok(Some("is by an author of the model".to_owned()));
     }
     Ok(None)
-}
-
-/// Whether the principal made the model: it is the email address, its part before the `@`, or the name of an author.
-fn is_author(principal: &str, case: &Case<'_>) -> bool {
-    if case.rules.separation == Separation::None {
-        return false;
-    }
-    case.candidate.authors.iter().any(|author| {
-        let (name, email) = author.split_once('<').unwrap_or((author, ""));
-        let email = email.trim_end_matches('>').trim();
-        let local = email.split('@').next().unwrap_or_default();
-        [name.trim(), email, local]
-            .iter()
-            .any(|known| !known.is_empty() && known.eq_ignore_ascii_case(principal))
-    })
 }
 
 /// How many places can be filled when each person takes one at most (augmenting paths; Kuhn, 1955).

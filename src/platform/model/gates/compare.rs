@@ -2,13 +2,15 @@
 
 use super::metric::evaluation;
 use super::{Case, Finding};
+use crate::base::{Digest, Evaluation};
 use crate::platform::model::statistics::Paired;
-use crate::platform::model::{AtLeast, Compare, ModelError, Need};
+use crate::platform::model::{AtLeast, Compare, ModelError, Need, Test};
 
 pub(super) const MEANING: &str = "Both models answer the same examples: the test part of the data this version was \
-     trained with. McNemar's exact test looks at the examples that only one of them gets right. `not_worse` fails if \
-     the live model is right significantly more often (two-sided p below alpha); `better` passes only if this one is. \
-     With nothing live the gate passes and says so.";
+     trained with. McNemar's exact test looks at the examples that only one of them gets right, and compares accuracy. The paired \
+     bootstrap compares any metric that the stored predictions give: the same examples are drawn again and again for both models, \
+     and the interval of the gain says how sure it is. `not_worse` fails if the live model is significantly better; `better` \
+     passes only if this one is. With nothing live the gate passes and says so.";
 
 /// The part on which models are compared.
 const PART: &str = "test";
@@ -18,12 +20,16 @@ pub(super) fn wanted(gate: &Compare) -> String {
         AtLeast::NotWorse => "not significantly worse",
         AtLeast::Better => "significantly better",
     };
-    format!("{} {asked} than what is live in {} (McNemar, alpha {})", gate.metric, gate.to, gate.alpha)
+    let test = match gate.test {
+        Test::Mcnemar => "McNemar",
+        Test::Bootstrap => "paired bootstrap",
+    };
+    format!("{} {asked} than what is live in {} ({test}, alpha {})", gate.metric, gate.to, gate.alpha)
 }
 
 pub(super) fn find(gate: &Compare, case: &Case<'_>) -> Result<Finding, ModelError> {
     let candidate = case.candidate;
-    if gate.metric != "accuracy" {
+    if gate.test == Test::Mcnemar && gate.metric != "accuracy" {
         return Ok(Finding::unknown(format!("McNemar's test compares accuracy, not `{}`", gate.metric))
             .next("mlp check"));
     }
@@ -37,31 +43,42 @@ pub(super) fn find(gate: &Compare, case: &Case<'_>) -> Result<Finding, ModelErro
         let observed = format!("version {} is live in {}", live.number, gate.to);
         return Ok(Finding::decided(true, observed).because("these are the live files"));
     }
-    let mut answers = Vec::new();
-    let mut evidence = Vec::new();
+    let mut found = Vec::new();
     for version in [candidate.version, live] {
         let (id, record) = match evaluation(case, version.tree, version.number, PART) {
             Ok(found) => found,
             Err(missing) => return Ok(missing),
         };
         let body = &record.body;
-        let Some(found) = case.evidence.answers(body)? else {
-            let need = Need::Evaluation {
-                model: version.tree,
-                version: version.number,
-                data: body.data.clone(),
-                tree: body.tree,
-                part: PART.to_owned(),
-            };
+        if !case.evidence.holds(&body.predictions)? {
             let observed = format!("the predictions of version {} are not here", version.number);
-            return Ok(Finding::unknown(observed).next(case.check()).needing(need));
-        };
-        answers.push(found);
-        evidence.push(*id);
+            let again = format!("mlp eval {}@{} --force", candidate.history.model(), version.number);
+            let need = Need::Files { id: body.predictions };
+            return Ok(Finding::unknown(observed).resting_on([*id]).next(again).needing(need));
+        }
+        found.push((*id, body));
     }
-    let Some(paired) = Paired::join(&answers[0], &answers[1]) else {
-        let observed = format!("the evaluations of this version and of {} have other examples", live.number);
-        return Ok(Finding::unknown(observed).resting_on(evidence).next(case.check()));
+    let records = found.iter().map(|(id, _)| *id);
+    let evidence: Vec<Digest> = records.chain(found.iter().map(|(_, body)| body.predictions)).collect();
+    let (own, other) = (found[0].1, found[1].1);
+    let finding = match gate.test {
+        Test::Mcnemar => by_mcnemar(gate, case, own, other, live.number)?,
+        Test::Bootstrap => by_bootstrap(gate, case, own, other, live.number)?,
+    };
+    Ok(finding.resting_on(evidence))
+}
+
+fn by_mcnemar(
+    gate: &Compare,
+    case: &Case<'_>,
+    own: &Evaluation,
+    other: &Evaluation,
+    live: u64,
+) -> Result<Finding, ModelError> {
+    let (one, two) = (case.evidence.answers(own)?, case.evidence.answers(other)?);
+    let Some(paired) = Paired::join(&one, &two) else {
+        let observed = format!("the evaluations of this version and of {live} have other examples");
+        return Ok(Finding::unknown(observed).next(case.check()));
     };
     let p = paired.p_value();
     let (fewer, more) = (paired.candidate < paired.other, paired.candidate > paired.other);
@@ -70,15 +87,36 @@ pub(super) fn find(gate: &Compare, case: &Case<'_>) -> Result<Finding, ModelErro
         AtLeast::Better => more && p < gate.alpha,
     };
     let observed = format!(
-        "{:.4} against {:.4} of version {}: {} only this one, {} only the live one, p = {}",
+        "{:.4} against {:.4} of version {live}: {} only this one, {} only the live one, p = {}",
         paired.candidate_accuracy(),
         paired.other_accuracy(),
-        live.number,
         paired.candidate,
         paired.other,
         probability(p)
     );
-    Ok(Finding::decided(passes, observed).resting_on(evidence).next(super::another(case)))
+    Ok(Finding::decided(passes, observed).next(super::another(case)))
+}
+
+fn by_bootstrap(
+    gate: &Compare,
+    case: &Case<'_>,
+    own: &Evaluation,
+    other: &Evaluation,
+    live: u64,
+) -> Result<Finding, ModelError> {
+    let found = match case.evidence.gain(&gate.metric, gate.alpha, own, other)? {
+        Ok(found) => found,
+        Err(why) => return Ok(Finding::unknown(why).next("mlp check")),
+    };
+    let passes = match gate.require {
+        AtLeast::NotWorse => found.upper >= 0.0,
+        AtLeast::Better => found.lower > 0.0,
+    };
+    let observed = format!(
+        "{:.4} against {:.4} of version {live}: better by {:.4} ({:.4} to {:.4}, {} resamples)",
+        found.first, found.second, found.gain, found.lower, found.upper, found.resamples
+    );
+    Ok(Finding::decided(passes, observed).next(super::another(case)))
 }
 
 fn probability(p: f64) -> String {

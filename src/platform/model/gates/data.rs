@@ -74,7 +74,7 @@ fn used<'a>(data: &Name, case: &'a Case<'_>) -> Result<(Digest, &'a DataRule), F
         return Err(Finding::decided(true, format!("`{model}` does not use it")).because("not its data"));
     }
     let Some(rule) = case.rules.data.get(data) else {
-        let observed = format!("no dataset `{data}` on {}", case.rules.source);
+        let observed = format!("no dataset `{data}` on {}", case.rules.branch());
         return Err(Finding::unknown(observed).next("mlp check"));
     };
     if case.candidate.run.is_none() {

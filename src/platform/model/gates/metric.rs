@@ -97,13 +97,13 @@ fn dataset<'a>(case: &'a Case<'_>) -> Result<(&'a Name, Digest, Digest), Finding
     let unknown = |observed: String, next: String| Err(Finding::unknown(observed).next(next));
     let Some(name) = &case.rules.dataset else {
         return unknown(
-            format!("`{model}` is not among the models on {}", case.rules.source),
+            format!("`{model}` is not among the models on {}", case.rules.branch()),
             "git commit mlp.yaml".to_owned(),
         );
     };
     let Some(rule) = case.rules.data.get(name) else {
         return unknown(
-            format!("no dataset `{name}` on {}", case.rules.source),
+            format!("no dataset `{name}` on {}", case.rules.branch()),
             "git commit mlp.yaml".to_owned(),
         );
     };

@@ -5,23 +5,49 @@
 
 mod approvals;
 mod budget;
+mod calibration;
 mod card;
+mod charter;
 mod code;
 mod command;
 mod compare;
 mod data;
+mod data_card;
+mod groups;
+mod inputs;
+mod latency;
+mod licence;
 mod metric;
 mod reproduce;
+mod rollback_drill;
+mod sections;
+mod seed;
+mod serve;
+mod shadow;
+mod size;
 mod slices;
 mod waiver;
 
 #[cfg(test)]
 mod tests;
 
+pub use calibration::Calibration;
+pub use charter::Charter;
+pub use data_card::DataCard;
+pub use groups::Groups;
+pub use inputs::InputState;
+pub use latency::LatencyGate;
+pub use licence::LicenceState;
+pub use rollback_drill::RollbackDrill;
+pub use seed::SeedGate;
+pub use serve::ServeGate;
+pub use shadow::ShadowGate;
+pub use size::Size;
+
 use serde::Serialize;
 
 use super::{Candidate, Evidence, GateSpec, ModelError, Need, Rules};
-use crate::base::{Digest, Name, Time, Verdict, VerdictValue};
+use crate::base::{Digest, Name, Record, Time, Verdict, VerdictValue};
 
 /// The phases of a model's life (CRISP-ML(Q), Studer et al., 2021, and an end). Every kind of gate belongs to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -73,10 +99,14 @@ impl GateSpec {
     /// The phase that this kind of gate belongs to.
     pub fn phase(&self) -> Phase {
         match self {
-            Self::Expectations(_) => Phase::Understand,
+            Self::Charter(_) | Self::DataCard(_) | Self::Expectations(_) => Phase::Understand,
             Self::Leakage(_) => Phase::Prepare,
-            Self::Code(_) | Self::Reproduce(_) | Self::Budget(_) => Phase::Model,
+            Self::Inputs(_) | Self::Code(_) | Self::Seed(_) | Self::Reproduce(_) | Self::Budget(_) => {
+                Phase::Model
+            }
             Self::Metric(_) | Self::Compare(_) | Self::Slices(_) => Phase::Evaluate,
+            Self::Groups(_) | Self::Calibration(_) | Self::Size(_) | Self::Latency(_) => Phase::Evaluate,
+            Self::Licence(_) | Self::Serve(_) | Self::RollbackDrill(_) | Self::Shadow(_) => Phase::Deploy,
             Self::ModelCard(_) | Self::Approvals(_) | Self::Command(_) => Phase::Deploy,
         }
     }
@@ -95,7 +125,33 @@ impl GateSpec {
             Self::ModelCard(_) => "model_card",
             Self::Approvals(_) => "approvals",
             Self::Command(_) => "command",
+            Self::Inputs(_) => "inputs",
+            Self::Seed(_) => "seed",
+            Self::Calibration(_) => "calibration",
+            Self::Groups(_) => "groups",
+            Self::Size(_) => "size",
+            Self::DataCard(_) => "data_card",
+            Self::Charter(_) => "charter",
+            Self::Licence(_) => "licence",
+            Self::Latency(_) => "latency",
+            Self::Serve(_) => "serve",
+            Self::RollbackDrill(_) => "rollback_drill",
+            Self::Shadow(_) => "shadow",
         }
+    }
+
+    /// Whether it holds a measured property of the model against a bound: what a criterion of success can be.
+    pub fn measures(&self) -> bool {
+        matches!(
+            self,
+            Self::Metric(_)
+                | Self::Compare(_)
+                | Self::Slices(_)
+                | Self::Groups(_)
+                | Self::Calibration(_)
+                | Self::Size(_)
+                | Self::Latency(_)
+        )
     }
 
     /// What it wants, for people.
@@ -112,6 +168,18 @@ impl GateSpec {
             Self::ModelCard(gate) => card::wanted(gate),
             Self::Approvals(gate) => approvals::wanted(gate),
             Self::Command(command) => format!("`{command}` exits with 0"),
+            Self::Inputs(_) => inputs::WANTED.to_owned(),
+            Self::Seed(gate) => seed::wanted(gate),
+            Self::Calibration(gate) => calibration::wanted(gate),
+            Self::Groups(gate) => groups::wanted(gate),
+            Self::Size(gate) => size::wanted(gate),
+            Self::DataCard(gate) => data_card::wanted(gate),
+            Self::Charter(gate) => charter::wanted(gate),
+            Self::Licence(_) => licence::WANTED.to_owned(),
+            Self::Latency(gate) => latency::wanted(gate),
+            Self::Serve(gate) => serve::wanted(gate),
+            Self::RollbackDrill(gate) => rollback_drill::wanted(gate),
+            Self::Shadow(gate) => shadow::wanted(gate),
         }
     }
 
@@ -129,6 +197,18 @@ impl GateSpec {
             Self::ModelCard(_) => card::MEANING,
             Self::Approvals(_) => approvals::MEANING,
             Self::Command(_) => command::MEANING,
+            Self::Inputs(_) => inputs::MEANING,
+            Self::Seed(_) => seed::MEANING,
+            Self::Calibration(_) => calibration::MEANING,
+            Self::Groups(_) => groups::MEANING,
+            Self::Size(_) => size::MEANING,
+            Self::DataCard(_) => data_card::MEANING,
+            Self::Charter(_) => charter::MEANING,
+            Self::Licence(_) => licence::MEANING,
+            Self::Latency(_) => latency::MEANING,
+            Self::Serve(_) => serve::MEANING,
+            Self::RollbackDrill(_) => rollback_drill::MEANING,
+            Self::Shadow(_) => shadow::MEANING,
         }
     }
 }
@@ -147,6 +227,11 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// The record of the verdict. It has neither time nor author: the same bytes wherever it is made.
+    pub fn record(&self) -> Record<Verdict> {
+        Record::timeless(self.evidence.clone(), self.verdict.clone())
+    }
+
     /// Whether the gate is open.
     pub fn passed(&self) -> bool {
         self.verdict.verdict == VerdictValue::Pass
@@ -240,29 +325,39 @@ pub fn judge(
     target: &Name,
     at: Time,
 ) -> Result<Vec<Judgement>, ModelError> {
-    rules
-        .gates(target)
-        .map(|(stage, name, gate)| {
-            let case = Case { rules, candidate, evidence, stage, gate: name, target, at };
-            let finding = waiver::apply(&case, find(gate, &case)?);
-            let version = candidate.version;
-            let verdict = Verdict {
-                model: candidate.history.model().clone(),
-                version: version.number,
-                tree: version.tree,
-                stage: stage.clone(),
-                gate: name.clone(),
-                // Plain keys and values: writing cannot fail.
-                rule: serde_json::to_value(gate).unwrap_or_default(),
-                verdict: finding.value,
-                wanted: gate.wanted(),
-                observed: finding.observed,
-                reason: finding.reason,
-                next: finding.next,
-            };
-            Ok(Judgement { verdict, evidence: finding.evidence, need: finding.need, phase: gate.phase() })
-        })
+    let gates = rules.gates(target);
+    gates
+        .map(|(stage, name, gate)| judge_one(rules, candidate, evidence, (stage, name, gate), target, at))
         .collect()
+}
+
+/// Judges one gate, given as its stage, name and rule.
+pub fn judge_one(
+    rules: &Rules,
+    candidate: &Candidate<'_>,
+    evidence: &Evidence<'_>,
+    (stage, name, gate): (&Name, &Name, &GateSpec),
+    target: &Name,
+    at: Time,
+) -> Result<Judgement, ModelError> {
+    let case = Case { rules, candidate, evidence, stage, gate: name, target, at };
+    let finding = waiver::apply(&case, find(gate, &case)?)?;
+    let version = candidate.version;
+    let verdict = Verdict {
+        model: candidate.history.model().clone(),
+        version: version.number,
+        tree: version.tree,
+        stage: stage.clone(),
+        gate: name.clone(),
+        // Plain keys and values: writing cannot fail.
+        rule: serde_json::to_value(gate).unwrap_or_default(),
+        verdict: finding.value,
+        wanted: gate.wanted(),
+        observed: finding.observed,
+        reason: finding.reason,
+        next: finding.next,
+    };
+    Ok(Judgement { verdict, evidence: finding.evidence, need: finding.need, phase: gate.phase() })
 }
 
 fn find(gate: &GateSpec, case: &Case<'_>) -> Result<Finding, ModelError> {
@@ -278,5 +373,17 @@ fn find(gate: &GateSpec, case: &Case<'_>) -> Result<Finding, ModelError> {
         GateSpec::ModelCard(gate) => card::find(gate, case),
         GateSpec::Approvals(gate) => approvals::find(gate, case)?,
         GateSpec::Command(command) => command::find(command, case),
+        GateSpec::Inputs(_) => inputs::find(case)?,
+        GateSpec::Seed(gate) => seed::find(gate, case)?,
+        GateSpec::Calibration(gate) => calibration::find(gate, case),
+        GateSpec::Groups(gate) => groups::find(gate, case),
+        GateSpec::Size(gate) => size::find(gate, case)?,
+        GateSpec::DataCard(gate) => data_card::find(gate, case),
+        GateSpec::Charter(gate) => charter::find(gate, case),
+        GateSpec::Licence(_) => licence::find(case),
+        GateSpec::Latency(gate) => latency::find(gate, case),
+        GateSpec::Serve(gate) => serve::find(gate, case),
+        GateSpec::RollbackDrill(gate) => rollback_drill::find(gate, case),
+        GateSpec::Shadow(gate) => shadow::find(gate, case),
     })
 }

@@ -2,7 +2,7 @@
 
 use super::metric::{again, evaluation, no_metric};
 use super::{Case, Finding};
-use crate::base::Slice;
+use crate::base::{Digest, Evaluation, Record, Slice};
 use crate::platform::model::SliceGate;
 
 pub(super) const MEANING: &str = "As `metric`, but on every slice that `evaluate: {slices: …}` of the model makes: the \
@@ -19,25 +19,10 @@ pub(super) fn find(gate: &SliceGate, case: &Case<'_>) -> Finding {
         Ok(found) => found,
         Err(missing) => return missing,
     };
-    let wanted = |slice: &&Slice| match &gate.by {
-        Some(by) => slice.by == *by,
-        None => slice.by != Slice::CORRUPTION,
+    let slices = match chosen(gate.by.as_deref(), *id, record, case) {
+        Ok(slices) => slices,
+        Err(missing) => return missing,
     };
-    let slices: Vec<&Slice> = record.body.slices.iter().filter(wanted).collect();
-    if slices.is_empty() {
-        let (what, why) = match gate.by.as_deref() {
-            Some(Slice::CORRUPTION) => {
-                (" by corruption".to_owned(), "`evaluate: {corruptions: [gaussian_noise]}`".to_owned())
-            }
-            Some(by) => (format!(" by {by}"), format!("`evaluate: {{slices: {{by: {by}}}}}`")),
-            None => (String::new(), "`evaluate: {slices: {by: label}}`".to_owned()),
-        };
-        return Finding::unknown(format!("the evaluation has no slices{what}"))
-            .because(format!("{why} of the model makes them"))
-            .resting_on([*id])
-            .next(case.check())
-            .needing(again(record, case));
-    }
     let mut worst: Option<(f64, String)> = None;
     let mut below = 0;
     for slice in &slices {
@@ -62,4 +47,33 @@ pub(super) fn find(gate: &SliceGate, case: &Case<'_>) -> Finding {
         below => format!("{below} of {} below, worst is {worst}", slices.len()),
     };
     Finding::decided(below == 0, observed).resting_on([*id]).next(super::another(case))
+}
+
+/// The slices of an evaluation by `by`, all but corruptions if that is absent, or what is missing.
+pub(super) fn chosen<'a>(
+    by: Option<&str>,
+    id: Digest,
+    record: &'a Record<Evaluation>,
+    case: &Case<'_>,
+) -> Result<Vec<&'a Slice>, Finding> {
+    let wanted = |slice: &&Slice| match by {
+        Some(by) => slice.by == by,
+        None => slice.by != Slice::CORRUPTION,
+    };
+    let slices: Vec<&Slice> = record.body.slices.iter().filter(wanted).collect();
+    if !slices.is_empty() {
+        return Ok(slices);
+    }
+    let (what, why) = match by {
+        Some(Slice::CORRUPTION) => {
+            (" by corruption".to_owned(), "`evaluate: {corruptions: [gaussian_noise]}`".to_owned())
+        }
+        Some(by) => (format!(" by {by}"), format!("`evaluate: {{slices: {{by: {by}}}}}`")),
+        None => (String::new(), "`evaluate: {slices: {by: label}}`".to_owned()),
+    };
+    Err(Finding::unknown(format!("the evaluation has no slices{what}"))
+        .because(format!("{why} of the model makes them"))
+        .resting_on([id])
+        .next(case.check())
+        .needing(again(record, case)))
 }

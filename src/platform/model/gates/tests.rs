@@ -15,7 +15,7 @@ use crate::infrastructure::keys::{NAMESPACE_APPROVAL, Signers, sign};
 use crate::infrastructure::store::Local;
 use crate::platform::data::NearGuard;
 use crate::platform::model::{
-    Card, DataRule, History, Need, Separation, StageSpec, Version, Waiver, judge as judge_all,
+    Card, DataRule, History, Need, Origin, Separation, StageSpec, Version, Waiver, judge as judge_all,
 };
 use crate::platform::run::publish;
 
@@ -31,6 +31,11 @@ fn time(text: &str) -> Time {
     text.parse().expect("is a time")
 }
 
+mod documents;
+mod provenance;
+mod rehearsed;
+mod waived;
+
 const NOW: &str = "2026-06-01T12:00:00Z";
 
 /// A store, a ledger and rules with one stage-and-gate set, to be filled by each test.
@@ -39,6 +44,7 @@ struct World {
     store: Local,
     rules: Rules,
     entries: Vec<Entry>,
+    origin: Origin,
 }
 
 impl World {
@@ -50,9 +56,17 @@ impl World {
         let mut stages: IndexMap<Name, StageSpec> =
             ["candidate", "staging", "production"].map(|stage| (name(stage), StageSpec::default())).into();
         stages[1].gates.insert(name("it"), gate);
-        let rule = DataRule { settings: digest("settings"), expectations: 1, overlap: 0, near: None };
+        let rule = DataRule {
+            settings: digest("settings"),
+            expectations: 1,
+            overlap: 0,
+            near: None,
+            card: None,
+            licence: None,
+        };
         let rules = Rules {
             source: "main".into(),
+            commit: "a".repeat(40),
             stages,
             roles: BTreeMap::from([
                 (name("model"), vec!["max".into(), "eva".into()]),
@@ -65,8 +79,10 @@ impl World {
             data: BTreeMap::from([(name("mnist"), rule.clone()), (name("other"), rule)]),
             dataset: Some(name("mnist")),
             card: None,
+            files: BTreeMap::new(),
+            licence: None,
         };
-        Self { folder, store, rules, entries: Vec::new() }
+        Self { folder, store, rules, entries: Vec::new(), origin: Origin::default() }
     }
 
     fn entry(
@@ -214,7 +230,8 @@ impl World {
     fn judge_for(&self, target: &str, at: &str) -> Judgement {
         let history = self.history();
         let version: &Version = history.newest().expect("is registered");
-        let candidate = Candidate::load(&self.store, &history, version, |_| None).expect("loads");
+        let candidate =
+            Candidate::load(&self.store, &history, version, |_, _| self.origin.clone()).expect("loads");
         let evidence = Evidence::collect(&self.store).expect("collects");
         let mut all = judge_all(&self.rules, &candidate, &evidence, &name(target), time(at)).expect("judges");
         assert_eq!(all.len(), 1);
@@ -419,7 +436,8 @@ fn a_comparison_is_mcnemars_test_on_the_same_examples() {
         found.verdict.observed,
         "0.9800 against 0.9000 of version 1: 10 only this one, 2 only the live one, p = 0.0386"
     );
-    assert_eq!(found.evidence.len(), 2);
+    // Both evaluations, and the predictions that they keep.
+    assert_eq!(found.evidence.len(), 4);
     assert_eq!(value(&compare("not_worse", better, worse)), Pass);
     assert_eq!(value(&compare("not_worse", worse, better)), Fail);
     assert_eq!(value(&compare("better", worse, better)), Fail);
@@ -458,7 +476,8 @@ fn predictions_that_do_not_fit_their_evaluation_are_named() {
     publish(&world.store, &record, "mnist", &[]).expect("publishes");
     let history = world.history();
     let version = history.newest().expect("is there");
-    let candidate = Candidate::load(&world.store, &history, version, |_| None).expect("loads");
+    let candidate =
+        Candidate::load(&world.store, &history, version, |_, _| Origin::default()).expect("loads");
     let evidence = Evidence::collect(&world.store).expect("collects");
     let result = judge_all(&world.rules, &candidate, &evidence, &name("staging"), time(NOW));
     let Err(ModelError::Evidence { id, why }) = result else { panic!("{result:?}") };
@@ -763,7 +782,8 @@ fn a_promotion_is_judged_by_the_gates_of_all_earlier_stages() {
     assert_eq!(value(&world.judge_for("production", NOW)), Pass);
     let history = world.history();
     let version = history.newest().expect("is there");
-    let candidate = Candidate::load(&world.store, &history, version, |_| None).expect("loads");
+    let candidate =
+        Candidate::load(&world.store, &history, version, |_, _| Origin::default()).expect("loads");
     let evidence = Evidence::collect(&world.store).expect("collects");
     let none = judge_all(&world.rules, &candidate, &evidence, &name("candidate"), time(NOW)).expect("judges");
     assert!(none.is_empty());
@@ -788,7 +808,7 @@ fn a_run_record_that_made_other_files_is_refused() {
     world.entries[0].subject.tree = digest("forged");
     let history = world.history();
     let version = history.newest().expect("is there");
-    let result = Candidate::load(&world.store, &history, version, |_| None);
+    let result = Candidate::load(&world.store, &history, version, |_, _| Origin::default());
     assert!(matches!(result, Err(ModelError::Evidence { .. })));
 }
 

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use super::super::Project;
 use super::*;
+use crate::platform::model::StageSpec;
 
 fn manifest(profile: &str, more: &str) -> Manifest {
     let text = format!(
@@ -41,6 +42,83 @@ fn every_profile_brings_its_gates() {
     staging: floor not-worse slices card
     production: approval
     ");
+}
+
+#[test]
+fn the_second_versions_ask_for_more() {
+    insta::assert_snapshot!(gates(&manifest("research@2", "")), @r"
+    candidate: expectations-d leakage-d code inputs seed
+    staging: 
+    production: 
+    ");
+    insta::assert_snapshot!(gates(&manifest("student@2", "")), @r"
+    candidate: expectations-d leakage-d code inputs seed
+    staging: charter data-card card
+    production: 
+    ");
+    insta::assert_snapshot!(gates(&manifest("product@2", "")), @r"
+    candidate: expectations-d leakage-d code inputs seed
+    staging: floor not-worse card
+    production: approval
+    ");
+    insta::assert_snapshot!(gates(&manifest("regulated@2", "")), @r"
+    candidate: expectations-d leakage-d code inputs seed
+    staging: charter data-card floor not-worse slices groups calibration reproduce card
+    production: licence rollback-drill approval
+    ");
+    for profile in Profile::ALL {
+        let update = Update::plan(&manifest(profile.as_str(), ""), Following::newest(profile));
+        assert!(update.changes.iter().all(|change| change.kind == ChangeKind::More), "{update:?}");
+        assert!(!update.changes.is_empty() && update.kept.is_empty() && update.conflicts.is_empty());
+        let back = Update::plan(
+            &manifest(&format!("{}@2", profile.as_str()), ""),
+            Following { profile, version: 1 },
+        );
+        assert!(back.changes.iter().all(|change| change.kind == ChangeKind::Less), "{back:?}");
+    }
+}
+
+/// An update of a project that has one gate of its own.
+fn update(profile: &str, to: &str, stage: &str, own: &str, more: &str) -> Update {
+    let stages = "stages: {candidate: {}, staging: {}, production: {}}\n"
+        .replace(&format!("{stage}: {{}}"), &format!("{stage}: {{gates: {{{own}}}}}"));
+    Update::plan(&manifest(profile, &(stages + more)), to.parse().expect("is a profile"))
+}
+
+#[test]
+fn an_update_keeps_what_the_project_has_and_names_what_asks_for_less() {
+    // The base and the other version have the same floor: the project's is not touched, whatever it is.
+    let same = update(
+        "product",
+        "product@2",
+        "staging",
+        "floor: {metric: {name: accuracy, min: 0.9, bound: lower-95}}",
+        "",
+    );
+    assert_eq!((same.kept.len(), same.conflicts.len()), (0, 0));
+    assert_eq!(
+        same.changes.iter().map(|change| change.gate.as_str()).collect::<Vec<_>>(),
+        ["inputs", "seed"]
+    );
+
+    let stricter = update("product", "product@2", "candidate", "seed: {seed: {count: 3}}", "");
+    assert_eq!((stricter.kept.len(), stricter.conflicts.len()), (1, 0));
+    assert_eq!(stricter.kept[0].gate.as_str(), "seed");
+
+    let weaker = update("product", "regulated@2", "staging", "calibration: {calibration: {max: 0.5}}", "");
+    assert_eq!(weaker.conflicts.len(), 1);
+    assert_eq!(weaker.conflicts[0].why, "max 0.5 is weaker than 0.1");
+    let waiver = "waivers: [{gate: calibration, stage: staging, reason: r, signer: s, until: 2026-12-31}]\n";
+    let waived =
+        update("product", "regulated@2", "staging", "calibration: {calibration: {max: 0.5}}", waiver);
+    assert_eq!((waived.kept.len(), waived.conflicts.len()), (1, 0));
+
+    let changed =
+        update("regulated", "product", "staging", "slices: {slices: {metric: accuracy, min: 0.9}}", "");
+    assert_eq!(changed.kept.iter().map(|change| change.gate.as_str()).collect::<Vec<_>>(), ["slices"]);
+    let weaker: Vec<(&str, ChangeKind)> =
+        changed.changes.iter().map(|change| (change.gate.as_str(), change.kind)).collect();
+    assert_eq!(weaker, [("card", ChangeKind::Less), ("approval", ChangeKind::Less)]);
 }
 
 #[test]
@@ -130,7 +208,11 @@ fn loosening_is_found_and_does_not_count_without_a_waiver() {
         let found = loosened(&own);
         assert_eq!(found.len(), 1, "{spec}");
         assert_eq!((found[0].gate.as_str(), found[0].why.as_str()), (gate, why));
-        assert_eq!(merged(&own)[stage].gates[gate], defaults(&own)[stage][gate], "{spec}");
+        assert_eq!(
+            merged(&own)[stage].gates[gate],
+            defaults(&own, own.project.profile)[stage][gate],
+            "{spec}"
+        );
 
         let waiver =
             format!("waivers: [{{gate: {gate}, stage: {stage}, reason: r, signer: s, until: 2026-12-31}}]\n");

@@ -1,8 +1,8 @@
 //! Gates and waivers: what they name must be there, and what they ask must make sense.
 
-use super::{Checked, Wrong, at, between, metric, part};
+use super::{Checked, Wrong, at, between, metric, part, relative};
 use crate::base::Name;
-use crate::platform::model::{Approvals, Budget, GateSpec, Waiver};
+use crate::platform::model::{Approvals, Budget, GateSpec, SeedGate, Test, Waiver};
 use crate::platform::project::{Manifest, profile};
 
 pub(super) fn stages(manifest: &Manifest) -> Checked {
@@ -17,13 +17,14 @@ pub(super) fn stages(manifest: &Manifest) -> Checked {
 }
 
 fn gate_of(manifest: &Manifest, stages: &[&str], path: &[&str], gate: &GateSpec) -> Checked {
-    let data = |key: &str, name: &Name| {
+    let reference = |keys: &[&str], name: &Name| {
         let known: Vec<&str> = manifest.data.keys().map(Name::as_str).collect();
         if known.contains(&name.as_str()) {
             return Ok(());
         }
-        Err(Wrong::reference(&at(path, &[key]), "dataset", name.as_str(), &known))
+        Err(Wrong::reference(&at(path, keys), "dataset", name.as_str(), &known))
     };
+    let data = |key: &str, name: &Name| reference(&[key], name);
     match gate {
         GateSpec::Metric(bound) => {
             let path = at(path, &["metric"]);
@@ -47,10 +48,17 @@ fn gate_of(manifest: &Manifest, stages: &[&str], path: &[&str], gate: &GateSpec)
             if !stages.contains(&compare.to.as_str()) {
                 return Err(Wrong::reference(&at(&path, &["to"]), "stage", compare.to.as_str(), stages));
             }
-            if compare.metric != "accuracy" {
+            metric(&at(&path, &["metric"]), &compare.metric)?;
+            if compare.test == Test::Mcnemar && compare.metric != "accuracy" {
                 let message =
                     format!("McNemar's test compares `accuracy`, not `{}`", compare.metric.escape_debug());
-                return Err(Wrong::value(&at(&path, &["metric"]), message, "write `metric: accuracy`"));
+                let hint = "write `metric: accuracy`, or `test: bootstrap` for any metric";
+                return Err(Wrong::value(&at(&path, &["metric"]), message, hint));
+            }
+            if compare.metric == "mean_corruption_error" {
+                let message =
+                    "predictions of corrupted inputs are not kept: two models cannot be compared by them";
+                return Err(Wrong::value(&at(&path, &["metric"]), message, "compare by another metric"));
             }
             between(&at(&path, &["alpha"]), compare.alpha, 1e-9..=0.5, "a usual level is 0.05")
         }
@@ -73,7 +81,58 @@ fn gate_of(manifest: &Manifest, stages: &[&str], path: &[&str], gate: &GateSpec)
             let path = at(path, &["reproduce", "tolerance"]);
             between(&path, reproduce.tolerance, 0.0..=f64::MAX, "0 asks for the same weights")
         }
-        GateSpec::Command(_) | GateSpec::Code(_) | GateSpec::ModelCard(_) => Ok(()),
+        GateSpec::Seed(gate) => seed(&at(path, &["seed"]), gate),
+        GateSpec::Calibration(gate) => {
+            let path = at(path, &["calibration"]);
+            part(&at(&path, &["on"]), &gate.on)?;
+            between(&at(&path, &["max"]), gate.max, 0.0..=1.0, "an error of calibration is from 0 to 1")
+        }
+        GateSpec::Groups(gate) => {
+            let path = at(path, &["groups"]);
+            metric(&at(&path, &["metric"]), &gate.metric)?;
+            part(&at(&path, &["on"]), &gate.on)?;
+            let hint = "write a number from 0 on";
+            between(&at(&path, &["max_difference"]), gate.max_difference, 0.0..=f64::MAX, hint)
+        }
+        GateSpec::DataCard(gate) => {
+            gate.data.as_ref().map_or(Ok(()), |name| reference(&["data_card", "data"], name))
+        }
+        GateSpec::Latency(gate) => {
+            let hint = "write a number of milliseconds from 0 on";
+            between(&at(path, &["latency", "p95_ms"]), gate.p95_ms, 0.0..=f64::MAX, hint)
+        }
+        GateSpec::Serve(gate) => {
+            let path = at(path, &["serve"]);
+            relative(&at(&path, &["golden"]), &gate.golden)?;
+            let hint = "write a number from 0 on";
+            between(&at(&path, &["max_abs_diff"]), gate.max_abs_diff, 0.0..=f64::MAX, hint)?;
+            between(&at(&path, &["p95_ms"]), gate.p95_ms.unwrap_or(0.0), 0.0..=f64::MAX, hint)
+        }
+        GateSpec::RollbackDrill(gate) => {
+            let path = at(path, &["rollback_drill"]);
+            if let Some(stage) = gate.stage.as_ref().filter(|stage| !stages.contains(&stage.as_str())) {
+                return Err(Wrong::reference(&at(&path, &["stage"]), "stage", stage.as_str(), stages));
+            }
+            let most = gate.max_seconds.unwrap_or(0.0);
+            between(&at(&path, &["max_seconds"]), most, 0.0..=f64::MAX, "write a number of seconds from 0 on")
+        }
+        GateSpec::Shadow(gate) => {
+            let path = at(path, &["shadow"]);
+            if let Some(stage) = gate.stage.as_ref().filter(|stage| !stages.contains(&stage.as_str())) {
+                return Err(Wrong::reference(&at(&path, &["stage"]), "stage", stage.as_str(), stages));
+            }
+            let share = gate.max_disagreement;
+            between(&at(&path, &["max_disagreement"]), share, 0.0..=1.0, "a share is between 0 and 1")?;
+            let ratio = gate.max_latency_ratio.unwrap_or(1.0);
+            between(&at(&path, &["max_latency_ratio"]), ratio, 0.0..=f64::MAX, "write a number from 0 on")
+        }
+        GateSpec::Charter(gate) => relative(&at(path, &["charter", "path"]), &gate.path),
+        GateSpec::Command(_)
+        | GateSpec::Code(_)
+        | GateSpec::ModelCard(_)
+        | GateSpec::Inputs(_)
+        | GateSpec::Size(_)
+        | GateSpec::Licence(_) => Ok(()),
     }
 }
 
@@ -109,6 +168,25 @@ pub(super) fn waived(manifest: &Manifest, path: &[&str], waiver: &Waiver) -> Che
         return Err(Wrong::value(&at(path, &["until"]), message, "write it as `2026-12-31`"));
     }
     Ok(())
+}
+
+fn seed(path: &[&str], gate: &SeedGate) -> Checked {
+    between(&at(path, &["count"]), f64::from(gate.count), 1.0..=1000.0, "write a number of seeds from 1 on")?;
+    match (&gate.metric, gate.spread) {
+        (Some(_), None) => Err(Wrong::value(
+            path,
+            "a metric without a spread is held against nothing",
+            "add `spread`: how far the metric may lie apart",
+        )),
+        (None, Some(_)) => Err(Wrong::value(
+            &at(path, &["spread"]),
+            "it is the spread of no metric",
+            "add `metric`, as `mlp runs show` names it: `val.accuracy`",
+        )),
+        (_, spread) => {
+            between(&at(path, &["spread"]), spread.unwrap_or(0.0), 0.0..=f64::MAX, "write a number from 0 on")
+        }
+    }
 }
 
 fn budget(path: &[&str], gate: &Budget) -> Checked {

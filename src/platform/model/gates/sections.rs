@@ -1,0 +1,244 @@
+//! Reading Markdown that gates look at: sections with text, placeholders, items of lists.
+
+/// What a card holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Read {
+    /// Headings that have text below them, as fields.
+    filled: Vec<String>,
+    /// Items of lists: line, the headings they stand under, the names between backticks.
+    items: Vec<Item>,
+    /// Placeholders with their lines.
+    pub(super) placeholders: Vec<(usize, String)>,
+}
+
+/// One item of a list.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) line: usize,
+    under: Vec<String>,
+    /// What stands between backticks.
+    pub(super) names: Vec<String>,
+}
+
+impl Read {
+    /// The items of the lists below the heading `field`.
+    pub(super) fn items(&self, field: &str) -> Vec<&Item> {
+        let field = as_field(field);
+        self.items.iter().filter(|item| item.under.contains(&field)).collect()
+    }
+
+    pub(super) fn has(&self, field: &str) -> bool {
+        let field = as_field(field);
+        self.filled.contains(&field)
+    }
+}
+
+/// `Intended use` -> `intended_use`.
+fn as_field(heading: &str) -> String {
+    let words: Vec<String> = heading
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect();
+    words.join("_")
+}
+
+pub(super) fn read(text: &str) -> Read {
+    let mut read = Read::default();
+    // Open headings from the outermost: text below an inner heading is text of the outer ones too.
+    let mut open: Vec<(usize, String)> = Vec::new();
+    let mut fence: Option<&str> = None;
+    let mut comment = false;
+    // Whether the line before belongs to an item that may go on.
+    let mut listed = false;
+    for (index, line) in text.lines().enumerate() {
+        let trimmed = line.trim();
+        if let Some(mark) = ["```", "~~~"].into_iter().find(|mark| trimmed.starts_with(mark)) {
+            match fence {
+                None => fence = Some(mark),
+                Some(opened) if opened == mark => fence = None,
+                Some(_) => {}
+            }
+            continue;
+        }
+        let shown =
+            if fence.is_some() { trimmed.to_owned() } else { without_comments(trimmed, &mut comment) };
+        let level = shown.bytes().take_while(|byte| *byte == b'#').count();
+        if fence.is_none() && (1..=6).contains(&level) && shown[level..].starts_with(' ') {
+            open.retain(|(outer, _)| *outer < level);
+            open.push((level, as_field(&shown[level..])));
+            listed = false;
+            continue;
+        }
+        if shown.trim().is_empty() {
+            listed = false;
+            continue;
+        }
+        for (_, heading) in &open {
+            if !read.filled.contains(heading) {
+                read.filled.push(heading.clone());
+            }
+        }
+        if fence.is_none() {
+            let names = shown.split('`').skip(1).step_by(2).map(str::to_owned);
+            if is_item(&shown) {
+                let under = open.iter().map(|(_, heading)| heading.clone()).collect();
+                read.items.push(Item { line: index + 1, under, names: names.collect() });
+                listed = true;
+            } else if let (true, Some(item)) = (listed, read.items.last_mut()) {
+                item.names.extend(names);
+            }
+            read.placeholders.extend(placeholders(&shown).into_iter().map(|what| (index + 1, what)));
+        }
+    }
+    read
+}
+
+/// Whether a line begins an item: `- a`, `* a`, `+ a`, `1. a`, `2) a`.
+fn is_item(line: &str) -> bool {
+    let rest = line.trim_start();
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let mark = match digits {
+        0 => rest.strip_prefix(['-', '*', '+']),
+        _ => rest[digits..].strip_prefix(['.', ')']),
+    };
+    mark.is_some_and(|rest| rest.starts_with(' '))
+}
+
+/// The line without `<!-- … -->`, which may go on over lines.
+fn without_comments(line: &str, inside: &mut bool) -> String {
+    let mut shown = String::new();
+    let mut rest = line;
+    loop {
+        let mark = if *inside { "-->" } else { "<!--" };
+        match rest.find(mark) {
+            Some(at) => {
+                if !*inside {
+                    shown.push_str(&rest[..at]);
+                }
+                rest = &rest[at + mark.len()..];
+                *inside = !*inside;
+            }
+            None => {
+                if !*inside {
+                    shown.push_str(rest);
+                }
+                return shown;
+            }
+        }
+    }
+}
+
+/// HTML that Markdown lets through; anything else in angle brackets waits to be replaced.
+const TAGS: [&str; 36] = [
+    "a",
+    "b",
+    "br",
+    "blockquote",
+    "code",
+    "dd",
+    "del",
+    "details",
+    "div",
+    "dl",
+    "dt",
+    "em",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "hr",
+    "i",
+    "img",
+    "kbd",
+    "li",
+    "ol",
+    "p",
+    "picture",
+    "pre",
+    "small",
+    "source",
+    "span",
+    "strong",
+    "sub",
+    "summary",
+    "sup",
+    "table",
+    "td",
+    "tr",
+    "ul",
+];
+
+fn placeholders(line: &str) -> Vec<String> {
+    // Every other piece between backticks is code.
+    let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join(" ");
+    let words = prose.split(|c: char| !c.is_alphanumeric());
+    let mut found: Vec<String> =
+        words.filter(|word| ["TODO", "TBD", "FIXME"].contains(word)).map(str::to_owned).collect();
+    let mut rest = prose.as_str();
+    while let Some(start) = rest.find('<') {
+        let after = &rest[start + 1..];
+        let Some(end) = after.find(['>', '<']) else { break };
+        let inner = &after[..end];
+        let closed = after[end..].starts_with('>');
+        let word = inner
+            .trim_start_matches('/')
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .next()
+            .unwrap_or_default();
+        let address = inner.contains("://") || (inner.contains('@') && !inner.contains(' '));
+        let begins = inner.chars().next().is_some_and(|c| c.is_alphabetic() || "/.…_".contains(c));
+        if closed && begins && !address && !TAGS.contains(&word.to_ascii_lowercase().as_str()) {
+            found.push(format!("<{inner}>"));
+        }
+        rest = &after[if closed { end + 1 } else { end }..];
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headings_with_text_below_them_are_fields() {
+        let card = read(
+            "# Digits\n\n## Intended use\nReading digits.\n## Limits\n\n### Known\nblurry\n## Empty\n<!-- a\nb -->\n## Next\n",
+        );
+        for field in ["digits", "intended_use", "limits", "known", "Intended use"] {
+            assert!(card.has(field), "{field}");
+        }
+        for field in ["empty", "next", "nowhere"] {
+            assert!(!card.has(field), "{field}");
+        }
+    }
+
+    #[test]
+    fn placeholders_are_found_with_their_line_and_code_is_left_alone() {
+        let card = read(
+            "# A\nTODO: write\nx <describe the limits> y\n`<name>` and TODOS, 3 < 4 > 2\n```\nTODO <x y>\n```\n<https://x.org> <a@b.org> <br> </div> TBD\n",
+        );
+        let found: Vec<(usize, &str)> =
+            card.placeholders.iter().map(|(line, what)| (*line, what.as_str())).collect();
+        assert_eq!(found, [(2, "TODO"), (3, "<describe the limits>"), (8, "TBD")]);
+    }
+
+    #[test]
+    fn items_belong_to_their_headings_and_go_on_over_lines() {
+        let page = read(
+            "# A\n## Goals\n- one `x`\n  and `y`\n* two\n\nno `z` item\n1. three `w`\n## Other\n- four `v`\n```\n- `u`\n```\n",
+        );
+        let goals: Vec<(usize, Vec<String>)> =
+            page.items("goals").iter().map(|item| (item.line, item.names.clone())).collect();
+        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(goals, [(3, names(&["x", "y"])), (5, names(&[])), (8, names(&["w"]))]);
+        assert_eq!(page.items("A").len(), 4);
+        assert_eq!(page.items("nowhere").len(), 0);
+    }
+
+    #[test]
+    fn text_inside_a_fence_makes_no_headings() {
+        let card = read("# A\n```\n# Limits\n```\n");
+        assert!(!card.has("limits"));
+    }
+}

@@ -1,0 +1,97 @@
+//! Gates about what people write: data card, charter, licences.
+
+use serde_json::json;
+
+use super::*;
+
+fn page(path: &str, text: Option<&str>) -> Card {
+    Card { path: path.into(), text: text.map(str::to_owned), digest: text.map(digest) }
+}
+
+#[test]
+fn a_data_card_is_judged_as_a_model_card_is() {
+    let judged = |text: Option<&str>| {
+        let mut world = World::new(json!({"data_card": {"fields": ["source", "limits"]}}));
+        world.clean_version();
+        world.rules.data.get_mut("mnist").expect("is there").card = Some(page("docs/mnist.md", text));
+        world.judge()
+    };
+    let complete = judged(Some("## Source\nScans.\n## Limits\nFew sevens.\n"));
+    assert_eq!((value(&complete), complete.evidence.len()), (Pass, 1));
+    let half = judged(Some("## Source\nTODO\n"));
+    assert_eq!(half.verdict.observed, "docs/mnist.md has no limits; placeholder `TODO` on line 2");
+    assert_eq!(judged(None).verdict.observed, "`docs/mnist.md` is not on main");
+
+    let mut world = World::new(json!({"data_card": {}}));
+    world.clean_version();
+    let none = world.judge();
+    assert_eq!(none.verdict.observed, "the dataset `mnist` has no `card:` on main");
+    assert_eq!(
+        none.verdict.next.as_deref(),
+        Some("add `card: docs/mnist.datacard.md` to the dataset `mnist` in mlp.yaml and commit it")
+    );
+    let mut other = World::new(json!({"data_card": {"data": "other"}}));
+    other.clean_version();
+    assert_eq!(other.judge().verdict.reason.as_deref(), Some("not its data"));
+}
+
+fn charter(criteria: &str) -> Judgement {
+    let mut world = World::new(json!({"charter": {"fields": ["purpose"]}}));
+    world.clean_version();
+    let floor: GateSpec =
+        serde_json::from_value(json!({"metric": {"name": "accuracy", "min": 0.9}})).expect("is a gate");
+    world.rules.stages[2].gates.insert(name("floor"), floor);
+    let text = format!("# Charter\n## Purpose\nReads digits.\n## What success is\n{criteria}\n");
+    let path = "docs/charter.md".to_owned();
+    world.rules.files.insert(path.clone(), page(&path, Some(&text)));
+    world.judge()
+}
+
+#[test]
+fn the_criteria_of_a_charter_are_gates_that_measure() {
+    let bound = charter("- right on nine of ten: `floor`\n- and\n  on one more line: `floor`");
+    assert_eq!(value(&bound), Pass, "{bound:?}");
+    assert_eq!(bound.verdict.observed, "docs/charter.md: 2 criteria, all of them gates");
+    for (criteria, observed) in [
+        ("Very good.", "docs/charter.md lists no criteria under what_success_is"),
+        ("- very good", "the criterion on line 5 names no gate"),
+        ("- good: `flor`", "line 5: no gate `flor` measures; did you mean `floor`?"),
+        // The charter's own gate measures nothing.
+        ("- good: `it`", "line 5: no gate `it` measures anything"),
+        ("- good: `floor`\n- TODO: more", "placeholder `TODO` on line 6"),
+    ] {
+        let found = charter(criteria);
+        assert_eq!((value(&found), found.verdict.observed.as_str()), (Fail, observed));
+        assert!(
+            found.verdict.next.is_some_and(|next| next.starts_with("edit docs/charter.md, then git add"))
+        );
+    }
+}
+
+#[test]
+fn a_charter_that_is_not_on_the_trust_branch_fails() {
+    let mut world = World::new(json!({"charter": {}}));
+    world.clean_version();
+    world.rules.files.insert("docs/charter.md".into(), page("docs/charter.md", None));
+    let found = world.judge();
+    assert_eq!((value(&found), found.verdict.observed.as_str()), (Fail, "`docs/charter.md` is not on main"));
+}
+
+#[test]
+fn licences_of_the_data_are_held_against_the_models() {
+    for (data, model, verdict, observed) in [
+        (Some("CC-BY-4.0"), Some("MIT"), Pass, "MIT, allowed by CC-BY-4.0 of `mnist`"),
+        (Some("CC-BY-SA-4.0"), Some("MIT"), Fail, "CC-BY-SA-4.0 of `mnist` does not allow MIT"),
+        (Some("LicenseRef-x"), Some("MIT"), Unknown, "what `LicenseRef-x` allows is not known to mlp"),
+        (None, Some("MIT"), Unknown, "the dataset `mnist` names no licence"),
+        (Some("MIT"), None, Unknown, "the model `digits` names no licence"),
+    ] {
+        let mut world = World::new(json!({"licence": "compatible"}));
+        world.clean_version();
+        world.rules.licence = model.map(str::to_owned);
+        world.rules.data.get_mut("mnist").expect("is there").licence = data.map(str::to_owned);
+        let found = world.judge();
+        assert_eq!((value(&found), found.verdict.observed.as_str()), (verdict, observed));
+        assert_eq!(found.verdict.next.is_some(), verdict != Pass);
+    }
+}

@@ -1,0 +1,184 @@
+//! `mlp gate verify`: recorded verdicts are judged again elsewhere, byte for byte.
+
+use std::path::Path;
+use std::process::Command;
+
+use mlp::base::{Digest, Entry, EntryKind, Id, Record, Run, Verdict};
+use mlp::infrastructure::store::{Ledger, LedgerHome};
+use mlp::platform::run::publish;
+use tempfile::TempDir;
+
+use crate::support::lifecycle::{FLOOR, ID, Lab};
+use crate::support::{ok, refused, run};
+
+/// The rules of a project whose store is the folder `far`.
+fn rules(far: &Path, floor: f64) -> String {
+    let far = far.display();
+    format!(
+        "stores: {{origin: {{url: \"fs://{far}\"}}}}
+stages:
+  candidate: {{}}
+  staging:
+    gates:
+      floor: {{metric: {{name: accuracy, min: {floor}}}}}
+      better: {{compare: {{to: production, metric: accuracy}}}}
+      small: {{size: {{max: 1KiB}}}}
+      card: {{model_card: {{fields: [limits]}}}}
+      slow: {{metric: {{name: macro_f1, min: 0.9}}}}
+  production:
+    gates:
+      eyes: {{approvals: {{role: model}}}}
+waivers: [{{gate: slow, stage: staging, reason: later, signer: max, until: \"2999-12-31\"}}]
+"
+    )
+}
+
+/// A project with a bare git repository and a store beside it.
+struct World {
+    lab: Lab,
+    beside: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let beside = TempDir::new().expect("makes a folder");
+        let lab = Lab::new(&rules(&beside.path().join("far"), 0.9));
+        let world = Self { lab, beside };
+        let origin = world.beside.path().join("origin.git");
+        let origin = origin.to_str().expect("is text");
+        world.lab.git(&["init", "-q", "--bare", "-b", "main", origin]);
+        world.lab.git(&["remote", "add", "origin", origin]);
+        std::fs::write(world.lab.path().join("card.md"), "## Limits\nUpright digits.\n").expect("writes");
+        world.lab.git(&["add", "card.md"]);
+        world.lab.signers(&[("max", "")]);
+        world.lab.git(&["push", "-q", "-u", "origin", "main"]);
+        world
+    }
+
+    /// A version that is approved and promoted to production.
+    fn promoted(&self, right: usize) -> u64 {
+        let run = self.lab.run(right as u64);
+        self.lab.evidence(run, right);
+        let id = self.lab.store().record::<Run>(&run).expect("reads").body.run.to_string();
+        let registered = self.lab.json(&["model", "register", "digits", "--run", &id], 0);
+        let version = registered["version"].as_u64().expect("is a number");
+        let (reference, max) = (format!("digits@{version}"), self.lab.key("max"));
+        ok(self.lab.path(), &["approve", &reference, "--to", "production", "--key", &max]);
+        ok(self.lab.path(), &["promote", &reference, "--to", "production", "--key", &max]);
+        version
+    }
+
+    /// Another machine: a fresh clone with a state folder of its own.
+    fn elsewhere(&self, name: &str) -> std::path::PathBuf {
+        let path = self.beside.path().join(name);
+        let origin = self.beside.path().join("origin.git");
+        let cloned = Command::new("git").args(["clone", "-q"]).args([&origin, &path]).status();
+        assert!(cloned.expect("git starts").success());
+        path
+    }
+}
+
+#[test]
+fn a_fresh_clone_and_the_store_give_the_same_verdicts_byte_for_byte() {
+    let world = World::new();
+    world.promoted(95);
+    world.promoted(96);
+    // What comes later changes nothing about then: stricter rules, and newer evidence that is worse.
+    world.lab.rules(&rules(&world.beside.path().join("far"), 0.99));
+    world.lab.git(&["push", "-q"]);
+    let store = world.lab.store();
+    let run = store.records(mlp::base::RecordKind::Run).expect("lists")[1];
+    world.lab.evidence(run, 10);
+    ok(world.lab.path(), &["data", "push"]);
+
+    let clone = world.elsewhere("clone");
+    for version in ["digits@1", "digits@2"] {
+        let text = ok(&clone, &["gate", "verify", version]);
+        // Three of the profile, five of staging, one of production.
+        assert!(text.contains("9 verdicts judged again, every byte the same"), "{text}");
+    }
+    let output = run_json(&clone, &["gate", "verify", "digits@production"], 0);
+    assert_eq!((&output["identical"], &output["version"]), (&true.into(), &2.into()));
+    let gates = output["promotions"][0]["gates"].as_array().expect("is a list");
+    assert!(gates.iter().all(|gate| gate["record"].is_string() && gate["difference"].is_null()), "{output}");
+}
+
+fn run_json(dir: &Path, args: &[&str], code: i32) -> serde_json::Value {
+    let args = [args, &["--json"]].concat();
+    serde_json::from_slice(&run(dir, &args, code).stdout).expect("is JSON")
+}
+
+#[test]
+fn a_verdict_that_was_made_up_is_named_with_its_first_difference() {
+    let lab = Lab::new(FLOOR);
+    lab.version(85);
+    // Somebody records a promotion past mlp, with a verdict that says what they would like.
+    let store = lab.store();
+    let home = LedgerHome::Local(lab.path().join(".git/mlp/store"));
+    let project: Id = ID.parse().expect("is an identifier");
+    let ledger = Ledger { home: &home, project, model: "digits".parse().expect("is a name") };
+    let checked = lab.json(&["gate", "check", "digits", "--to", "staging"], 1);
+    let last = ledger.entries().expect("reads").pop().expect("is there");
+    let mut evidence = Vec::new();
+    for gate in checked["gates"].as_array().expect("is a list") {
+        let inputs: Vec<Digest> = serde_json::from_value(gate["evidence"].clone()).unwrap_or_default();
+        let explained = lab.json(&["gate", "explain", gate["gate"].as_str().expect("is text")], 0);
+        let floor = gate["gate"] == "floor";
+        let verdict: Verdict = serde_json::from_value(serde_json::json!({
+            "model": "digits", "version": 1, "tree": last.subject.tree, "stage": gate["stage"], "gate": gate["gate"],
+            "rule": explained["gates"][0]["rule"], "verdict": "pass", "wanted": gate["wanted"],
+            "observed": if floor { "0.9500 (0.9300 to 0.9700, 100 examples)".into() } else { gate["observed"].clone() },
+            "reason": gate.get("reason").cloned().unwrap_or_default(),
+        }))
+        .expect("is a verdict");
+        evidence.push(publish(&store, &Record::timeless(inputs, verdict), "digits", &[]).expect("publishes"));
+    }
+    let mut entry = Entry {
+        seq: last.seq + 1,
+        prev: Some(last.digest()),
+        op: Id::new(),
+        kind: EntryKind::Promote,
+        evidence,
+        ..last.clone()
+    };
+    entry.subject.run = None;
+    entry.subject.stage = Some("staging".parse().expect("is a name"));
+    entry.subject.commit = Some(lab.git(&["rev-parse", "main"]));
+    ledger.append(&entry).expect("appends");
+    let found = run_json(lab.path(), &["gate", "verify", "digits@1"], 1);
+    let gates = found["promotions"][0]["gates"].as_array().expect("is a list");
+    let different: Vec<&serde_json::Value> =
+        gates.iter().filter(|gate| gate.get("difference").is_some()).collect();
+    assert_eq!(different.len(), 1, "{found}");
+    assert_eq!(
+        (&different[0]["gate"], &different[0]["difference"]["at"], &different[0]["difference"]["now"]),
+        (&"floor".into(), &"body.verdict".into(), &"fail".into())
+    );
+    let text =
+        String::from_utf8_lossy(&run(lab.path(), &["gate", "verify", "digits"], 1).stdout).into_owned();
+    assert!(text.contains("body.verdict was \"pass\""), "{text}");
+}
+
+#[test]
+fn what_was_never_promoted_or_names_no_rules_cannot_be_judged_again() {
+    let lab = Lab::new(FLOOR);
+    lab.version(95);
+    let said = refused(lab.path(), &["gate", "verify", "digits"], 2);
+    assert!(
+        said.contains("digits@1 was never promoted") && said.contains("mlp gate check digits@1"),
+        "{said}"
+    );
+    ok(lab.path(), &["promote", "digits", "--to", "staging"]);
+    ok(lab.path(), &["gate", "verify", "digits"]);
+    // As an mlp before this one wrote it.
+    let home = LedgerHome::Local(lab.path().join(".git/mlp/store"));
+    let project: Id = ID.parse().expect("is an identifier");
+    let ledger = Ledger { home: &home, project, model: "digits".parse().expect("is a name") };
+    let last = ledger.entries().expect("reads").pop().expect("is there");
+    let mut old = Entry { seq: last.seq + 1, prev: Some(last.digest()), op: Id::new(), ..last.clone() };
+    old.subject.commit = None;
+    ledger.append(&old).expect("appends");
+    let text =
+        String::from_utf8_lossy(&run(lab.path(), &["gate", "verify", "digits"], 1).stdout).into_owned();
+    assert!(text.contains("does not name the commit of its rules"), "{text}");
+}
