@@ -1,6 +1,8 @@
 //! Credentials by reference, redaction, SSH signatures.
 
+mod ec;
 mod error;
+mod plain;
 mod redact;
 mod secret;
 mod signers;
@@ -9,6 +11,7 @@ mod ssh;
 #[cfg(test)]
 mod tests;
 
+pub use ec::{EcKey, EcPublicKey};
 pub use error::{EXPLAIN as KEYS_EXPLAIN, KeyError};
 pub use redact::redact;
 pub use secret::{SecretSpec, Secrets, expanded, only_for_its_owner, output};

@@ -2,10 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::KeyError;
 use super::ssh::{said, ssh_keygen, temporary};
+use super::{EcPublicKey, KeyError, plain};
 use crate::base::Time;
 
+/// What `namespaces` of a signer names who may sign models for other tools.
+const NAMESPACE_MODEL: &str = "model-signing";
 /// Longest armoured signature that is looked at, in bytes; those of all key types are far below.
 const LONGEST_SIGNATURE: usize = 64 << 10;
 
@@ -53,6 +55,9 @@ impl Signers {
         if !plain {
             return Err(KeyError::Invalid(format!("`{}` is not a principal", principal.escape_debug())));
         }
+        if plain::holds(&self.0, principal, namespace, bytes, signature, &stamp(at)).is_some() {
+            return Ok(());
+        }
         let output = self.ask("verify", Some(principal), Some(namespace), signature, at, bytes)?;
         if output.status.success() {
             return Ok(());
@@ -82,6 +87,20 @@ impl Signers {
             }
         }
         Err(failure)
+    }
+
+    /// The keys on the curve P-256 that may sign models at `at`, with whose they are. A line with `namespaces` is taken if they name
+    /// `model-signing`.
+    pub fn ec_keys(&self, at: Time) -> Vec<(String, EcPublicKey)> {
+        let key = |line: &str| {
+            let mut fields = line.split_whitespace();
+            let (principal, options) = (fields.next()?, fields.next()?);
+            let is_open = options == "ecdsa-sha2-nistp256"
+                || plain::options(options, NAMESPACE_MODEL, &stamp(at)).unwrap_or(false);
+            Some((principal.to_owned(), EcPublicKey::from_ssh(line).filter(|_| is_open)?))
+        };
+        let lines = self.0.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        lines.filter_map(key).collect()
     }
 
     fn ask(
