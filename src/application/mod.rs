@@ -8,6 +8,7 @@ mod elsewhere;
 mod following;
 mod judgement;
 mod live;
+mod mirror;
 mod named;
 mod promised;
 mod rehearsal;

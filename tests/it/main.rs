@@ -1,6 +1,7 @@
 //! The one integration binary: a file per command or subject, real servers under `support`.
 
 mod architecture;
+mod audit;
 mod backends;
 mod bad_data;
 mod board;
@@ -15,6 +16,7 @@ mod crash_points;
 mod data;
 mod data_card;
 mod download;
+mod elsewhere;
 mod ends;
 mod eval;
 mod faults;

@@ -1,6 +1,6 @@
 //! `mlp approve`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use console::style;
@@ -9,14 +9,22 @@ use serde::Serialize;
 use super::{Answer, Context};
 use crate::application::completion;
 use crate::application::judgement::Judging;
-use crate::application::ui::Report;
-use crate::base::{Digest, Exit, Name};
+use crate::application::ui::{Report, argument};
+use crate::base::{Approval, Digest, Entry, Exit, Failure, Name, Record, Time};
+use crate::infrastructure::keys::NAMESPACE_APPROVAL;
+use crate::infrastructure::{durable, store::StoreError};
+use crate::platform::model::{ModelError, Workshop};
+
+/// Bytes that a statement or a signature may have.
+const LONGEST: u64 = 64 << 10;
 
 /// Signs an approval of a model version for a stage.
 ///
 /// The signature covers the digest of the version's files, so that it is void for any other. It needs a key that stands in the
-/// signers' file on the trust branch.
+/// signers' file on the trust branch. Somebody without a clone signs elsewhere: `--statement FILE --principal WHO` writes what they
+/// sign with `ssh-keygen -Y sign -n mlp-approval -f KEY FILE`, and `--signature FILE.sig` takes it back.
 #[derive(clap::Args, Debug)]
+#[command(group = clap::ArgGroup::new("signer").args(["principal", "signature"]))]
 pub(crate) struct Args {
     /// The model version: `digits` (the newest), `digits@7`, `digits@staging`.
     #[arg(add = ArgValueCompleter::new(completion::references))]
@@ -25,11 +33,20 @@ pub(crate) struct Args {
     #[arg(long, value_name = "STAGE", add = ArgValueCandidates::new(completion::stages))]
     to: String,
     /// Words for those who read it later.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "signature")]
     comment: Option<String>,
-    /// The SSH key that signs.
+    /// The SSH key that signs: the approval, or the entry that brings an approval signed elsewhere.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// Writes the statement to be signed elsewhere into this file; with `--signature`, the statement that was signed.
+    #[arg(long, value_name = "FILE", requires = "signer")]
+    statement: Option<PathBuf>,
+    /// Who signs the statement, as the signers' file names them.
+    #[arg(long, value_name = "WHO", requires = "statement", conflicts_with = "signature")]
+    principal: Option<String>,
+    /// Takes the signature of a statement from this file; the statement is `--statement`, or the file beside it without `.sig`.
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -55,24 +72,146 @@ impl Report for Approved {
     }
 }
 
+#[derive(Serialize)]
+struct Stated {
+    model: Name,
+    version: u64,
+    tree: Digest,
+    stage: Name,
+    principal: String,
+    statement: PathBuf,
+    sign: String,
+    next: String,
+}
+
+impl Report for Stated {
+    fn schema(&self) -> &'static str {
+        "mlp/approve-statement/1"
+    }
+
+    fn human(&self) -> String {
+        let Self { model, version, stage, principal, tree, .. } = self;
+        format!(
+            "`{}` says that {principal} approves {model}@{version} for {stage}\n  files {tree}\n{principal} signs it: {}\nthen: {}\n",
+            self.statement.display(),
+            style(&self.sign).cyan(),
+            style(&self.next).cyan()
+        )
+    }
+}
+
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let judging = Judging::open(&project, &context.ui)?;
     let (model, selector) = judging.reference(&args.model)?;
     let rules = judging.rules(&model)?;
     let stage = rules.stage(&args.to)?.clone();
+    let file = |path: &PathBuf| context.dir.join(path);
+    if let (Some(path), None) = (&args.statement, &args.signature) {
+        let known = rules.signers.principals();
+        let principal = args.principal.unwrap_or_default();
+        if !known.contains(&principal) {
+            return Err(ModelError::UnknownSigner { principal, known }.into());
+        }
+        let actor = judging.author();
+        let body = judging.change(&model, &rules, &actor, |workshop| {
+            Ok(workshop.approval(&selector, &stage, args.comment.as_deref(), &principal)?)
+        })?;
+        let record = Record::new(actor.author(), vec![body.tree], body.clone());
+        let place = file(path);
+        if place.symlink_metadata().is_ok() {
+            let why = "something is there already: choose another name".to_owned();
+            return Err(ModelError::Statement { path: path.display().to_string(), why }.into());
+        }
+        durable::replace(&place, &record.to_bytes()).map_err(StoreError::io("write", &place))?;
+        let shown = argument(&path.display().to_string());
+        context.ui.report(&Stated {
+            sign: format!("ssh-keygen -Y sign -n {NAMESPACE_APPROVAL} -f KEY {shown}"),
+            next: format!("mlp approve {model}@{} --to {stage} --signature {shown}.sig", body.version),
+            model,
+            version: body.version,
+            tree: body.tree,
+            stage,
+            principal,
+            statement: path.clone(),
+        });
+        return Ok(Exit::Ok);
+    }
     let actor = judging.actor(args.key.as_deref())?;
-    let entry = judging.change(&model, &rules, &actor, |workshop| {
-        workshop.approve(&selector, &stage, args.comment.as_deref())
-    })?;
+    let (entry, signer) =
+        judging.change(&model, &rules, &actor, |workshop| -> Result<(Entry, String), Failure> {
+            let Some(signature) = &args.signature else {
+                let entry = workshop.approve(&selector, &stage, args.comment.as_deref())?;
+                let signer = entry.actor.clone();
+                return Ok((entry, signer));
+            };
+            let statement = match &args.statement {
+                Some(path) => file(path),
+                None => beside(&file(signature))?,
+            };
+            let wanted = workshop.approval(&selector, &stage, None, "")?;
+            let record = signed(workshop, &statement, &file(signature), &wanted)?;
+            let signer = record.body.principal.clone();
+            Ok((workshop.take_approval(&record)?, signer))
+        })?;
     context.ui.report(&Approved {
         model,
         version: entry.subject.version,
         tree: entry.subject.tree,
         stage,
-        signer: entry.actor.clone(),
+        signer,
         entry: entry.digest(),
         evidence: entry.evidence,
     });
     Ok(Exit::Ok)
+}
+
+/// The file `approval.json` of a signature `approval.json.sig`.
+fn beside(signature: &Path) -> Result<PathBuf, ModelError> {
+    if signature.extension().is_some_and(|extension| extension == "sig") {
+        return Ok(signature.with_extension(""));
+    }
+    let why = "name it with `--statement`: the signature's name does not end with `.sig`".to_owned();
+    Err(ModelError::Statement { path: signature.display().to_string(), why })
+}
+
+/// The approval in `statement`, which must say just `wanted` by somebody whose signature holds.
+fn signed(
+    workshop: &Workshop<'_>,
+    statement: &Path,
+    signature: &Path,
+    wanted: &Approval,
+) -> Result<Record<Approval>, Failure> {
+    let wrong = |why: String| ModelError::Statement { path: statement.display().to_string(), why };
+    let bytes = read(statement)?;
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let mut record = Record::<Approval>::from_bytes(bytes).map_err(|error| wrong(error.to_string()))?;
+    if record.signature.is_some() || record.to_bytes() != bytes {
+        return Err(wrong("it holds something that mlp did not write".to_owned()).into());
+    }
+    let body = &record.body;
+    if (&body.model, body.version) != (&wanted.model, wanted.version) {
+        return Err(wrong(format!("it is for {}@{}", body.model, body.version)).into());
+    }
+    if body.tree != wanted.tree || record.inputs != [wanted.tree] {
+        return Err(wrong(format!("it is for other files (b3:{})", body.tree.short())).into());
+    }
+    if body.stage != wanted.stage {
+        return Err(wrong(format!("it is for {}", body.stage)).into());
+    }
+    let text = String::from_utf8_lossy(&read(signature)?).replace("\r\n", "\n");
+    let signers = workshop.registry.signers;
+    signers
+        .verify(&body.principal, NAMESPACE_APPROVAL, bytes, &text, Time::now())
+        .map_err(ModelError::from)?;
+    record.signature = Some(text);
+    Ok(record)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(StoreError::io("read", path))?;
+    file.take(LONGEST).read_to_end(&mut bytes).map_err(StoreError::io("read", path))?;
+    Ok(bytes)
 }

@@ -151,7 +151,7 @@ fn check(args: &Check, context: &Context) -> Answer {
     let judging = Judging::open(&project, &context.ui)?;
     let (model, selector) = judging.reference(&args.model)?;
     let rules = judging.rules(&model)?;
-    let history = judging.registry().history(&model)?;
+    let history = judging.look(&model)?;
     let asked = args.to.as_deref().map(|stage| rules.stage(stage).cloned()).transpose()?;
     let version = history.select(&selector)?;
     let holds = |stage: &Name| history.live(stage).is_some_and(|live| live.number == version.number);

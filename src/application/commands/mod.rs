@@ -2,6 +2,7 @@
 
 mod agent;
 mod approve;
+mod audit;
 mod check;
 mod completions;
 mod data;
@@ -123,6 +124,7 @@ enum Command {
     Waive(waive::Args),
     Promote(promote::Args),
     Rollback(rollback::Args),
+    Audit(audit::Args),
     Status(status::Args),
     Serve(serve::Args),
     Predict(predict::Args),
@@ -169,6 +171,7 @@ fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Waive(args) => waive::run(args, context),
         Command::Promote(args) => promote::run(args, context),
         Command::Rollback(args) => rollback::run(args, context),
+        Command::Audit(args) => audit::run(&args, context),
         Command::Status(args) => status::run(args, context),
         Command::Serve(args) => serve::run(args, context),
         Command::Predict(args) => predict::run(args, context),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{Answer, Context};
 use crate::application::completion;
 use crate::application::judgement::{GateLine, Judging, render_gates};
+use crate::application::mirror::{Mirror, render_tags};
 use crate::application::ui::{Report, plural};
 use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
 use crate::platform::model::{Candidate, ModelError, Need, Promoted, Registered, Selector, registrable};
@@ -41,6 +42,9 @@ pub(crate) struct Args {
     /// Make no missing evidence.
     #[arg(long)]
     no_evaluate: bool,
+    /// Mirrors the version and the promotion into git tags as GTO reads them: `digits@v7.0.0`, `digits#staging#12`.
+    #[arg(long, conflicts_with = "dry_run")]
+    tag: bool,
 }
 
 #[derive(Serialize)]
@@ -59,6 +63,8 @@ struct Promotion {
     signer: Option<String>,
     rules: String,
     gates: Vec<GateLine>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
 }
 
 impl Report for Promotion {
@@ -69,7 +75,7 @@ impl Report for Promotion {
     fn human(&self) -> String {
         let (what, stage) = (format!("{}@{}", self.model, self.version), &self.stage);
         if self.already {
-            return format!("{what} is live in {stage} already\n");
+            return format!("{what} is live in {stage} already\n{}", render_tags(&self.tags));
         }
         let closed = self.gates.iter().filter(|gate| !gate.passed()).count();
         let gates = render_gates(&self.gates);
@@ -90,7 +96,7 @@ impl Report for Promotion {
         } else {
             format!("{what} is live in {stage}{before}{signed}")
         };
-        format!("{gates}\n{}\n", style(head).green().bold())
+        format!("{gates}\n{}\n{}", style(head).green().bold(), render_tags(&self.tags))
     }
 }
 
@@ -128,7 +134,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
                 context.ui.log(Level::Info, &text);
             }
         }
-        let number = workshop.history()?.select(&selector)?.number;
+        let history = workshop.history()?;
+        let number = history.select(&selector)?.number;
+        // What cannot be tagged is not promoted.
+        let mirror = Mirror::of(args.tag, &project, history.version(number)?, &model, &stage)?;
         let reason = args.reason.as_deref();
         let exact = Selector::Version(number);
         let promoted = workshop.promote(&exact, &stage, reason, args.dry_run, &mut produce)?;
@@ -144,14 +153,21 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             signer: None,
             rules: rules.source.clone(),
             gates: Vec::new(),
+            tags: Vec::new(),
         };
         match promoted {
-            Promoted::Already => report.already = true,
+            Promoted::Already => {
+                report.already = true;
+                if let (Some(mirror), Some(entry)) = (mirror, history.live_entry(&stage)) {
+                    report.tags = mirror.tag(entry)?;
+                }
+            }
             Promoted::Refused(judgements) => report.gates = judgements.iter().map(GateLine::from).collect(),
             Promoted::Done { entry, judgements, before } => {
                 report.gates = judgements.iter().map(GateLine::from).collect();
                 report.before = before;
                 report.promoted = !args.dry_run;
+                report.tags = mirror.map_or(Ok(Vec::new()), |mirror| mirror.tag(&entry))?;
                 if !args.dry_run {
                     report.entry = Some(entry.digest());
                     report.signer = entry.signature.as_ref().map(|_| entry.actor.clone());

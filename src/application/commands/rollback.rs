@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{Answer, Context};
 use crate::application::completion;
 use crate::application::judgement::Judging;
+use crate::application::mirror::{Mirror, render_tags};
 use crate::application::ui::Report;
 use crate::base::{Digest, Exit, Name};
 use crate::platform::model::{ModelError, Selector};
@@ -37,6 +38,9 @@ pub(crate) struct Args {
     /// for `rollback_drill` gates.
     #[arg(long, conflicts_with_all = ["dry_run", "reason", "key"])]
     drill: bool,
+    /// Mirrors the version and the rollback into git tags as GTO reads them: `digits@v6.0.0`, `digits#staging#13`.
+    #[arg(long, conflicts_with = "dry_run")]
+    tag: bool,
 }
 
 #[derive(Serialize)]
@@ -50,6 +54,8 @@ struct Rollback {
     entry: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signer: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
 }
 
 impl Report for Rollback {
@@ -66,7 +72,7 @@ impl Report for Rollback {
         }
         let signed = self.signer.as_ref().map(|signer| format!(", signed by {signer}")).unwrap_or_default();
         let head = format!("{model}@{version} is live in {stage} again, instead of version {before}{signed}");
-        format!("{}\n", style(head).green().bold())
+        format!("{}\n{}", style(head).green().bold(), render_tags(&self.tags))
     }
 }
 
@@ -101,10 +107,24 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             return Err(ModelError::NothingBefore { model, stage, number: live }.into());
         };
         let version = previous.number;
-        Rollback { model, stage, version, before: live, dry_run: true, entry: None, signer: None }
+        Rollback {
+            model,
+            stage,
+            version,
+            before: live,
+            dry_run: true,
+            entry: None,
+            signer: None,
+            tags: Vec::new(),
+        }
     } else {
         let actor = judging.actor(args.key.as_deref())?;
         let reason = args.reason.as_deref();
+        let mirror = match history.previous(&stage) {
+            Some(previous) => Mirror::of(args.tag, &project, previous, &model, &stage)?,
+            // The rollback says that there is none.
+            None => None,
+        };
         let (entry, before) =
             judging.change(&model, &rules, &actor, |workshop| workshop.rollback(&stage, reason))?;
         Rollback {
@@ -113,6 +133,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             version: entry.subject.version,
             before,
             dry_run: false,
+            tags: mirror.map_or(Ok(Vec::new()), |mirror| mirror.tag(&entry))?,
             signer: entry.signature.as_ref().map(|_| entry.actor.clone()),
             entry: Some(entry.digest()),
         }

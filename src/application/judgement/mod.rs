@@ -114,6 +114,15 @@ impl<'a> Judging<'a> {
         Registry { home: &self.home, project: self.project.id(), signers: &self.signers }
     }
 
+    /// The history of `model` for who only looks: one that is not what this clone has seen is shown, with a warning.
+    pub(crate) fn look(&self, model: &Name) -> Result<History, Failure> {
+        let (history, changed) = self.registry().look(model)?;
+        if let Some(error) = changed {
+            self.sink.log(Level::Warn, &format!("{error}; `mlp audit {model}` tells more"));
+        }
+        Ok(history)
+    }
+
     /// Who acts: signing, if the project has signers, with the key that `flag` or the user's configuration names.
     pub(crate) fn actor(&self, flag: Option<&Path>) -> Result<Actor, Failure> {
         let repo = &self.project.repo;

@@ -1,5 +1,7 @@
 //! Aligned columns.
 
+use std::borrow::Cow;
+
 use console::measure_text_width;
 
 /// On which side of its column a cell stands.
@@ -72,22 +74,21 @@ impl Table {
         let lines = || std::iter::once(&self.heading).filter(|cells| !cells.is_empty()).chain(&self.rows);
         let columns = lines().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
-            lines()
-                .filter_map(|cells| cells.get(column))
-                .map(|cell| measure_text_width(cell))
-                .max()
-                .unwrap_or(0)
+            lines().filter_map(|cells| cells.get(column)).map(|cell| width_of(cell)).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         let mut text = String::new();
         for cells in lines() {
             let mut line = " ".repeat(self.indent);
             for (column, cell) in cells.iter().enumerate() {
-                let cell = cell.replace(['\n', '\t'], " ");
-                let padding = " ".repeat(widths[column].saturating_sub(measure_text_width(&cell)));
+                let cell = match cell.contains(['\n', '\t']) {
+                    true => Cow::Owned(cell.replace(['\n', '\t'], " ")),
+                    false => Cow::Borrowed(cell.as_str()),
+                };
+                let padding = " ".repeat(widths[column].saturating_sub(width_of(&cell)));
                 match self.align.get(column) {
                     Some(Align::Right) => line.extend([padding.as_str(), &cell]),
-                    _ => line.extend([cell.as_str(), &padding]),
+                    _ => line.extend([&cell, padding.as_str()]),
                 }
                 line.push_str("  ");
             }
@@ -96,6 +97,11 @@ impl Table {
         }
         text
     }
+}
+
+/// Columns of a terminal that a text takes. Most cells are plain, and a table may have thousands.
+fn width_of(text: &str) -> usize {
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) { text.len() } else { measure_text_width(text) }
 }
 
 #[cfg(test)]

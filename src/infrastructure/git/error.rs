@@ -69,6 +69,9 @@ pub enum GitError {
     /// Git knows no such revision.
     #[error("git knows no revision `{0}` here")]
     NoRevision(String),
+    /// A tag is on another commit than it should be.
+    #[error("the tag `{0}` is on another commit")]
+    TagTaken(String),
     /// libgit2 failed.
     #[error("git: {0}")]
     Git(String),
@@ -135,6 +138,12 @@ pub const EXPLAIN: &[Explain] = &[
                revision; a path that has one itself needs a revision behind it.",
     },
     Explain {
+        code: "git::tag-taken",
+        text: "`--tag` mirrors what the ledger says into git tags, and a tag of that name is there already, on another commit: \
+               somebody made it by hand, or for another ledger. Tags are never moved. `git tag -d NAME` removes the one of this \
+               clone, `git push origin :refs/tags/NAME` the shared one.",
+    },
+    Explain {
         code: "git::failed",
         text: "libgit2 could not do what was asked. If the repository belongs to another user, run `git config \
                --global --add safe.directory PATH`; if it is damaged, `git fsck` tells.",
@@ -161,6 +170,7 @@ impl Diagnose for GitError {
             Self::NoRemote => "git::no-remote",
             Self::Network { .. } => "git::network",
             Self::NoProgram(_) => "git::no-program",
+            Self::TagTaken(_) => "git::tag-taken",
             Self::Git(_) => "git::failed",
         }
     }
@@ -171,6 +181,7 @@ impl Diagnose for GitError {
             | Self::Bare(_)
             | Self::NoTrustBranch { .. }
             | Self::NoRemote
+            | Self::TagTaken(_)
             | Self::NoRevision(_) => Exit::Usage,
             Self::Read { .. }
             | Self::Write { .. }
@@ -202,6 +213,7 @@ impl Diagnose for GitError {
             }
             Self::NoRevision(_) => Some("`git log --oneline --all` lists the commits that are here".into()),
             Self::NoProgram(_) => Some("install git, or put it into the PATH".into()),
+            Self::TagTaken(name) => Some(format!("`git show {name}` tells whose it is")),
             Self::Git(message) if message.contains("owner") => Some(
                 "run `git config --global --add safe.directory PATH` if you trust this repository".into(),
             ),

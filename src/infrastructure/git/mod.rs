@@ -11,6 +11,7 @@ mod history;
 mod hooks;
 mod outgoing;
 mod repo;
+mod tag;
 mod worktree;
 
 #[cfg(test)]

@@ -112,11 +112,11 @@ pub enum StoreError {
         /// What was found.
         detail: String,
     },
-    /// A remote ledger has fewer entries than it had, or others.
-    #[error("the ledger of `{model}` on store `{store}` was rolled back: {detail}")]
+    /// A ledger has fewer entries than this clone has seen, or others.
+    #[error("the ledger of `{model}` {place} was cut or rewritten: {detail}")]
     LedgerRolledBack {
-        /// The store.
-        store: String,
+        /// Where it is: "on `origin`", "in this clone".
+        place: String,
         /// The model.
         model: String,
         /// What was found.
@@ -319,15 +319,15 @@ impl Diagnose for StoreError {
             Self::LedgerDamaged { .. } => {
                 "restore that file from a backup or from another clone; entries are never rewritten".to_owned()
             }
-            Self::LedgerRolledBack { .. } => {
-                "restore the store from a backup; this machine has a copy in `ledger/` of its local store".to_owned()
+            Self::LedgerRolledBack { model, .. } => {
+                format!("restore it from a backup or from another clone; where that is right, `mlp audit {model} --accept` takes it as it is now")
             }
             Self::Git(error) => return error.hint(),
             Self::LedgerMoved { store, .. } => format!(
                 "write `ledger: git` under `{store}` in `stores:` of mlp.yaml, as others of the project did"
             ),
             Self::LedgerForked { .. } => {
-                "keep one: move the local ledger out of `ledger/` in the local store, then register and promote again"
+                "keep one: move the local ledger out of `ledger/` in the local store, then register and promote again (`mlp audit --accept`)"
                     .to_owned()
             }
         })

@@ -34,7 +34,7 @@ pub mod worktree;
 mod writer;
 
 pub use error::{EXPLAIN as STORE_EXPLAIN, StoreError};
-pub use ledger::{Appended, Ledger, LedgerHome};
+pub use ledger::{Appended, Head, Ledger, LedgerHome, StoredEntry};
 pub use local::Local;
 pub use object::{ObjectKind, WHOLE_FILE_LIMIT};
 pub use pack::PackEntry;

@@ -1,5 +1,6 @@
 //! What a model's ledger says when it is replayed: versions, what is live in each stage, approvals.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
@@ -35,27 +36,49 @@ pub struct History {
     /// Per stage the promotions that stand: (version, index of its entry); a rollback takes the last one off.
     stages: IndexMap<Name, Vec<(u64, usize)>>,
     retired: BTreeMap<u64, usize>,
-    tail: Option<Digest>,
+    /// The digest of each entry.
+    digests: Vec<Digest>,
 }
 
 impl History {
     /// Replays `entries`, refusing a sequence that no correct writer can have made.
-    pub fn replay(model: &Name, entries: &[Entry]) -> Result<Self, ModelError> {
-        let mut history = Self {
+    pub fn replay<'a>(model: &Name, entries: impl Into<Cow<'a, [Entry]>>) -> Result<Self, ModelError> {
+        let entries = entries.into().into_owned();
+        let mut history = Self::empty(model, entries.len());
+        for entry in entries {
+            let digest = entry.digest();
+            history.take(entry, digest)?;
+        }
+        Ok(history)
+    }
+
+    /// The same for entries whose chain was verified when they were read: what the next one names is the digest of each.
+    pub(super) fn of_chain(model: &Name, entries: Vec<Entry>) -> Result<Self, ModelError> {
+        let mut history = Self::empty(model, entries.len());
+        let mut entries = entries.into_iter().peekable();
+        while let Some(entry) = entries.next() {
+            let named = entries.peek().and_then(|next| next.prev);
+            let digest = named.unwrap_or_else(|| entry.digest());
+            history.take(entry, digest)?;
+        }
+        Ok(history)
+    }
+
+    fn empty(model: &Name, count: usize) -> Self {
+        Self {
             model: model.clone(),
-            entries: Vec::with_capacity(entries.len()),
+            entries: Vec::with_capacity(count),
             versions: Vec::new(),
             stages: IndexMap::new(),
             retired: BTreeMap::new(),
-            tail: None,
-        };
-        for entry in entries {
-            history.take(entry).map_err(|why| ModelError::Ledger {
-                model: model.clone(),
-                seq: entry.seq,
-                why,
-            })?;
+            digests: Vec::with_capacity(count),
         }
+    }
+
+    /// The history with one entry more, refused as [`History::replay`] does.
+    pub fn followed_by(&self, entry: &Entry) -> Result<Self, ModelError> {
+        let mut history = self.clone();
+        history.take(entry.clone(), entry.digest())?;
         Ok(history)
     }
 
@@ -83,10 +106,22 @@ impl History {
             evidence: vec![id],
             signature: None,
         };
-        Self::replay(model, &[entry])
+        Self::replay(model, vec![entry])
     }
 
-    fn take(&mut self, entry: &Entry) -> Result<(), String> {
+    fn take(&mut self, entry: Entry, digest: Digest) -> Result<(), ModelError> {
+        self.fit(&entry, digest).map_err(|why| ModelError::Ledger {
+            model: self.model.clone(),
+            seq: entry.seq,
+            why,
+        })?;
+        self.digests.push(digest);
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// Applies `entry` to what the entries before it came to.
+    fn fit(&mut self, entry: &Entry, digest: Digest) -> Result<(), String> {
         let index = self.entries.len();
         let subject = &entry.subject;
         if entry.schema != Entry::SCHEMA {
@@ -95,7 +130,7 @@ impl History {
         if entry.seq != index as u64 + 1 {
             return Err(format!("it should have number {}", index + 1));
         }
-        if entry.prev != self.tail {
+        if entry.prev != self.tail() {
             return Err("it does not follow from the entry before it".to_owned());
         }
         if self.entries.last().is_some_and(|last| last.time > entry.time) {
@@ -105,7 +140,7 @@ impl History {
             return Err(format!("it is about the model `{}`", subject.model));
         }
         if entry.kind == EntryKind::Register {
-            self.register(entry)?;
+            self.register(entry, digest)?;
         } else {
             let version = self.version(subject.version).map_err(|error| error.to_string())?;
             if version.tree != subject.tree {
@@ -147,12 +182,10 @@ impl History {
                 self.retired.insert(number, index);
             }
         }
-        self.tail = Some(entry.digest());
-        self.entries.push(entry.clone());
         Ok(())
     }
 
-    fn register(&mut self, entry: &Entry) -> Result<(), String> {
+    fn register(&mut self, entry: &Entry, digest: Digest) -> Result<(), String> {
         let expected = self.versions.len() as u64 + 1;
         if entry.subject.version != expected {
             return Err(format!("the next version is {expected}, not {}", entry.subject.version));
@@ -162,7 +195,7 @@ impl History {
             tree: entry.subject.tree,
             run: entry.subject.run,
             commit: entry.subject.commit.clone(),
-            entry: entry.digest(),
+            entry: digest,
             time: entry.time,
             actor: entry.actor.clone(),
         });
@@ -181,7 +214,12 @@ impl History {
 
     /// The digest of the last entry: what the next one names as `prev`.
     pub fn tail(&self) -> Option<Digest> {
-        self.tail
+        self.digests.last().copied()
+    }
+
+    /// The digest of each entry, in order.
+    pub fn digests(&self) -> &[Digest] {
+        &self.digests
     }
 
     /// The history as it was at `time`.

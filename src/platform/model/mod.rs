@@ -1,5 +1,6 @@
 //! What ledgers mean: versions, stages, gates, approvals.
 
+mod audit;
 mod error;
 mod evidence;
 mod gates;
@@ -13,8 +14,10 @@ mod registry;
 mod rules;
 mod spec;
 mod statistics;
+mod tags;
 mod waive;
 
+pub use audit::{Audit, Finding, Problem, audit};
 pub use error::{EXPLAIN as MODEL_EXPLAIN, ModelError};
 pub use evidence::{Candidate, Evidence, Filed, Need, Origin};
 pub use gates::{
@@ -33,4 +36,5 @@ pub use spec::{
     Reproduce, Separation, SliceGate, StageSpec, Test, TrustSpec, Waiver,
 };
 pub use statistics::{Paired, mcnemar};
+pub use tags::{Tag, stage_tag, version_tag};
 pub use waive::{Suspension, end_of_day};

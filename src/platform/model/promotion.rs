@@ -14,7 +14,7 @@ use crate::infrastructure::store::Local;
 use crate::platform::run::{publish, runs, short};
 
 /// How often a lost race is run again.
-const TRIES: u32 = 10;
+const TRIES: u32 = 30;
 
 /// Everything a change of a ledger needs.
 pub struct Workshop<'a> {
@@ -189,21 +189,39 @@ impl Workshop<'_> {
         stage: &Name,
         comment: Option<&str>,
     ) -> Result<Entry, Failure> {
+        let body = self.approval(selector, stage, comment, "")?;
+        let record = self.registry.approval(body, self.actor)?;
+        self.take_approval(&record)
+    }
+
+    /// What `principal` would sign to say that `selector` may go to `stage`.
+    pub fn approval(
+        &self,
+        selector: &Selector,
+        stage: &Name,
+        comment: Option<&str>,
+        principal: &str,
+    ) -> Result<Approval, ModelError> {
         let history = self.history()?;
-        let version = history.select(selector)?.clone();
-        let body = Approval {
+        let version = history.select(selector)?;
+        Ok(Approval {
             model: self.model.clone(),
             version: version.number,
             tree: version.tree,
             stage: stage.clone(),
-            principal: String::new(),
+            principal: principal.to_owned(),
             comment: comment.map(str::to_owned),
-        };
-        let record = self.registry.approval(body, self.actor)?;
-        let id = publish(self.store, &record, self.model.as_str(), &[])?;
+        })
+    }
+
+    /// Writes a signed approval of a version into the ledger.
+    pub fn take_approval(&self, record: &Record<Approval>) -> Result<Entry, Failure> {
+        let body = &record.body;
+        let version = self.history()?.version(body.version)?.clone();
+        let id = publish(self.store, record, self.model.as_str(), &[])?;
         (self.share)(&[id])?;
         self.race(|history| {
-            let subject = self.subject(&version, Some(stage), comment);
+            let subject = self.subject(&version, Some(&body.stage), body.comment.as_deref());
             Ok(self.append(history, EntryKind::Approve, subject, vec![id], Time::now())?)
         })
     }
@@ -310,18 +328,20 @@ impl Workshop<'_> {
         self.registry.append(history, &Draft { kind, subject, evidence }, self.actor, at)
     }
 
-    /// Runs `attempt` on the newest history until it does not lose.
+    /// Runs `attempt` on the newest history until it does not lose. Whoever lost once waits in line with the others of this clone, so
+    /// that any number of them come through; those of other clones must not come back together.
     pub(super) fn race<T>(
         &self,
         mut attempt: impl FnMut(&History) -> Result<Option<T>, Failure>,
     ) -> Result<T, Failure> {
+        let mut line = None;
         for turn in 1..=TRIES {
             if let Some(done) = attempt(&self.history()?)? {
                 return Ok(done);
             }
-            // Those who lost together must not come back together.
+            line = line.or_else(|| self.registry.ledger(self.model).line());
             let random = RandomState::new().build_hasher().finish();
-            std::thread::sleep(Duration::from_millis(random % (20 * u64::from(turn)) + 1));
+            std::thread::sleep(Duration::from_millis(random % (5 * u64::from(turn)) + 1));
         }
         Err(ModelError::Contended { model: self.model.clone(), tries: TRIES }.into())
     }

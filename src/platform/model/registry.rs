@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 
+use rayon::prelude::*;
+
 use super::{History, ModelError};
 use crate::base::{Approval, Body, Digest, Entry, EntryKind, Id, Name, Record, SignedWaiver, Subject, Time};
 use crate::infrastructure::keys::{
     KeyError, NAMESPACE_APPROVAL, NAMESPACE_LEDGER, NAMESPACE_WAIVER, Signers, SigningKey,
 };
-use crate::infrastructure::store::{Appended, Ledger, LedgerHome};
+use crate::infrastructure::store::{Appended, Head, Ledger, LedgerHome, StoreError};
 
 /// The ledgers of one project.
 pub struct Registry<'a> {
@@ -105,14 +107,58 @@ impl Actor {
 }
 
 impl Registry<'_> {
-    /// The ledger of `model`, replayed and its signatures verified.
+    /// The ledger of `model`, replayed and its signatures verified: for who builds on it.
     pub fn history(&self, model: &Name) -> Result<History, ModelError> {
-        let history = History::replay(model, &self.ledger(model).entries()?)?;
-        verify(&history, self.signers)?;
+        let history = History::of_chain(model, self.ledger(model).entries()?)?;
+        self.verify(&history)?;
         Ok(history)
     }
 
-    fn ledger(&self, model: &Name) -> Ledger<'_> {
+    /// The same for who only looks, with what is wrong if it is not the ledger that this clone has seen.
+    pub fn look(&self, model: &Name) -> Result<(History, Option<StoreError>), ModelError> {
+        let (entries, changed) = self.ledger(model).look()?;
+        let history = History::of_chain(model, entries)?;
+        self.verify(&history)?;
+        Ok((history, changed))
+    }
+
+    /// Checks every signature that was not checked before against the same signers.
+    fn verify(&self, history: &History) -> Result<(), ModelError> {
+        if self.signers.is_empty() {
+            return Ok(());
+        }
+        let (ledger, signers) = (self.ledger(history.model()), Digest::of(self.signers.0.as_bytes()));
+        let known = ledger.verified(signers).map_or(0, |head| {
+            let is_there = history.digests().get(head.seq as usize - 1) == Some(&head.entry);
+            if is_there { head.seq as usize } else { 0 }
+        });
+        let entries = history.entries();
+        if known == entries.len() {
+            return Ok(());
+        }
+        let first_signed =
+            entries.iter().position(|entry| entry.signature.is_some()).unwrap_or(entries.len());
+        let wrong = |(index, entry): (usize, &Entry)| {
+            let why = distrust(entry, self.signers, index > first_signed)?;
+            Some(ModelError::Untrusted {
+                model: history.model().clone(),
+                seq: entry.seq,
+                what: format!("{} by {}", entry.kind, entry.actor),
+                why,
+            })
+        };
+        let found = entries.par_iter().enumerate().skip(known).map(wrong).find_first(Option::is_some);
+        if let Some(error) = found.flatten() {
+            return Err(error);
+        }
+        if let (Some(last), Some(tail)) = (entries.last(), history.tail()) {
+            ledger.remember_verified(Head { seq: last.seq, entry: tail }, signers);
+        }
+        Ok(())
+    }
+
+    /// The stored ledger of `model`.
+    pub fn ledger(&self, model: &Name) -> Ledger<'_> {
         Ledger { home: self.home, project: self.project, model: model.clone() }
     }
 
@@ -193,9 +239,7 @@ impl Registry<'_> {
             entry.signature = Some(signature);
         }
         // An entry that nobody could replay must not get in: it would close the ledger for good.
-        let mut entries = history.entries().to_vec();
-        entries.push(entry.clone());
-        History::replay(history.model(), &entries)?;
+        history.followed_by(&entry)?;
         match self.ledger(history.model()).append(&entry)? {
             Appended::Yes => Ok(Some(entry)),
             Appended::Lost => Ok(None),
@@ -203,35 +247,17 @@ impl Registry<'_> {
     }
 }
 
-/// Checks every signature in `history` against `signers`. Once an entry is signed, every later one that acts must be; those
-/// from before the project had signers stay as they are.
-pub(super) fn verify(history: &History, signers: &Signers) -> Result<(), ModelError> {
-    if signers.is_empty() {
-        return Ok(());
-    }
-    let mut signed_before = false;
-    for entry in history.entries() {
-        let untrusted = |why: String| ModelError::Untrusted {
-            model: history.model().clone(),
-            seq: entry.seq,
-            what: format!("{} by {}", entry.kind, entry.actor),
-            why,
-        };
-        match &entry.signature {
-            Some(signature) => {
-                signed_before = true;
-                let bytes = entry.signed_bytes();
-                signers
-                    .verify(&entry.actor, NAMESPACE_LEDGER, &bytes, signature, entry.time)
-                    .map_err(|error| untrusted(error.to_string()))?;
-            }
-            None if signed_before && is_signed(entry.kind) => {
-                return Err(untrusted("it is not signed".to_owned()));
-            }
-            None => {}
+/// Why the signature of `entry`, or that it has none, cannot be trusted. Once an entry is signed (`signed_before`), every later one
+/// that acts must be; those from before the project had signers stay as they are.
+pub(super) fn distrust(entry: &Entry, signers: &Signers, signed_before: bool) -> Option<String> {
+    match &entry.signature {
+        Some(signature) => {
+            let bytes = entry.signed_bytes();
+            let verified = signers.verify(&entry.actor, NAMESPACE_LEDGER, &bytes, signature, entry.time);
+            verified.err().map(|error| error.to_string())
         }
+        None => (signed_before && is_signed(entry.kind)).then(|| "it is not signed".to_owned()),
     }
-    Ok(())
 }
 
 impl History {

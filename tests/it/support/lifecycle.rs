@@ -134,7 +134,7 @@ impl Lab {
     pub(crate) fn run_of(&self, seed: u64, change: impl FnOnce(&mut Run)) -> Digest {
         let store = self.store();
         let mut writer = store.writer().expect("writes");
-        let bytes = format!("weights {seed}").into_bytes();
+        let bytes = weights(seed);
         let file = Node {
             name: b"model.safetensors".to_vec(),
             kind: NodeKind::File,
@@ -265,6 +265,12 @@ impl Lab {
         std::fs::create_dir_all(self.path().join(".mlp")).expect("makes");
         self.commit(".mlp/allowed_signers", &text);
     }
+}
+
+/// A file of weights without a tensor, another for each seed.
+fn weights(seed: u64) -> Vec<u8> {
+    let header = json!({"__metadata__": {"what": format!("weights {seed}")}}).to_string();
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat()
 }
 
 fn name(text: &str) -> Name {

@@ -23,12 +23,12 @@ pub(crate) struct Args {
 }
 
 #[derive(Serialize)]
-struct Told {
+struct Told<'a> {
     model: Name,
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<Time>,
     live: Vec<Live>,
-    entries: Vec<Line>,
+    entries: Vec<Line<'a>>,
 }
 
 #[derive(Serialize)]
@@ -39,23 +39,23 @@ struct Live {
 }
 
 #[derive(Serialize)]
-struct Line {
+struct Line<'a> {
     seq: u64,
     id: Digest,
     time: Time,
     kind: EntryKind,
     version: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    stage: Option<Name>,
-    actor: String,
+    stage: Option<&'a Name>,
+    actor: &'a str,
     signed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    evidence: Vec<Digest>,
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Digest]>::is_empty")]
+    evidence: &'a [Digest],
 }
 
-impl Report for Told {
+impl Report for Told<'_> {
     fn schema(&self) -> &'static str {
         "mlp/model-history/1"
     }
@@ -74,10 +74,10 @@ impl Report for Told {
                 line.time.to_string(),
                 line.kind.to_string(),
                 line.version.to_string(),
-                line.stage.as_ref().map_or_else(|| "-".to_owned(), Name::to_string),
+                line.stage.map_or_else(|| "-".to_owned(), Name::to_string),
                 line.actor.escape_debug().to_string(),
                 if line.signed { "yes" } else { "-" }.to_owned(),
-                line.reason.as_deref().unwrap_or_default().escape_debug().to_string(),
+                line.reason.unwrap_or_default().escape_debug().to_string(),
             ]);
         }
         let mut text = table.render();
@@ -99,21 +99,21 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
     let project = context.project()?;
     let judging = Judging::open(&project, &context.ui)?;
     let model = judging.model(args.model.as_deref())?;
-    let mut history = judging.registry().history(&model)?;
+    let mut history = judging.look(&model)?;
     if let Some(at) = at {
         history = history.at(at)?;
     }
-    let entries = history.entries().iter().map(|entry| Line {
+    let entries = history.entries().iter().zip(history.digests()).map(|(entry, id)| Line {
         seq: entry.seq,
-        id: entry.digest(),
+        id: *id,
         time: entry.time,
         kind: entry.kind,
         version: entry.subject.version,
-        stage: entry.subject.stage.clone(),
-        actor: entry.actor.clone(),
+        stage: entry.subject.stage.as_ref(),
+        actor: &entry.actor,
         signed: entry.signature.is_some(),
-        reason: entry.subject.reason.clone(),
-        evidence: entry.evidence.clone(),
+        reason: entry.subject.reason.as_deref(),
+        evidence: &entry.evidence,
     });
     let live = history.stages().filter_map(|(stage, version)| {
         let since = history.live_entry(stage)?.time;

@@ -68,7 +68,7 @@ pub(crate) fn run(_: &Args, context: &Context) -> Answer {
     }
     let mut models = Vec::new();
     for name in names {
-        let history = judging.registry().history(&name)?;
+        let history = judging.look(&name)?;
         let rules = judging.rules(&name)?;
         let live = rules.stages.keys().filter_map(|stage| {
             history.live(stage).map(|version| Live { stage: stage.clone(), version: version.number })

@@ -142,7 +142,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
     let project = context.project()?;
     let judging = Judging::open(&project, &context.ui)?;
     let (model, selector) = judging.reference(&args.model)?;
-    let history = judging.registry().history(&model)?;
+    let history = judging.look(&model)?;
     let version = history.select(&selector)?;
     let candidate = judging.candidate(&history, version)?;
     let store = &project.store;

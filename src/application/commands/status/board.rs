@@ -194,7 +194,7 @@ fn model_board(
 ) -> Result<(ModelBoard, Vec<WaiverLine>), Failure> {
     let rules = judging.rules(name)?;
     let asked = to.map(|stage| rules.stage(stage).cloned()).transpose()?;
-    let history = judging.registry().history(name)?;
+    let history = judging.look(name)?;
     let mut board = ModelBoard {
         model: name.clone(),
         data: rules.dataset.clone(),

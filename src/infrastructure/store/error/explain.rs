@@ -130,9 +130,12 @@ pub const EXPLAIN: &[Explain] = &[
     },
     Explain {
         code: "store::ledger-rolled-back",
-        text: "This machine keeps a copy of every ledger entry it has seen. The remote now has fewer entries, or others: \
-               it was restored from an old backup, or somebody removed or replaced entries. Nothing is promoted or \
-               served on such a ledger. Put the missing entries back; the copy below `ledger/` in the local store has them.",
+        text: "Every clone remembers the last entry that it has seen of each ledger, and keeps a copy of those of a remote. Now there \
+               are fewer entries, or others: the store was restored from an old backup, or somebody removed or replaced \
+               entries. Commands that only look warn and show what is there; nothing is written, promoted or served on such a \
+               ledger, and `mlp audit` fails. Put the missing entries back: a clone that has seen them has a copy below `ledger/` \
+               in its local store. Only if the ledger is right as it is now, `mlp audit MODEL --accept` takes it; the copy of the \
+               former one is moved aside, not deleted.",
     },
     Explain {
         code: "store::ledger-moved",

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::chain::{LIMIT, damaged, decode, encode};
 use super::shared::Far;
-use super::{Appended, count, folder, number};
+use super::{Appended, count, folder, number, parse_number};
 use crate::base::{Entry, Id, Name};
 use crate::infrastructure::store::{Remote, StoreError};
 
@@ -82,6 +82,16 @@ impl<'a> Bucket<'a> {
 }
 
 impl Far for Bucket<'_> {
+    fn numbers(&self) -> Result<Vec<u64>, StoreError> {
+        if !self.remote.is_store(&self.store)? {
+            return Ok(Vec::new());
+        }
+        let names = self.remote.list(&format!("{}/", self.key))?;
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| parse_number(name)).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
     fn count(&self) -> Result<u64, StoreError> {
         if !self.remote.is_store(&self.store)? {
             return Ok(0);

@@ -28,6 +28,11 @@ impl<'a> Verifier<'a> {
         Self { model, seq: 0, last: None }
     }
 
+    /// A verifier of what follows `last`.
+    pub(super) fn after(model: &'a Name, last: Option<&Entry>) -> Self {
+        Self { model, seq: last.map_or(0, |last| last.seq), last: last.map(Entry::digest) }
+    }
+
     /// The next entry from its stored bytes; `place` names it in errors.
     pub(super) fn next(&mut self, bytes: &[u8], place: &str) -> Result<Entry, StoreError> {
         let seq = self.seq + 1;

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::chain::{Verifier, damaged, decode, encode};
-use super::{Appended, count, hash, number};
+use super::{Appended, StoredEntry, count, hash, number, parse_number};
 use crate::base::{Entry, Id, Name};
 use crate::infrastructure::durable::{self, Sync};
 use crate::infrastructure::store::StoreError;
@@ -25,16 +25,50 @@ impl Folder {
 
     /// All entries, verified.
     pub(super) fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        self.entries_after(Vec::new())
+    }
+
+    /// All entries, the first of them as `known` has them if the last of `known` is the one that is here: as each entry names the
+    /// one before, the last tells for all.
+    pub(super) fn entries_after(&self, mut known: Vec<Entry>) -> Result<Vec<Entry>, StoreError> {
         let place = |seq| self.path(seq).display().to_string();
         let count = count(&self.model, || names(&self.folder), |seq| Ok(self.path(seq).exists()), place)?;
-        let mut verifier = Verifier::new(&self.model);
-        (1..=count)
-            .map(|seq| {
-                let path = self.path(seq);
-                let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
-                verifier.next(&bytes, &path.display().to_string())
-            })
-            .collect()
+        if let Some(last) = known.last()
+            && (last.seq > count || self.read(last.seq)?.is_none_or(|there| there != *last))
+        {
+            known.clear();
+        }
+        let mut verifier = Verifier::after(&self.model, known.last());
+        for seq in verifier.seq + 1..=count {
+            let path = self.path(seq);
+            let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
+            known.push(verifier.next(&bytes, &path.display().to_string())?);
+        }
+        Ok(known)
+    }
+
+    /// Everything that is stored as an entry.
+    pub(super) fn stored(&self) -> Result<Vec<StoredEntry>, StoreError> {
+        let mut numbers: Vec<u64> =
+            names(&self.folder)?.iter().filter_map(|name| parse_number(name)).collect();
+        numbers.sort_unstable();
+        let stored = |seq| {
+            let path = self.path(seq);
+            let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
+            Ok(StoredEntry { seq, place: path.display().to_string(), bytes })
+        };
+        numbers.into_iter().map(stored).collect()
+    }
+
+    /// Moves all entries to `place`; whether there were any.
+    pub(super) fn move_to(&self, place: &Path) -> Result<bool, StoreError> {
+        if !self.folder.exists() {
+            return Ok(false);
+        }
+        durable::make_folders(durable::folder_of(place))
+            .map_err(StoreError::io("make the folder of", place))?;
+        durable::rename(&self.folder, place).map_err(StoreError::io("move", &self.folder))?;
+        Ok(true)
     }
 
     /// Appends in the ledger's home.

@@ -7,6 +7,7 @@ mod all;
 mod bucket;
 mod chain;
 mod folder;
+mod memory;
 mod refs;
 mod shared;
 
@@ -15,6 +16,8 @@ use std::path::PathBuf;
 pub(super) use self::all::{chains, copied, entry_at};
 use self::bucket::Bucket;
 use self::folder::Folder;
+pub use self::memory::Head;
+use self::memory::Memory;
 use self::refs::Refs;
 use self::shared::Shared;
 use super::{Remote, StoreError};
@@ -97,44 +100,124 @@ impl LedgerHome {
     }
 }
 
+/// The stored bytes of an entry, as anybody may have left them.
+pub struct StoredEntry {
+    /// The number that its name gives it.
+    pub seq: u64,
+    /// Its file, key or commit, for messages.
+    pub place: String,
+    /// What is there.
+    pub bytes: Vec<u8>,
+}
+
+impl StoredEntry {
+    /// The entry, if the bytes are one, whatever its place in the chain; else what is wrong.
+    pub fn decode(&self) -> Result<Entry, String> {
+        chain::decode(&self.bytes)
+    }
+}
+
 impl Ledger<'_> {
-    /// All entries in order, verified: numbers without gaps, each naming the digest of the one before.
+    /// All entries in order, verified: numbers without gaps, each naming the digest of the one before, and none less than this
+    /// clone has seen.
     ///
     /// From a remote only what is not in the local copy is read. Entries made here before the remote became the home
     /// are published.
+    ///
+    /// # Errors
+    /// [`StoreError::LedgerRolledBack`] if it has fewer entries than it had, or others.
     pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
-        match self.home {
-            LedgerHome::Local(store) => self.folder(store).entries(),
-            LedgerHome::Remote { remote, cache } => {
-                let far = Bucket::new(remote, cache, self.key(), &self.model);
-                Shared::new(&far, cache, self.key(), &self.model).synchronise()
-            }
-            LedgerHome::Git { repo, origin, store, cache } => {
-                let bucket = Bucket::new(store, cache, self.key(), &self.model);
-                let far = Refs::new(repo, origin, cache, self.key(), &bucket)?;
-                Shared::new(&far, cache, self.key(), &self.model).synchronise()
-            }
+        let seen = self.remembered();
+        let entries = self.read(Vec::new())?;
+        Memory::compare(seen, &entries).map_err(|detail| self.rolled_back(detail))?;
+        self.remember(&entries);
+        Ok(entries)
+    }
+
+    /// The entries for who only looks, with what is wrong if it is not the ledger that this clone saw. Thousands of old ones come
+    /// from a log of this clone: the last of them is compared, and tells for all.
+    pub fn look(&self) -> Result<(Vec<Entry>, Option<StoreError>), StoreError> {
+        let memory = self.memory();
+        let seen = memory.seen();
+        let log = memory.log();
+        let logged = log.len();
+        let entries = match self.read(log) {
+            Err(error @ StoreError::LedgerRolledBack { .. }) => return Ok((self.there()?, Some(error))),
+            read => read?,
+        };
+        if let Err(detail) = Memory::compare(seen, &entries) {
+            return Ok((entries, Some(self.rolled_back(detail))));
         }
+        self.remember(&entries);
+        memory.keep_log(&entries, logged);
+        Ok((entries, None))
+    }
+
+    /// Takes the ledger as it is now, whatever this clone has seen before. Returns where the copy of the former one was put, if
+    /// there was a copy.
+    pub fn accept(&self) -> Result<Option<PathBuf>, StoreError> {
+        // What is damaged is not accepted.
+        self.there()?;
+        let memory = self.memory();
+        let kept = self.on(|_| Ok(None), |shared| shared.forget(&memory.former()))?;
+        memory.reset(&self.read(Vec::new())?);
+        Ok(kept)
+    }
+
+    /// Everything that is stored as an entry, in the order of the numbers and without any check.
+    pub fn stored(&self) -> Result<Vec<StoredEntry>, StoreError> {
+        self.on(|folder| folder.stored(), |shared| shared.stored())
     }
 
     /// Makes `entry` the entry `entry.seq`, if there is none yet. A lost answer is recognised by `entry.op`.
     pub fn append(&self, entry: &Entry) -> Result<Appended, StoreError> {
+        let appended = self.on(|folder| folder.append(entry), |shared| shared.append(entry))?;
+        if appended == Appended::Yes {
+            self.memory().saw(entry);
+        }
+        Ok(appended)
+    }
+
+    /// The entries as they are now, the first of them as `known` has them.
+    fn read(&self, known: Vec<Entry>) -> Result<Vec<Entry>, StoreError> {
+        // Only one of the two is called.
+        let known = std::cell::Cell::new(known);
+        self.on(|folder| folder.entries_after(known.take()), |shared| shared.synchronise(known.take()))
+    }
+
+    /// The entries as they are now where others see them.
+    fn there(&self) -> Result<Vec<Entry>, StoreError> {
+        self.on(|folder| folder.entries(), |shared| shared.there())
+    }
+
+    fn on<T>(
+        &self,
+        local: impl FnOnce(&Folder) -> Result<T, StoreError>,
+        shared: impl FnOnce(&Shared<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         match self.home {
-            LedgerHome::Local(store) => self.folder(store).append(entry),
+            LedgerHome::Local(store) => local(&self.folder(store)),
             LedgerHome::Remote { remote, cache } => {
                 let far = Bucket::new(remote, cache, self.key(), &self.model);
-                Shared::new(&far, cache, self.key(), &self.model).append(entry)
+                shared(&Shared::new(&far, cache, self.key(), &self.model))
             }
             LedgerHome::Git { repo, origin, store, cache } => {
                 let bucket = Bucket::new(store, cache, self.key(), &self.model);
                 let far = Refs::new(repo, origin, cache, self.key(), &bucket)?;
-                Shared::new(&far, cache, self.key(), &self.model).append(entry)
+                shared(&Shared::new(&far, cache, self.key(), &self.model))
             }
         }
     }
 
     fn folder(&self, store: &std::path::Path) -> Folder {
         Folder::new(store, &self.key(), &self.model)
+    }
+
+    fn memory(&self) -> Memory {
+        let (LedgerHome::Local(store)
+        | LedgerHome::Remote { cache: store, .. }
+        | LedgerHome::Git { cache: store, .. }) = self.home;
+        Memory::new(store, &self.key())
     }
 
     /// The folder of this ledger in a store.

@@ -56,7 +56,7 @@ impl<'a> Refs<'a> {
 
     /// Takes what the store's ledger holds into the copy, while there is none in git: from there it is published.
     fn take_over(&self) -> Result<(), StoreError> {
-        match self.old().pull() {
+        match self.old().pull(Vec::new()) {
             Ok(_) | Err(StoreError::LedgerMoved { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -66,7 +66,7 @@ impl<'a> Refs<'a> {
     /// move cannot append there. Returns the number of an entry on the store that `entries` lack, if there is one.
     fn close(&self, entries: &[Entry]) -> Result<Option<u64>, StoreError> {
         loop {
-            let (there, count) = match self.old().pull() {
+            let (there, count) = match self.old().pull(Vec::new()) {
                 Err(StoreError::LedgerMoved { .. }) => return Ok(None),
                 pulled => pulled?,
             };
@@ -113,6 +113,10 @@ impl<'a> Refs<'a> {
 }
 
 impl Far for Refs<'_> {
+    fn numbers(&self) -> Result<Vec<u64>, StoreError> {
+        Ok((1..=self.count()?).collect())
+    }
+
     fn count(&self) -> Result<u64, StoreError> {
         let found = self.repo.remote_refs(self.origin, &self.name).map_err(StoreError::Git)?;
         let Some((_, tip)) = found.into_iter().find(|(name, _)| *name == self.name) else {

@@ -6,15 +6,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Appended;
 use super::chain::{Verifier, damaged, decode};
 use super::folder::Folder;
+use super::{Appended, StoredEntry};
 use crate::base::{Entry, Name};
 use crate::infrastructure::durable;
 use crate::infrastructure::store::StoreError;
 
 /// Where others find the entries: on a store, or in git refs.
 pub(super) trait Far {
+    /// The numbers of the entries that are there, in order, whether or not some are missing; asked anew.
+    fn numbers(&self) -> Result<Vec<u64>, StoreError>;
     /// How many entries there are, asked anew.
     fn count(&self) -> Result<u64, StoreError>;
     /// The stored bytes of an entry that was counted.
@@ -45,9 +47,9 @@ impl<'a> Shared<'a> {
         Self { far, store: store.to_owned(), copy, model: model.clone() }
     }
 
-    /// Brings copy and far side to the same chain and returns it.
-    pub(super) fn synchronise(&self) -> Result<Vec<Entry>, StoreError> {
-        let (entries, there) = self.pull()?;
+    /// Brings copy and far side to the same chain and returns it; `known` are entries of the copy that were read already.
+    pub(super) fn synchronise(&self, known: Vec<Entry>) -> Result<Vec<Entry>, StoreError> {
+        let (entries, there) = self.pull(known)?;
         // Made before this was the home.
         let waiting = &entries[there as usize..];
         if let Some(last) = waiting.last() {
@@ -60,21 +62,18 @@ impl<'a> Shared<'a> {
     }
 
     /// Brings the copy up to the far side; returns its entries, and how many of them the far side has.
-    pub(super) fn pull(&self) -> Result<(Vec<Entry>, u64), StoreError> {
-        let there = self.far.count()?;
-        let mut entries = self.copy.entries()?;
+    pub(super) fn pull(&self, known: Vec<Entry>) -> Result<(Vec<Entry>, u64), StoreError> {
+        // In this order: another process of this clone may append at any moment.
         let seen = self.seen();
+        let there = self.far.count()?;
+        let mut entries = self.copy.entries_after(known)?;
         if there < seen {
             return Err(self.rolled_back(format!("it has {there} entries and had {seen}")));
         }
         let common = there.min(entries.len() as u64);
         self.agree(&entries, common, seen)?;
 
-        let mut verifier = Verifier::new(&self.model);
-        if let Some(last) = entries.last().filter(|_| there > common) {
-            verifier.seq = last.seq;
-            verifier.last = Some(last.digest());
-        }
+        let mut verifier = Verifier::after(&self.model, entries.last());
         for seq in common + 1..=there {
             let entry = verifier.next(&self.far.bytes(seq)?, &self.far.place(seq))?;
             self.copy.keep(&entry)?;
@@ -84,11 +83,32 @@ impl<'a> Shared<'a> {
         Ok((entries, there))
     }
 
+    /// The entries on the far side, verified; the copy stays as it is.
+    pub(super) fn there(&self) -> Result<Vec<Entry>, StoreError> {
+        let mut verifier = Verifier::new(&self.model);
+        let next = |seq| verifier.next(&self.far.bytes(seq)?, &self.far.place(seq));
+        (1..=self.far.count()?).map(next).collect()
+    }
+
+    /// Everything that is stored as an entry on the far side.
+    pub(super) fn stored(&self) -> Result<Vec<StoredEntry>, StoreError> {
+        let stored = |seq| Ok(StoredEntry { seq, place: self.far.place(seq), bytes: self.far.bytes(seq)? });
+        self.far.numbers()?.into_iter().map(stored).collect()
+    }
+
+    /// Forgets what the far side had; the copy goes to `place`, if there is one.
+    pub(super) fn forget(&self, place: &Path) -> Result<Option<PathBuf>, StoreError> {
+        let moved = self.copy.move_to(place)?;
+        let path = self.far.seen_path();
+        durable::remove(&path).map_err(StoreError::io("remove", path))?;
+        Ok(moved.then(|| place.to_owned()))
+    }
+
     /// Appends on the far side, then to the copy.
     pub(super) fn append(&self, entry: &Entry) -> Result<Appended, StoreError> {
         if !self.copy.follows(entry)? {
             // The copy is behind, or a local ledger waits to be published.
-            self.synchronise()?;
+            self.synchronise(Vec::new())?;
             if !self.copy.follows(entry)? {
                 return Ok(Appended::Lost);
             }
@@ -135,7 +155,11 @@ impl<'a> Shared<'a> {
     }
 
     fn rolled_back(&self, detail: String) -> StoreError {
-        StoreError::LedgerRolledBack { store: self.far.name(), model: self.model.to_string(), detail }
+        StoreError::LedgerRolledBack {
+            place: format!("on `{}`", self.far.name()),
+            model: self.model.to_string(),
+            detail,
+        }
     }
 
     fn forked(&self, seq: u64) -> StoreError {

@@ -134,11 +134,11 @@ fn the_same_operation_twice_is_one_success() {
 #[test]
 fn a_flipped_byte_anywhere_in_any_entry_is_found_and_named() {
     let scratch = tempfile::tempdir().expect("makes a folder");
-    let home = LedgerHome::Local(scratch.path().to_owned());
+    let home = LedgerHome::Local(scratch.path().join("store"));
     grow(&home, 3, "ada");
     let ledger = ledger(&home);
     for seq in 1..=3 {
-        let path = scratch.path().join(ledger.key()).join(number(seq));
+        let path = scratch.path().join("store").join(ledger.key()).join(number(seq));
         let good = std::fs::read(&path).expect("reads");
         for at in 0..good.len() {
             let mut bad = good.clone();
@@ -156,9 +156,10 @@ fn a_flipped_byte_anywhere_in_any_entry_is_found_and_named() {
 #[test]
 fn a_missing_entry_is_found_and_named() {
     let scratch = tempfile::tempdir().expect("makes a folder");
-    let home = LedgerHome::Local(scratch.path().to_owned());
+    let home = LedgerHome::Local(scratch.path().join("store"));
     grow(&home, 3, "ada");
-    std::fs::remove_file(scratch.path().join(ledger(&home).key()).join(number(2))).expect("removes");
+    std::fs::remove_file(scratch.path().join("store").join(ledger(&home).key()).join(number(2)))
+        .expect("removes");
     let error = ledger(&home).entries().expect_err("a gap");
     assert!(matches!(error, StoreError::LedgerDamaged { seq: 2, .. }), "{error}");
 }
@@ -212,7 +213,7 @@ fn the_first_store_gets_the_local_ledger_unless_it_forked() {
 #[test]
 fn reading_a_ledger_that_did_not_change_costs_two_requests() {
     let scratch = tempfile::tempdir().expect("makes a folder");
-    let home = far("memory://ledger-budget", scratch.path());
+    let home = far("memory://ledger-budget", &scratch.path().join("store"));
     grow(&home, 4, "ada");
     let LedgerHome::Remote { remote, .. } = &home else { panic!("a remote") };
     let before = remote.requests().total();

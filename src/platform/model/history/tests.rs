@@ -39,7 +39,7 @@ fn ledger(steps: &[(EntryKind, u64, &str)]) -> Vec<Entry> {
 }
 
 fn replay(steps: &[(EntryKind, u64, &str)]) -> Result<History, ModelError> {
-    History::replay(&name("digits"), &ledger(steps))
+    History::replay(&name("digits"), ledger(steps))
 }
 
 use EntryKind::{Approve, Promote, Register, Retire, Rollback};

@@ -1,0 +1,385 @@
+//! Everything that a ledger says, held against what is stored: the chain, the records that its entries name, the signatures, and
+//! whether what was promoted was approved and judged.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::registry::distrust;
+use super::{Approvals, GateSpec, History, ModelError, Registry};
+use crate::base::{
+    AnyRecord, Approval, Digest, Entry, EntryKind, Name, Record, RecordKind, Run, Verdict, VerdictValue,
+};
+use crate::infrastructure::keys::NAMESPACE_APPROVAL;
+use crate::infrastructure::store::{Head, Local, StoreError, StoredEntry};
+
+/// What can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Problem {
+    /// A number has no entry, and later ones have.
+    EntryMissing,
+    /// The bytes are no entry, or not those that were written.
+    EntryDamaged,
+    /// An entry stands under another number, or in the ledger of another model.
+    EntryMisplaced,
+    /// An entry does not name the one before it.
+    ChainBroken,
+    /// An entry that no correct writer makes.
+    EntryImpossible,
+    /// Fewer entries than this clone has seen.
+    LedgerCut,
+    /// Other entries than this clone has seen.
+    LedgerRewritten,
+    /// An entry that acts is not signed, and entries before it are.
+    Unsigned,
+    /// A signature does not hold.
+    SignatureInvalid,
+    /// A record is nowhere to be found.
+    RecordMissing,
+    /// A record is not what was written.
+    RecordDamaged,
+    /// A record is not of the kind, or not about what, the entry says.
+    RecordForAnother,
+    /// An approval is not for what the entry says.
+    ApprovalForAnother,
+    /// What was promoted lacks the approvals that its gate saw.
+    ApprovalMissing,
+    /// A version was promoted although a gate was not open.
+    VerdictNotPass,
+}
+
+impl Problem {
+    /// Its name: `chain-broken`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EntryMissing => "entry-missing",
+            Self::EntryDamaged => "entry-damaged",
+            Self::EntryMisplaced => "entry-misplaced",
+            Self::ChainBroken => "chain-broken",
+            Self::EntryImpossible => "entry-impossible",
+            Self::LedgerCut => "ledger-cut",
+            Self::LedgerRewritten => "ledger-rewritten",
+            Self::Unsigned => "unsigned",
+            Self::SignatureInvalid => "signature-invalid",
+            Self::RecordMissing => "record-missing",
+            Self::RecordDamaged => "record-damaged",
+            Self::RecordForAnother => "record-for-another",
+            Self::ApprovalForAnother => "approval-for-another",
+            Self::ApprovalMissing => "approval-missing",
+            Self::VerdictNotPass => "verdict-not-pass",
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// The number of the entry.
+    pub seq: u64,
+    /// What is wrong.
+    pub problem: Problem,
+    /// What it is wrong with: a record, a file, a key, a person.
+    pub what: String,
+    /// How it shows.
+    pub why: String,
+}
+
+/// What an audit of one ledger came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Audit {
+    /// The model.
+    pub model: Name,
+    /// How many entries are stored.
+    pub entries: u64,
+    /// Digest of the last entry, which stands for all of them: the same in every clone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<Digest>,
+    /// How many records were read.
+    pub records: u64,
+    /// How many signatures were checked.
+    pub signatures: u64,
+    /// What is wrong, by entry.
+    pub findings: Vec<Finding>,
+}
+
+/// Checks the ledger of `model`: each entry, each record that it names, each signature. All findings are gathered.
+pub fn audit(registry: &Registry<'_>, store: &Local, model: &Name) -> Result<Audit, ModelError> {
+    let ledger = registry.ledger(model);
+    let seen = ledger.remembered();
+    let stored = ledger.stored()?;
+    let mut findings = Vec::new();
+    let entries = chain(model, &stored, &mut findings);
+    if let Some(seen) = seen {
+        findings.extend(changed(&stored, &entries, seen));
+    }
+    if findings.is_empty() {
+        match History::replay(model, &entries[..]) {
+            Ok(_) => ledger.remember(&entries),
+            Err(ModelError::Ledger { seq, why, .. }) => {
+                findings.push(Finding { seq, problem: Problem::EntryImpossible, what: "entry".into(), why });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let first_signed = entries.iter().position(|entry| entry.signature.is_some()).unwrap_or(entries.len());
+    let unsigned = |(index, entry): (usize, &Entry)| {
+        let why = distrust(entry, registry.signers, index > first_signed)?;
+        let problem = if entry.signature.is_some() { Problem::SignatureInvalid } else { Problem::Unsigned };
+        Some(Finding { seq: entry.seq, problem, what: format!("{} by {}", entry.kind, entry.actor), why })
+    };
+    findings.par_extend(entries.par_iter().enumerate().filter_map(unsigned));
+
+    let named: BTreeSet<Digest> = entries.iter().flat_map(|entry| entry.evidence.iter().copied()).collect();
+    let mut records = load(store, named);
+    let inputs = records.values().filter_map(|record| record.as_ref().ok());
+    let inputs: BTreeSet<Digest> = inputs
+        .filter(|record| record.kind == RecordKind::Verdict)
+        .flat_map(|record| record.inputs.iter().copied())
+        .filter(|id| !records.contains_key(id) && store.has_record(id))
+        .collect();
+    records.extend(load(store, inputs));
+    let approvals = entries.iter().filter(|entry| entry.kind == EntryKind::Approve);
+    let approvals = approvals.flat_map(|entry| entry.evidence.iter().map(move |id| (*id, entry))).collect();
+    let papers = Papers { registry, approvals, records: &records };
+    findings.par_extend(entries.par_iter().flat_map_iter(|entry| papers.look(entry)));
+    findings.sort();
+    findings.dedup();
+    let signed = entries.iter().filter(|entry| entry.signature.is_some()).count();
+    let approved = records.values().flatten().filter(|record| record.signature.is_some()).count();
+    Ok(Audit {
+        model: model.clone(),
+        entries: stored.len() as u64,
+        head: entries.last().map(Entry::digest),
+        records: records.len() as u64,
+        signatures: (signed + approved) as u64,
+        findings,
+    })
+}
+
+/// The entries among what is stored; whatever does not belong where it stands is a finding.
+fn chain(model: &Name, stored: &[StoredEntry], findings: &mut Vec<Finding>) -> Vec<Entry> {
+    let decoded: Vec<Result<Entry, String>> = stored.par_iter().map(StoredEntry::decode).collect();
+    let digests: Vec<Option<Digest>> =
+        decoded.par_iter().map(|entry| entry.as_ref().ok().map(Entry::digest)).collect();
+    let mut entries = Vec::with_capacity(stored.len());
+    // The digest of the entry before; none if that is unknown.
+    let mut before = Some(None);
+    let mut expected = 1;
+    for ((there, entry), digest) in stored.iter().zip(decoded).zip(digests) {
+        let mut find = |seq, problem, why: String| {
+            findings.push(Finding { seq, problem, what: there.place.clone(), why });
+        };
+        for seq in expected..there.seq {
+            find(seq, Problem::EntryMissing, "it is missing, and later entries are there".to_owned());
+            before = None;
+        }
+        expected = there.seq + 1;
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(why) => {
+                find(there.seq, Problem::EntryDamaged, why);
+                before = None;
+                continue;
+            }
+        };
+        if entry.seq != there.seq {
+            find(there.seq, Problem::EntryMisplaced, format!("it says it is entry {}", entry.seq));
+        } else if entry.subject.model != *model {
+            let why = format!("it is about the model `{}`", entry.subject.model);
+            find(there.seq, Problem::EntryMisplaced, why);
+        } else if before.is_some_and(|before| before != entry.prev) {
+            find(there.seq, Problem::ChainBroken, "it does not follow the entry before it".to_owned());
+        }
+        before = Some(digest);
+        entries.push(entry);
+    }
+    entries
+}
+
+/// Whether the entry that this clone saw last is gone or another one.
+fn changed(stored: &[StoredEntry], entries: &[Entry], seen: Head) -> Option<Finding> {
+    let has = stored.last().map_or(0, |last| last.seq);
+    let (problem, why) = if has < seen.seq {
+        (Problem::LedgerCut, format!("it has {has} entries, and this clone saw {}", seen.seq))
+    } else if entries.iter().any(|entry| entry.seq == seen.seq && entry.digest() != seen.entry) {
+        (Problem::LedgerRewritten, format!("this clone saw b3:{} there", seen.entry.short()))
+    } else {
+        return None;
+    };
+    Some(Finding { seq: seen.seq, problem, what: "ledger".to_owned(), why })
+}
+
+type Records = BTreeMap<Digest, Result<AnyRecord, (Problem, String)>>;
+
+fn load(store: &Local, ids: BTreeSet<Digest>) -> Records {
+    let read = |id: Digest| {
+        let record = store.any_record(&id).map_err(|error| match error {
+            StoreError::Missing(_) => {
+                (Problem::RecordMissing, "it is neither here nor in the project's store".to_owned())
+            }
+            error => (Problem::RecordDamaged, error.to_string()),
+        });
+        (id, record)
+    };
+    ids.into_par_iter().map(read).collect()
+}
+
+/// The records that the entries of a ledger name.
+struct Papers<'a> {
+    registry: &'a Registry<'a>,
+    /// The entries that brought approvals, by the approval.
+    approvals: BTreeMap<Digest, &'a Entry>,
+    records: &'a Records,
+}
+
+impl Papers<'_> {
+    /// What is wrong with the records that `entry` names.
+    fn look(&self, entry: &Entry) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut find = |problem, what: String, why: String| {
+            findings.push(Finding { seq: entry.seq, problem, what, why });
+        };
+        for id in &entry.evidence {
+            let Some(found) = self.records.get(id) else { continue };
+            let record = match found {
+                Ok(record) => record,
+                Err((problem, why)) => {
+                    find(*problem, format!("record b3:{}", id.short()), why.clone());
+                    continue;
+                }
+            };
+            let what = format!("{} b3:{}", record.kind, id.short());
+            let wrong = match (entry.kind, record.kind) {
+                (EntryKind::Register, RecordKind::Run) => self.run(entry, record, *id),
+                (EntryKind::Approve, RecordKind::Approval) => self.approval(entry, record),
+                (EntryKind::Register | EntryKind::Approve, kind) => Some((
+                    Problem::RecordForAnother,
+                    format!("`{}` rests on a record of kind {kind}", entry.kind),
+                )),
+                (EntryKind::Promote, RecordKind::Verdict) => self.verdict(entry, record),
+                _ => None,
+            };
+            if let Some((problem, why)) = wrong {
+                find(problem, what, why);
+            }
+            for input in &record.inputs {
+                if let Some(Err((problem, why))) = self.records.get(input) {
+                    find(*problem, format!("record b3:{}", input.short()), why.clone());
+                }
+            }
+        }
+        if entry.kind == EntryKind::Register
+            && let Some(run) = entry.subject.run.filter(|run| !entry.evidence.contains(run))
+        {
+            let why = "the entry does not name the record of its run as evidence".to_owned();
+            find(Problem::RecordForAnother, format!("run b3:{}", run.short()), why);
+        }
+        if entry.kind == EntryKind::Approve && entry.evidence.is_empty() {
+            let why = "the entry names no approval".to_owned();
+            find(Problem::ApprovalMissing, format!("approve by {}", entry.actor), why);
+        }
+        findings
+    }
+
+    fn run(&self, entry: &Entry, record: &AnyRecord, id: Digest) -> Option<(Problem, String)> {
+        let run = match body::<Run>(record) {
+            Ok(run) => run,
+            Err(wrong) => return Some(wrong),
+        };
+        if entry.subject.run == Some(id) && run.outputs.get("model") != Some(&entry.subject.tree) {
+            let why = format!("it did not make the files of version {}", entry.subject.version);
+            return Some((Problem::RecordForAnother, why));
+        }
+        None
+    }
+
+    fn approval(&self, entry: &Entry, record: &AnyRecord) -> Option<(Problem, String)> {
+        let body = match body::<Approval>(record) {
+            Ok(body) => body,
+            Err(wrong) => return Some(wrong),
+        };
+        let subject = &entry.subject;
+        if (&body.model, body.version) != (&subject.model, subject.version) {
+            return Some((Problem::ApprovalForAnother, format!("it is for {}@{}", body.model, body.version)));
+        }
+        if body.tree != subject.tree {
+            return Some((
+                Problem::ApprovalForAnother,
+                format!("it is for other files (b3:{})", body.tree.short()),
+            ));
+        }
+        if Some(&body.stage) != subject.stage.as_ref() {
+            return Some((Problem::ApprovalForAnother, format!("it is for {}", body.stage)));
+        }
+        let why = self.unsigned(record, &body, entry)?;
+        Some((Problem::SignatureInvalid, why))
+    }
+
+    /// Why the signature of an approval that came into the ledger with `entry` does not hold.
+    fn unsigned(&self, record: &AnyRecord, body: &Approval, entry: &Entry) -> Option<String> {
+        let Some(signature) = &record.signature else { return Some("it is not signed".to_owned()) };
+        let whole = Record {
+            schema: record.schema.clone(),
+            kind: record.kind,
+            time: record.time,
+            author: record.author.clone(),
+            inputs: record.inputs.clone(),
+            body: body.clone(),
+            signature: None,
+        };
+        let bytes = whole.to_bytes();
+        let signers = self.registry.signers;
+        let verified = signers.verify(&body.principal, NAMESPACE_APPROVAL, &bytes, signature, entry.time);
+        verified.err().map(|error| error.to_string())
+    }
+
+    fn verdict(&self, entry: &Entry, record: &AnyRecord) -> Option<(Problem, String)> {
+        let verdict = match body::<Verdict>(record) {
+            Ok(verdict) => verdict,
+            Err(wrong) => return Some(wrong),
+        };
+        let subject = &entry.subject;
+        if (&verdict.model, verdict.version, verdict.tree) != (&subject.model, subject.version, subject.tree)
+        {
+            let why = format!("it is about {}@{}", verdict.model, verdict.version);
+            return Some((Problem::RecordForAnother, why));
+        }
+        if verdict.verdict != VerdictValue::Pass {
+            let why = format!("the gate `{}` was not open: {}", verdict.gate, verdict.observed);
+            return Some((Problem::VerdictNotPass, why));
+        }
+        let is_waived = verdict.reason.as_ref().is_some_and(|reason| reason.starts_with("waived until "));
+        let Ok(GateSpec::Approvals(gate)) = serde_json::from_value::<GateSpec>(verdict.rule.clone()) else {
+            return None;
+        };
+        let wanted: u32 = std::iter::successors(Some(&gate), |gate: &&Approvals| gate.also.as_deref())
+            .map(|gate| gate.count)
+            .sum();
+        let people: BTreeSet<String> =
+            record.inputs.iter().filter_map(|id| self.approver(entry, id)).collect();
+        if !is_waived && (people.len() as u64) < u64::from(wanted) {
+            let why = format!("{} of the {wanted} approvals that the gate saw hold for it", people.len());
+            return Some((Problem::ApprovalMissing, why));
+        }
+        None
+    }
+
+    /// Who signed the approval `id`, if it is for what `entry` promotes and came into the ledger before it.
+    fn approver(&self, entry: &Entry, id: &Digest) -> Option<String> {
+        let record = self.records.get(id)?.as_ref().ok()?;
+        let made = self
+            .approvals
+            .get(id)
+            .filter(|made| made.seq < entry.seq && made.subject.version == entry.subject.version)?;
+        let body = body::<Approval>(record).ok()?;
+        let fits = self.approval(made, record).is_none() && body.tree == entry.subject.tree;
+        fits.then_some(body.principal)
+    }
+}
+
+fn body<B: serde::de::DeserializeOwned>(record: &AnyRecord) -> Result<B, (Problem, String)> {
+    serde_json::from_value(record.body.clone())
+        .map_err(|error| (Problem::RecordDamaged, format!("its body cannot be read: {error}")))
+}
