@@ -4,6 +4,7 @@
 #   curl              makes the bucket of the S3 server
 #   python3-venv      the independent reader of stores; two packages go to target/reader
 #   python3-venv      also onnxruntime, which runs exported models; it goes to target/onnx: 213 MB
+#   python3-venv      also model-signing, the public verifier of signed models; it goes to target/signing: 95 MB
 #   nginx, sshd       the WebDAV, web and SFTP servers, and hosts; nothing is started
 #   slurm*, sbatch    a cluster of two nodes; nothing is started
 #   mkfs.xfs          a file system that shares blocks between files
@@ -46,7 +47,16 @@ onnx() {
   "$place/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
   echo "${packages[*]}" >"$place/installed"
 }
-if [ ${#missing[@]} = 0 ]; then reader; onnx; servers; exit; fi
+signing() {
+  # pyOpenSSL is imported by model-signing and not among what it says it needs.
+  local place packages=(model-signing==1.1.1 pyopenssl==26.4.0)
+  place="$(dirname "${BASH_SOURCE[0]}")/../target/signing"
+  if [ "$(cat "$place/installed" 2>/dev/null)" = "${packages[*]}" ]; then return; fi
+  python3 -m venv "$place"
+  "$place/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
+  echo "${packages[*]}" >"$place/installed"
+}
+if [ ${#missing[@]} = 0 ]; then reader; onnx; signing; servers; exit; fi
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 if ! command -v apt-get >/dev/null; then
   echo "the tests need these programs, which are not here: ${missing[*]} (names of Debian packages)" >&2
@@ -59,4 +69,5 @@ export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
 reader
 onnx
+signing
 servers

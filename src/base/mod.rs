@@ -1,5 +1,6 @@
 //! The words of all layers: identity, names, time, events, records, errors. No I/O happens here.
 
+mod attestation;
 mod bytes;
 mod canary;
 mod caught;
@@ -25,6 +26,7 @@ mod usage;
 pub mod variables;
 mod waiver;
 
+pub use attestation::Attestation;
 pub use bytes::Bytes;
 pub use canary::{Aborted, Canary};
 pub use caught::{caught, is_caught};

@@ -41,6 +41,8 @@ pub enum RecordKind {
     Drill,
     /// A signed waiver of a gate.
     Waiver,
+    /// A signed statement that other tools verify.
+    Attestation,
 }
 
 impl std::fmt::Display for RecordKind {
@@ -60,6 +62,7 @@ impl std::fmt::Display for RecordKind {
             Self::Smoke => "smoke",
             Self::Drill => "drill",
             Self::Waiver => "waiver",
+            Self::Attestation => "attestation",
         })
     }
 }

@@ -366,3 +366,22 @@ fn fifty_promotions_at_once_and_over_two_clones_are_one_whole_chain() {
     assert_eq!(lab.json(&["audit"], 0)["models"][0]["entries"], entries.len());
     ok(clone.path(), &["audit"]);
 }
+
+#[test]
+fn a_waiver_is_checked_as_an_approval_is() {
+    let lab = promoted();
+    let sam = lab.key("sam");
+    let waive = ["waive", "digits@2", "floor", "--stage", "staging", "--until", "2999-01-01"];
+    ok(lab.path(), &[&waive[..], &["--reason", "a trial", "--key", &sam]].concat());
+    ok(lab.path(), &["audit"]);
+    let waived = entries(&lab).pop().expect("is there");
+    let first = entries(&lab).remove(0);
+    let forged = forge(&lab, &waived, |entry| {
+        entry.subject.version = 1;
+        entry.subject.tree = first.subject.tree;
+        let bytes = entry.signed_bytes();
+        entry.signature =
+            Some(mlp::infrastructure::keys::sign(&bytes, "mlp-ledger", Path::new(&sam)).expect("signs"));
+    });
+    assert!(is(&findings(&lab), forged.seq, "record-for-another"));
+}

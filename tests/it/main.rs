@@ -46,6 +46,7 @@ mod power_loss;
 mod predict;
 mod project_file;
 mod promote;
+mod provenance;
 mod races;
 mod reflink;
 mod rehearsal;

@@ -31,6 +31,7 @@ mod status;
 mod store;
 mod sweep;
 mod train;
+mod verify;
 mod waive;
 mod why;
 
@@ -125,6 +126,7 @@ enum Command {
     Promote(promote::Args),
     Rollback(rollback::Args),
     Audit(audit::Args),
+    Verify(verify::Args),
     Status(status::Args),
     Serve(serve::Args),
     Predict(predict::Args),
@@ -172,6 +174,7 @@ fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Promote(args) => promote::run(args, context),
         Command::Rollback(args) => rollback::run(args, context),
         Command::Audit(args) => audit::run(&args, context),
+        Command::Verify(args) => verify::run(&args, context),
         Command::Status(args) => status::run(args, context),
         Command::Serve(args) => serve::run(args, context),
         Command::Predict(args) => predict::run(args, context),

@@ -9,9 +9,10 @@ use serde::Serialize;
 use super::registry::distrust;
 use super::{Approvals, GateSpec, History, ModelError, Registry};
 use crate::base::{
-    AnyRecord, Approval, Digest, Entry, EntryKind, Name, Record, RecordKind, Run, Verdict, VerdictValue,
+    AnyRecord, Approval, Digest, Entry, EntryKind, Name, Record, RecordKind, Run, SignedWaiver, Verdict,
+    VerdictValue,
 };
-use crate::infrastructure::keys::NAMESPACE_APPROVAL;
+use crate::infrastructure::keys::{NAMESPACE_APPROVAL, NAMESPACE_WAIVER};
 use crate::infrastructure::store::{Head, Local, StoreError, StoredEntry};
 
 /// What can be wrong.
@@ -254,7 +255,8 @@ impl Papers<'_> {
             let wrong = match (entry.kind, record.kind) {
                 (EntryKind::Register, RecordKind::Run) => self.run(entry, record, *id),
                 (EntryKind::Approve, RecordKind::Approval) => self.approval(entry, record),
-                (EntryKind::Register | EntryKind::Approve, kind) => Some((
+                (EntryKind::Waive, RecordKind::Waiver) => self.waiver(entry, record),
+                (EntryKind::Register | EntryKind::Approve | EntryKind::Waive, kind) => Some((
                     Problem::RecordForAnother,
                     format!("`{}` rests on a record of kind {kind}", entry.kind),
                 )),
@@ -313,12 +315,35 @@ impl Papers<'_> {
         if Some(&body.stage) != subject.stage.as_ref() {
             return Some((Problem::ApprovalForAnother, format!("it is for {}", body.stage)));
         }
-        let why = self.unsigned(record, &body, entry)?;
+        let why = self.unsigned(record, &body, &body.principal, NAMESPACE_APPROVAL, entry)?;
         Some((Problem::SignatureInvalid, why))
     }
 
-    /// Why the signature of an approval that came into the ledger with `entry` does not hold.
-    fn unsigned(&self, record: &AnyRecord, body: &Approval, entry: &Entry) -> Option<String> {
+    fn waiver(&self, entry: &Entry, record: &AnyRecord) -> Option<(Problem, String)> {
+        let body = match body::<SignedWaiver>(record) {
+            Ok(body) => body,
+            Err(wrong) => return Some(wrong),
+        };
+        let subject = &entry.subject;
+        if (&body.model, body.version, body.tree) != (&subject.model, subject.version, subject.tree) {
+            return Some((Problem::RecordForAnother, format!("it is for {}@{}", body.model, body.version)));
+        }
+        if Some(&body.stage) != subject.stage.as_ref() {
+            return Some((Problem::RecordForAnother, format!("it is for {}", body.stage)));
+        }
+        let why = self.unsigned(record, &body, &body.principal, NAMESPACE_WAIVER, entry)?;
+        Some((Problem::SignatureInvalid, why))
+    }
+
+    /// Why the signature of a statement by `principal` that came into the ledger with `entry` does not hold.
+    fn unsigned<B: Serialize + Clone>(
+        &self,
+        record: &AnyRecord,
+        body: &B,
+        principal: &str,
+        namespace: &str,
+        entry: &Entry,
+    ) -> Option<String> {
         let Some(signature) = &record.signature else { return Some("it is not signed".to_owned()) };
         let whole = Record {
             schema: record.schema.clone(),
@@ -330,8 +355,7 @@ impl Papers<'_> {
             signature: None,
         };
         let bytes = whole.to_bytes();
-        let signers = self.registry.signers;
-        let verified = signers.verify(&body.principal, NAMESPACE_APPROVAL, &bytes, signature, entry.time);
+        let verified = self.registry.signers.verify(principal, namespace, &bytes, signature, entry.time);
         verified.err().map(|error| error.to_string())
     }
 

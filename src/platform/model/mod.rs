@@ -8,6 +8,7 @@ mod history;
 mod lineage;
 pub mod package;
 mod promotion;
+mod provenance;
 mod recompute;
 mod reference;
 mod registry;
@@ -27,6 +28,10 @@ pub use gates::{
 pub use history::{History, Version};
 pub use lineage::{Edge, Graph, How, Impact, LINEAGE_EXPLAIN, Lineage, LineageError, Node, Rests, Thing};
 pub use promotion::{Produce, Promoted, Registered, Workshop, judge_with, registrable};
+pub use provenance::{
+    ModelFile, SIGNATURE, bom, folder_files, hint, listed_files, provenance, sign, signature_statement,
+    stored_files, verdicts, verify, weights_problem,
+};
 pub use recompute::{Difference, Recomputed, recompute};
 pub use reference::{Selector, parse_reference};
 pub use registry::{Actor, Draft, Registry};

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::Manifest;
 use crate::base::{
-    Approval, Canary, CommandOutput, Drill, Evaluation, Event, Expectations, Leakage, Record, Reproduction,
-    Run, Shadow, SignedWaiver, Smoke, Timing, Verdict,
+    Approval, Attestation, Canary, CommandOutput, Drill, Evaluation, Event, Expectations, Leakage, Record,
+    Reproduction, Run, Shadow, SignedWaiver, Smoke, Timing, Verdict,
 };
 
 /// What a schema describes.
@@ -31,6 +31,7 @@ enum AnyKind {
     Expectations(Record<Expectations>),
     Leakage(Record<Leakage>),
     Approval(Record<Approval>),
+    Attestation(Record<Attestation>),
     Verdict(Record<Verdict>),
     Command(Record<CommandOutput>),
     Shadow(Record<Shadow>),
@@ -90,6 +91,6 @@ mod tests {
     #[test]
     fn schemas_of_records_hold_all_kinds() {
         let schema: serde_json::Value = serde_json::from_str(&text(Kind::Record)).expect("is JSON");
-        assert_eq!(schema["anyOf"].as_array().map(Vec::len), Some(14));
+        assert_eq!(schema["anyOf"].as_array().map(Vec::len), Some(15));
     }
 }

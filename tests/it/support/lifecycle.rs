@@ -48,6 +48,8 @@ models:
 /// A project in a folder of its own, committed on `main`.
 pub(crate) struct Lab {
     folder: TempDir,
+    /// Whether its weights are a file of tensors, or only called so.
+    tensors: bool,
 }
 
 /// The stages of most tests: a floor in staging, nothing in production.
@@ -68,7 +70,7 @@ impl Lab {
 
     /// The same, before its first commit.
     pub(crate) fn uncommitted(rest: &str) -> Self {
-        let lab = Self { folder: TempDir::new().expect("makes a folder") };
+        let lab = Self { folder: TempDir::new().expect("makes a folder"), tensors: false };
         std::fs::write(lab.path().join("mlp.yaml"), manifest(rest)).expect("writes");
         std::fs::write(lab.path().join(".gitignore"), "/.test-gitconfig\n/keys/\n/.xdg-config/\n")
             .expect("writes");
@@ -76,6 +78,11 @@ impl Lab {
         drop(mlp(lab.path()));
         lab.git(&["init", "-q", "-b", "main"]);
         lab
+    }
+
+    /// The same, whose weights are files of tensors.
+    pub(crate) fn with_tensors(self) -> Self {
+        Self { tensors: true, ..self }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -134,7 +141,7 @@ impl Lab {
     pub(crate) fn run_of(&self, seed: u64, change: impl FnOnce(&mut Run)) -> Digest {
         let store = self.store();
         let mut writer = store.writer().expect("writes");
-        let bytes = weights(seed);
+        let bytes = if self.tensors { weights(seed) } else { format!("weights {seed}").into_bytes() };
         let file = Node {
             name: b"model.safetensors".to_vec(),
             kind: NodeKind::File,

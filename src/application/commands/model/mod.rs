@@ -1,5 +1,6 @@
 //! `mlp model`.
 
+mod attest;
 mod export;
 mod history;
 mod ls;
@@ -25,6 +26,7 @@ enum Command {
     History(history::Args),
     Pull(pull::Args),
     Export(export::Args),
+    Attest(attest::Args),
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
@@ -35,5 +37,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         Command::History(args) => history::run(&args, context),
         Command::Pull(args) => pull::run(args, context),
         Command::Export(args) => export::run(args, context),
+        Command::Attest(args) => attest::run(&args, context),
     }
 }
