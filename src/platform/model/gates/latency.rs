@@ -16,7 +16,7 @@ pub(super) const MEANING: &str = "mlp loads the model and times predictions of o
 pub struct LatencyGate {
     /// At most so many milliseconds for 95 of 100 predictions.
     pub p95_ms: f64,
-    /// Words in the name of the device (`mlp runs show` tells it): `avx512 2 threads`; any device if absent.
+    /// Words in the name of the device, as `mlp runs show` tells it: `avx512`; any device if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
 }

@@ -195,3 +195,77 @@ fn limit(what: &str, want: f64, have: Option<f64>, holds: fn(f64, f64) -> bool) 
         Some(have) => Some(format!("{what} {have} is weaker than {want}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn gate(value: Value) -> GateSpec {
+        serde_json::from_value(value).expect("is a gate")
+    }
+
+    #[test]
+    fn what_asks_for_less_is_named_for_every_kind() {
+        for (want, have, why) in [
+            (json!({"seed": {"count": 3}}), json!({"seed": {"count": 2}}), "2 seeds are too few"),
+            (
+                json!({"seed": {"metric": "val.loss", "spread": 0.1}}),
+                json!({"seed": {}}),
+                "the metric is `none`, not `val.loss`",
+            ),
+            (
+                json!({"calibration": {"max": 0.1}}),
+                json!({"calibration": {"max": 0.1, "bound": "value"}}),
+                "the bound is on a more favourable end of the interval",
+            ),
+            (
+                json!({"groups": {"metric": "accuracy", "max_difference": 0.1}}),
+                json!({"groups": {"metric": "accuracy", "max_difference": 0.1, "min_examples": 100}}),
+                "groups under 100 examples are left out",
+            ),
+            (
+                json!({"size": {"max": "1MiB"}}),
+                json!({"size": {"max": "2MiB"}}),
+                "max 2MiB is weaker than 1MiB",
+            ),
+            (
+                json!({"latency": {"p95_ms": 5.0, "device": "avx512"}}),
+                json!({"latency": {"p95_ms": 4.0}}),
+                "it may be another device",
+            ),
+            (
+                json!({"serve": {"golden": "g", "p95_ms": 5.0}}),
+                json!({"serve": {"golden": "g"}}),
+                "`p95_ms` is missing",
+            ),
+            (
+                json!({"shadow": {"requests": 100}}),
+                json!({"shadow": {"requests": 10}}),
+                "requests 10 is weaker than 100",
+            ),
+            (
+                json!({"rollback_drill": {"max_days": 3}}),
+                json!({"rollback_drill": {"max_days": 4}}),
+                "max_days 4 is weaker than 3",
+            ),
+            (
+                json!({"data_card": {"fields": ["source"]}}),
+                json!({"data_card": {}}),
+                "the field `source` is not asked for",
+            ),
+            (
+                json!({"charter": {}}),
+                json!({"charter": {"placeholders": "allow"}}),
+                "placeholders are allowed",
+            ),
+            (json!({"budget": {"kwh": 1.0}}), json!({"budget": {"kwh": 2.0}}), "kwh 2 is weaker than 1"),
+            (json!({"inputs": "pinned"}), json!({"code": "committed"}), "it is another kind of gate"),
+        ] {
+            let (want, have) = (gate(want), gate(have));
+            assert_eq!(weaker(&want, &have).as_deref(), Some(why));
+            assert_eq!(weaker(&want, &want), None, "the same asks for as much");
+        }
+    }
+}

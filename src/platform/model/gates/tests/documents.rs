@@ -4,6 +4,29 @@ use serde_json::json;
 
 use super::*;
 
+#[test]
+fn the_reference_page_shows_every_kind_in_a_form_that_reads() {
+    let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/gates.md"));
+    let mut shown = std::collections::BTreeSet::new();
+    for block in text.split("```yaml\n").skip(1) {
+        let block = block.split("```").next().unwrap_or_default();
+        // The last one shows waivers.
+        if block.starts_with("waivers:") {
+            continue;
+        }
+        let gates: IndexMap<Name, GateSpec> =
+            serde_yaml::from_str(block).unwrap_or_else(|error| panic!("{error}\n{block}"));
+        for gate in gates.values() {
+            let kind = gate.kind();
+            assert!(text.contains(&format!("\n## {kind}\n")), "{kind} has no section");
+            assert!(text.contains(&format!("| [`{kind}`](#{kind}) | {} |", gate.phase().name())), "{kind}");
+            shown.insert(kind);
+        }
+    }
+    let kinds = text.lines().filter(|line| line.starts_with("| [`")).count();
+    assert_eq!(shown.len(), kinds, "every kind of the table is shown: {shown:?}");
+}
+
 fn page(path: &str, text: Option<&str>) -> Card {
     Card { path: path.into(), text: text.map(str::to_owned), digest: text.map(digest) }
 }
