@@ -104,7 +104,23 @@ fn explain_says_what_each_gate_wants() {
         (&"metric".into(), &"evaluate".into())
     );
     assert_eq!(lab.json(&["gate", "explain", "--stage", "production"], 0)["gates"], serde_json::json!([]));
-    assert_eq!(lab.json(&["gate", "explain", "digits"], 0)["gates"].as_array().map(Vec::len), Some(4));
+    let digits = lab.json(&["gate", "explain", "digits"], 0);
+    assert_eq!(digits["gates"].as_array().map(Vec::len), Some(4));
+    assert!(digits["gates"][3].get("now").is_none() && digits.get("version").is_none(), "{digits}");
+    // Once there is a version: what each says of it, and the one command that helps. Nothing is made.
+    lab.run(1);
+    ok(lab.path(), &["model", "register"]);
+    let digits = lab.json(&["gate", "explain", "digits@1"], 0);
+    assert_eq!(
+        (&digits["version"], &digits["gates"][2]["now"]["verdict"]),
+        (&"digits@1".into(), &"pass".into())
+    );
+    assert_eq!(
+        (&digits["gates"][3]["now"]["verdict"], &digits["gates"][3]["now"]["next"]),
+        (&"unknown".into(), &"mlp gate check digits@1 --to production".into())
+    );
+    let text = ok(lab.path(), &["gate", "explain", "digits"]);
+    assert!(text.contains("? no evaluation of digits@1 on test"), "{text}");
 }
 
 const COMMAND: &str = "stages:

@@ -1,8 +1,7 @@
 //! `mlp gate`.
 
+mod explain;
 mod verify;
-
-use std::collections::BTreeSet;
 
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use console::style;
@@ -10,8 +9,8 @@ use serde::Serialize;
 
 use super::{Answer, Context};
 use crate::application::completion;
-use crate::application::judgement::{GateLine, Judging, known_gate, render_gates};
-use crate::application::ui::{Report, Table, plural};
+use crate::application::judgement::{GateLine, Judging, render_gates};
+use crate::application::ui::{Report, plural};
 use crate::base::{Exit, Name};
 use crate::platform::model::{Candidate, Need, judge_with};
 
@@ -25,7 +24,7 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand, Debug)]
 enum Command {
     Check(Check),
-    Explain(ExplainGates),
+    Explain(explain::Args),
     Verify(verify::Args),
 }
 
@@ -41,17 +40,6 @@ struct Check {
     /// Make no missing evidence.
     #[arg(long)]
     no_evaluate: bool,
-}
-
-/// Says what gates want, how they judge and where they stand.
-#[derive(clap::Args, Debug)]
-struct ExplainGates {
-    /// Only the gates of this name; or a model, to see all that it must pass.
-    #[arg(value_name = "GATE|MODEL")]
-    gate: Option<String>,
-    /// Only the gates of this stage.
-    #[arg(long, value_name = "STAGE", add = ArgValueCandidates::new(completion::stages))]
-    stage: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -89,59 +77,10 @@ impl Report for Checked {
     }
 }
 
-#[derive(Serialize)]
-struct Explained {
-    rules: String,
-    gates: Vec<ExplainedGate>,
-}
-
-#[derive(Serialize)]
-struct ExplainedGate {
-    gate: Name,
-    stage: Name,
-    kind: &'static str,
-    phase: &'static str,
-    wanted: String,
-    meaning: &'static str,
-    rule: serde_json::Value,
-}
-
-impl Report for Explained {
-    fn schema(&self) -> &'static str {
-        "mlp/gate-explain/1"
-    }
-
-    fn human(&self) -> String {
-        let mut text = format!("gates as they stand on {}\n", self.rules);
-        let mut stage: Option<&Name> = None;
-        for gate in &self.gates {
-            if stage != Some(&gate.stage) {
-                text.push_str(&format!("\n{}\n", style(&gate.stage).bold()));
-                stage = Some(&gate.stage);
-            }
-            let mut rows = Table::plain().indent(4);
-            rows.row(["kind".to_owned(), format!("{} (phase {})", gate.kind, gate.phase)]);
-            rows.row(["wants", &gate.wanted]);
-            rows.row(["rule".to_owned(), gate.rule.to_string()]);
-            text.push_str(&format!("  {}\n{}", style(&gate.gate).cyan(), rows.render()));
-        }
-        let mut said = BTreeSet::new();
-        for gate in &self.gates {
-            if said.insert(gate.kind) {
-                text.push_str(&format!("\n{}: {}\n", style(gate.kind).bold(), gate.meaning));
-            }
-        }
-        if self.gates.is_empty() {
-            text.push_str("\nnone\n");
-        }
-        text
-    }
-}
-
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     match args.command {
         Command::Check(args) => check(&args, context),
-        Command::Explain(args) => explain(&args, context),
+        Command::Explain(args) => explain::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
     }
 }
@@ -172,38 +111,4 @@ fn check(args: &Check, context: &Context) -> Answer {
     let version = version.number;
     context.ui.report(&Checked { model, version, stage, open, rules: rules.source.clone(), gates });
     Ok(if open { Exit::Ok } else { Exit::No })
-}
-
-fn explain(args: &ExplainGates, context: &Context) -> Answer {
-    let project = context.project()?;
-    let judging = Judging::open(&project, &context.ui)?;
-    let stages = crate::platform::project::Project::stages(&judging.manifest);
-    // The name of a gate, unless it is a model's: all gates are for all models.
-    let named = args.gate.as_deref().filter(|name| !judging.manifest.models.contains_key(*name));
-    let any = judging.manifest.models.keys().next().cloned();
-    let rules = match any {
-        Some(model) => judging.rules(&model)?,
-        None => judging.rules(&judging.manifest.project.name)?,
-    };
-    let only = args.stage.as_deref().map(|stage| rules.stage(stage).cloned()).transpose()?;
-    if let Some(gate) = named {
-        known_gate(&rules, gate)?;
-    }
-    let gates = stages
-        .iter()
-        .filter(|(stage, _)| only.as_ref().is_none_or(|only| only == *stage))
-        .flat_map(|(stage, spec)| spec.gates.iter().map(move |(name, gate)| (stage, name, gate)))
-        .filter(|(_, name, _)| named.is_none_or(|gate| gate == name.as_str()))
-        .map(|(stage, name, gate)| ExplainedGate {
-            gate: name.clone(),
-            stage: stage.clone(),
-            kind: gate.kind(),
-            phase: gate.phase().name(),
-            wanted: gate.wanted(),
-            meaning: gate.meaning(),
-            rule: serde_json::to_value(gate).unwrap_or_default(),
-        })
-        .collect();
-    context.ui.report(&Explained { rules: rules.source.clone(), gates });
-    Ok(Exit::Ok)
 }
