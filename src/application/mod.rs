@@ -19,11 +19,11 @@ pub use commands::{command, main};
 
 use crate::base::Explain;
 use crate::infrastructure::{compute, git, keys, store};
-use crate::platform::{data, model, project, run, serve, step, train};
+use crate::platform::{data, model, monitor, project, run, serve, step, train};
 
 /// The explanations of all error codes, module by module from the highest down.
 pub fn explanations() -> impl Iterator<Item = &'static Explain> {
-    let modules: [&'static [Explain]; 14] = [
+    let modules: [&'static [Explain]; 15] = [
         ui::EXPLAIN,
         project::EXPLAIN,
         serve::EXPLAIN,
@@ -31,6 +31,7 @@ pub fn explanations() -> impl Iterator<Item = &'static Explain> {
         model::LINEAGE_EXPLAIN,
         model::package::PACKAGE_EXPLAIN,
         run::RUN_EXPLAIN,
+        monitor::EXPLAIN,
         step::EXPLAIN,
         train::TRAIN_EXPLAIN,
         data::EXPLAIN,

@@ -6,6 +6,7 @@ mod canary;
 mod caught;
 mod count;
 mod digest;
+mod drift;
 mod drill;
 
 mod error;
@@ -32,6 +33,7 @@ pub use canary::{Aborted, Canary};
 pub use caught::{caught, is_caught};
 pub use count::{count, plural};
 pub use digest::{Digest, DigestError, Hasher};
+pub use drift::{Drift, EmbeddingDrift, FeatureDrift, Predictions, Quality, Tested, Window};
 pub use drill::Drill;
 pub use error::{Diagnose, Exit, Explain, Failure, Label, nearest};
 pub use event::{

@@ -43,6 +43,10 @@ pub enum RecordKind {
     Waiver,
     /// A signed statement that other tools verify.
     Attestation,
+    /// What monitoring said of a version that answers.
+    Drift,
+    /// Part of a prediction log.
+    Predictions,
 }
 
 impl std::fmt::Display for RecordKind {
@@ -63,6 +67,8 @@ impl std::fmt::Display for RecordKind {
             Self::Drill => "drill",
             Self::Waiver => "waiver",
             Self::Attestation => "attestation",
+            Self::Drift => "drift",
+            Self::Predictions => "predictions",
         })
     }
 }

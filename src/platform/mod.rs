@@ -2,6 +2,7 @@
 
 pub mod data;
 pub mod model;
+pub mod monitor;
 pub mod project;
 pub mod run;
 pub mod serve;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Level of each module, and what it may import besides itself. `base` may import nothing.
-const LAYERS: [(&str, u8, &[&str]); 15] = [
+const LAYERS: [(&str, u8, &[&str]); 16] = [
     ("base", 0, &[]),
     ("hardware", 1, &["base"]),
     ("infrastructure::durable", 1, &["base"]),
@@ -27,6 +27,11 @@ const LAYERS: [(&str, u8, &[&str]); 15] = [
     ),
     ("platform::train", 5, &["base", "hardware", "infrastructure::durable", "platform::data"]),
     (
+        "platform::monitor",
+        5,
+        &["base", "infrastructure::durable", "infrastructure::store", "platform::data", "platform::train"],
+    ),
+    (
         "platform::run",
         6,
         &[
@@ -38,6 +43,7 @@ const LAYERS: [(&str, u8, &[&str]); 15] = [
             "infrastructure::compute",
             "platform::data",
             "platform::train",
+            "platform::monitor",
         ],
     ),
     (
@@ -62,6 +68,7 @@ const LAYERS: [(&str, u8, &[&str]); 15] = [
             "infrastructure::store",
             "platform::data",
             "platform::train",
+            "platform::monitor",
             "platform::model",
         ],
     ),
@@ -78,6 +85,7 @@ const LAYERS: [(&str, u8, &[&str]); 15] = [
             "infrastructure::compute",
             "platform::data",
             "platform::train",
+            "platform::monitor",
             "platform::run",
             "platform::model",
             "platform::serve",

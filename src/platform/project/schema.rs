@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::Manifest;
 use crate::base::{
-    Approval, Attestation, Canary, CommandOutput, Drill, Evaluation, Event, Expectations, Leakage, Record,
-    Reproduction, Run, Shadow, SignedWaiver, Smoke, Timing, Verdict,
+    Approval, Attestation, Canary, CommandOutput, Drift, Drill, Evaluation, Event, Expectations, Leakage,
+    Predictions, Record, Reproduction, Run, Shadow, SignedWaiver, Smoke, Timing, Verdict,
 };
 
 /// What a schema describes.
@@ -41,6 +41,8 @@ enum AnyKind {
     Smoke(Record<Smoke>),
     Drill(Record<Drill>),
     Waiver(Record<SignedWaiver>),
+    Drift(Box<Record<Drift>>),
+    Predictions(Record<Predictions>),
 }
 
 impl Kind {
@@ -91,6 +93,6 @@ mod tests {
     #[test]
     fn schemas_of_records_hold_all_kinds() {
         let schema: serde_json::Value = serde_json::from_str(&text(Kind::Record)).expect("is JSON");
-        assert_eq!(schema["anyOf"].as_array().map(Vec::len), Some(15));
+        assert_eq!(schema["anyOf"].as_array().map(Vec::len), Some(17));
     }
 }

@@ -1,6 +1,7 @@
 //! Training as a job: planning it here, doing it in the worker.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -14,8 +15,9 @@ use crate::infrastructure::durable;
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::store::worktree::{self, CheckoutOptions, StatCache};
 use crate::infrastructure::store::{Node, Stored};
-use crate::platform::data::{Dataset, Decoded, Format, TargetKind, image_classes};
-use crate::platform::train::{self, Control, ModelSpec, Outcome, Stopped};
+use crate::platform::data::{Dataset, Decoded, Format, Parts, TargetKind, image_classes};
+use crate::platform::monitor::{SKETCHES, Sketches};
+use crate::platform::train::{self, Control, Model, ModelSpec, Outcome, Stopped};
 
 /// Where a job lays out data that the work tree does not have in its version.
 pub(super) const LAID_OUT: &str = "in";
@@ -235,6 +237,9 @@ pub fn work(
         draw(&work, folder, sink);
     }
     let outcome = outcome?;
+    if let Some(model) = &outcome.model {
+        sketch(model, &parts, &fence, sink);
+    }
     tell(&outcome, sink);
     Ok(outcome.stopped)
 }
@@ -297,6 +302,20 @@ fn settle_decoded(work: &Work, dataset: &Dataset, sink: &dyn Sink) -> Result<(),
 pub(super) fn identical(path: &Path, root: &Node, cache: &StatCache, sink: &dyn Sink) -> bool {
     path.symlink_metadata().is_ok()
         && worktree::identify(path, cache, sink).is_ok_and(|found| found.root.id == root.id)
+}
+
+/// Puts the sketches of what the model was trained on beside it. A training is not lost for them.
+fn sketch(model: &Path, parts: &Parts, fence: &dyn Fn() -> bool, sink: &dyn Sink) {
+    let path = model.join(SKETCHES);
+    let made =
+        Model::load(model).and_then(|model| Sketches::of(&model, parts)).map_err(|error| error.to_string());
+    let written = made.and_then(|sketches| {
+        let bytes = sketches.to_bytes();
+        durable::replace_if(&path, |out| out.write_all(&bytes), fence).map_err(|error| error.to_string())
+    });
+    if let Err(error) = written {
+        sink.log(Level::Warn, &format!("cannot make `{}`, which monitoring needs: {error}", path.display()));
+    }
 }
 
 /// Draws the curves of all epochs so far, those of earlier attempts too. A training is not lost for a picture.

@@ -125,8 +125,8 @@ impl Diagnose for ServeError {
 pub const EXPLAIN: &[Explain] = &[
     Explain {
         code: "serve::not-a-model",
-        text: "A model version is a folder with `model.json` and `model.safetensors` and nothing else. The tree \
-               that the ledger names for this version holds something else, so it is not loaded.",
+        text: "A model version is a folder with `model.json` and `model.safetensors`, `sketches.json` where its training made it, and \
+               nothing else. The tree that the ledger names for this version holds something else, so it is not loaded.",
     },
     Explain {
         code: "serve::missing",

@@ -2,6 +2,7 @@
 
 use crate::base::{Digest, Name};
 use crate::infrastructure::store::{Local, NodeKind, StoreError};
+use crate::platform::monitor::SKETCHES;
 use crate::platform::train::Model;
 
 use super::{ServeError, Signature};
@@ -71,6 +72,8 @@ pub fn load(store: &Local, label: &str, tree: Digest) -> Result<Model, ServeErro
         let slot = match &*name {
             WEIGHTS => &mut weights,
             DESCRIPTION => &mut description,
+            // What the model was trained on: for monitoring, not for answers.
+            SKETCHES => continue,
             other => return Err(not_a_model(format!("`{}` does not belong", other.escape_debug()))),
         };
         if !matches!(node.kind, NodeKind::File | NodeKind::Executable) {

@@ -11,6 +11,7 @@ mod forward;
 mod gradients;
 mod init;
 mod kernels;
+mod labelled;
 mod measure;
 mod metrics;
 mod model;
@@ -32,6 +33,7 @@ pub use evaluate::{Evaluated, evaluate};
 pub use init::Origin;
 #[cfg(feature = "measuring")]
 pub use kernels::roofline::roofline;
+pub use labelled::labelled;
 pub use metrics::{Gain, METRICS, Predicted, is_metric, is_share, less_is_better, paired_bootstrap};
 pub use model::{Model, Prediction};
 pub use network::{check, last_outputs};

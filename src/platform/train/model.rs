@@ -1,5 +1,7 @@
 //! A trained model: `model.safetensors` (weights) and `model.json` (network, preprocessing, labels, signature).
 
+mod embedding;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -242,6 +244,17 @@ impl Model {
     /// # Errors
     /// [`TrainError::Input`] if the values do not fill whole examples or are not finite.
     pub fn predict(&self, inputs: &Inputs) -> Result<Vec<Prediction>, TrainError> {
+        let order = self.order(inputs)?;
+        let mut predictions = Vec::with_capacity(order.len());
+        for order in order.chunks(BATCH) {
+            let outputs = self.outputs(inputs, order)?;
+            predictions.extend(outputs.chunks(self.network.outputs).map(|outputs| self.prediction(outputs)));
+        }
+        Ok(predictions)
+    }
+
+    /// The places of the examples, if the inputs are whole examples of numbers that the network takes.
+    fn order(&self, inputs: &Inputs) -> Result<Vec<u32>, TrainError> {
         let length: usize = self.shape.iter().product();
         let values = match inputs {
             Inputs::U8(values) => values.len(),
@@ -259,13 +272,7 @@ impl Model {
             let detail = format!("a value is no token, a whole number from 0 to {}", tokens - 1);
             return Err(TrainError::Input(detail));
         }
-        let order: Vec<u32> = (0..(values / length) as u32).collect();
-        let mut predictions = Vec::with_capacity(order.len());
-        for order in order.chunks(BATCH) {
-            let outputs = self.outputs(inputs, order)?;
-            predictions.extend(outputs.chunks(self.network.outputs).map(|outputs| self.prediction(outputs)));
-        }
-        Ok(predictions)
+        Ok((0..(values / length) as u32).collect())
     }
 
     /// What comes out of the network for the examples at `order`, one row after the other.

@@ -22,6 +22,10 @@ pub(crate) enum Purpose {
     Corruption = 7,
     /// Settings of the trials of a sweep: setting, draw.
     Sweep = 8,
+    /// Divisions of points for a p-value: permutation.
+    Drift = 9,
+    /// The directions that embeddings are projected on: direction.
+    Projection = 10,
 }
 
 /// A stream of random numbers: SplitMix64 (Steele, Lea and Flood, 2014), whose n-th output is a function of key and n alone.

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use mlp::base::{Digest, Entry, EntryKind, Id, Name, Null, Subject, Time};
 use mlp::infrastructure::store::{Ledger, LedgerHome, Local, Node, NodeKind, Tree};
 use mlp::platform::data::{Examples, Inputs, Parts, Targets};
+use mlp::platform::monitor::{SKETCHES, Sketches};
 use mlp::platform::train::{self, Control, ModelSpec};
 use tempfile::TempDir;
 
@@ -69,9 +70,9 @@ fn examples(count: usize, from: usize) -> Examples {
     }
 }
 
-/// The two files of the trained model; trained once for all tests.
-fn trained() -> &'static [(&'static str, Vec<u8>); 2] {
-    static FILES: OnceLock<[(&str, Vec<u8>); 2]> = OnceLock::new();
+/// The files of the trained model; trained once for all tests.
+pub(crate) fn trained() -> &'static [(&'static str, Vec<u8>); 3] {
+    static FILES: OnceLock<[(&str, Vec<u8>); 3]> = OnceLock::new();
     FILES.get_or_init(|| {
         let folder = TempDir::new().expect("makes a folder");
         let spec: ModelSpec = serde_json::from_value(serde_json::json!({
@@ -95,8 +96,11 @@ fn trained() -> &'static [(&'static str, Vec<u8>); 2] {
         }
         let outcome = train::train(&spec, &parts, None, &checkpoints, &out, &control, &Null).expect("trains");
         let model = outcome.model.expect("finished");
-        ["model.json", "model.safetensors"]
-            .map(|name| (name, std::fs::read(model.join(name)).expect("the trained model has its files")))
+        let loaded = train::Model::load(&model).expect("loads");
+        let sketches = Sketches::of(&loaded, &parts).expect("has sketches").to_bytes();
+        let [json, weights] = ["model.json", "model.safetensors"]
+            .map(|name| (name, std::fs::read(model.join(name)).expect("the trained model has its files")));
+        [json, weights, (SKETCHES, sketches)]
     })
 }
 
