@@ -10,6 +10,7 @@ mod judgement;
 mod live;
 mod mirror;
 mod named;
+mod predictions;
 mod promised;
 mod rehearsal;
 mod stores;

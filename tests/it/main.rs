@@ -40,6 +40,8 @@ mod lineage;
 mod machines;
 mod merge;
 mod model;
+mod monitor;
+mod monitoring_guide;
 mod names;
 mod packages;
 mod power_loss;

@@ -4,6 +4,7 @@ mod agent;
 mod approve;
 mod audit;
 mod check;
+mod ci;
 mod completions;
 mod data;
 mod eval;
@@ -19,6 +20,7 @@ mod lifecycle;
 mod lineage;
 mod merge;
 mod model;
+mod monitor;
 mod predict;
 mod promote;
 mod reproduce;
@@ -102,6 +104,7 @@ enum Command {
     Init(init::Args),
     Check(check::Args),
     Schema(schema::Args),
+    Ci(ci::Args),
     Data(data::Args),
     Store(store::Args),
     Import(import::Args),
@@ -117,6 +120,7 @@ enum Command {
     Eval(eval::Args),
     Reproduce(reproduce::Args),
     Model(model::Args),
+    Monitor(monitor::Args),
     Why(why::Args),
     Impact(impact::Args),
     Gate(gate::Args),
@@ -148,6 +152,7 @@ fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Init(args) => init::run(args, context),
         Command::Check(args) => check::run(args, context),
         Command::Schema(args) => schema::run(args, context),
+        Command::Ci(args) => ci::run(args, context),
         Command::Data(args) => data::run(args, context),
         Command::Store(args) => store::run(args, context),
         Command::Fsck(args) => store::fsck::run(args, context),
@@ -165,6 +170,7 @@ fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Eval(args) => eval::run(args, context),
         Command::Reproduce(args) => reproduce::run(args, context),
         Command::Model(args) => model::run(args, context),
+        Command::Monitor(args) => monitor::run(args, context),
         Command::Why(args) => why::run(&args, context),
         Command::Impact(args) => impact::run(args, context),
         Command::Gate(args) => gate::run(args, context),

@@ -1,14 +1,15 @@
 //! `mlp serve`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::{Answer, Context};
-use crate::application::chosen;
 use crate::application::ui::Report;
+use crate::application::{chosen, predictions};
 use crate::base::{Digest, Exit, Level, Name, Sink};
-use crate::platform::serve::{Limits, ServeError, Server};
+use crate::platform::serve::{Limits, PredictionLog, ServeError, Server};
 
 /// Serves a model version over HTTP.
 ///
@@ -57,7 +58,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let limits = Limits::from(&project.manifest.serve);
     let (model, version) = (served.name.clone(), served.version);
     let (stage, digest) = (served.stage.clone(), served.tree);
-    let server = Server::bind(&args.host, args.port, served, limits)?;
+    let mut server = Server::bind(&args.host, args.port, served, limits)?;
+    if let Some(log) = &project.manifest.serve.log {
+        server = server.observe(Arc::new(PredictionLog::new(predictions::logs(&project), log.clone())));
+    }
     let address = server.address()?;
     context.ui.log(Level::Info, &serving);
     if !address.ip().is_loopback() {

@@ -11,6 +11,7 @@ use crate::infrastructure::compute::HostSpec;
 use crate::infrastructure::store::StoreSpec;
 use crate::platform::data::DataSpec;
 use crate::platform::model::{StageSpec, TrustSpec, Waiver};
+use crate::platform::monitor::MonitorSpec;
 use crate::platform::run::StepSpec;
 use crate::platform::serve::ServeSpec;
 use crate::platform::train::ModelSpec;
@@ -52,6 +53,9 @@ pub struct Manifest {
     /// Limits of the prediction server.
     #[serde(default)]
     pub serve: ServeSpec,
+    /// When a model that answers is no longer what was trained.
+    #[serde(default)]
+    pub monitor: MonitorSpec,
     /// Suspended gates.
     #[serde(default)]
     pub waivers: Vec<Waiver>,

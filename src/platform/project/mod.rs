@@ -2,6 +2,7 @@
 
 mod amend;
 mod check;
+mod ci;
 mod collaboration;
 mod error;
 pub mod hosts;
@@ -19,10 +20,11 @@ mod yaml;
 
 pub use amend::{amend, follow};
 pub use check::Findings;
+pub use ci::{CiPlatform, ci_files};
 pub use collaboration::Setup;
 pub use error::{EXPLAIN, Mistake, ProjectError};
 pub use manifest::{Manifest, ProjectSpec};
 pub use open::{FILE, Project};
 pub use profile::{Change, ChangeKind, Conflict, Following, Loosening, Profile, Update};
-pub use scaffold::Scaffold;
+pub use scaffold::{Scaffold, write_new};
 pub use template::{TEMPLATES, Template};

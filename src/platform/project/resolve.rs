@@ -1,6 +1,7 @@
 //! What types cannot hold: every reference names something, every number makes sense.
 
 mod gates;
+mod monitor;
 
 use super::Manifest;
 use crate::base::{Name, nearest, variables};
@@ -90,6 +91,7 @@ pub(super) fn check(manifest: &Manifest) -> Checked {
             between(&path, f64::from(count.unwrap_or(1)), 1.0..=65_536.0, "write a number from 1 on")?;
         }
     }
+    monitor::check(manifest)?;
     gates::stages(manifest)?;
     for (i, waiver) in manifest.waivers.iter().enumerate() {
         gates::waived(manifest, &["waivers", &index(i)], waiver)?;
@@ -101,24 +103,28 @@ pub(super) fn check(manifest: &Manifest) -> Checked {
 fn secrets(path: &[&str], step: &StepSpec) -> Checked {
     for (i, name) in step.secrets.iter().enumerate() {
         let i = index(i);
-        let wrong = |message: String, hint: &str| {
-            Err(Wrong::value(&at(path, &["secrets", &i]), message, hint.to_owned()))
-        };
-        let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let digit = name.starts_with(|c: char| c.is_ascii_digit());
-        if name.is_empty() || digit || !name.chars().all(letter) {
-            let message = format!("`{}` cannot be the name of a variable", name.escape_debug());
-            return wrong(
-                message,
-                "write the name alone, of letters, digits and `_`; the value never stands here",
-            );
-        }
-        if name.starts_with(variables::PREFIX) {
-            return wrong(format!("`{name}` is one of mlp's own variables"), "give the secret another name");
-        }
+        let path = at(path, &["secrets", &i]);
+        variable(&path, name)?;
         if step.env.contains(name) {
-            return wrong(format!("`{name}` stands under `env`, too"), "take it out of `env`");
+            let message = format!("`{name}` stands under `env`, too");
+            return Err(Wrong::value(&path, message, "take it out of `env`"));
         }
+    }
+    Ok(())
+}
+
+/// The name of a secret: one that a variable can have, and none of mlp's own.
+fn variable(path: &[&str], name: &str) -> Checked {
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let digit = name.starts_with(|c: char| c.is_ascii_digit());
+    if name.is_empty() || digit || !name.chars().all(letter) {
+        let message = format!("`{}` cannot be the name of a variable", name.escape_debug());
+        let hint = "write the name alone, of letters, digits and `_`; the value never stands here";
+        return Err(Wrong::value(path, message, hint));
+    }
+    if name.starts_with(variables::PREFIX) {
+        let message = format!("`{name}` is one of mlp's own variables");
+        return Err(Wrong::value(path, message, "give the secret another name"));
     }
     Ok(())
 }

@@ -94,7 +94,11 @@ fn name_of(dir: &Path) -> Result<Name, ProjectError> {
     Ok(name.parse().unwrap_or_else(|_| "project".parse().expect("is a name")))
 }
 
-/// Writes a file that is not there, whole or not at all; one that appeared meanwhile stays.
+/// Writes a file of a project that is not there, whole or not at all, with the folders around it; one that appeared meanwhile stays.
+pub fn write_new(path: &Path, text: &str) -> Result<(), ProjectError> {
+    create(path, text).map_err(|source| ProjectError::Io { action: "write", path: path.to_owned(), source })
+}
+
 fn create(path: &Path, text: &str) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;

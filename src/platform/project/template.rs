@@ -1,6 +1,6 @@
 //! Templates: projects to begin with, embedded in the program.
 
-use super::{Following, Profile, ProjectError, schema};
+use super::{CiPlatform, Following, Profile, ProjectError, ci_files, schema};
 use crate::base::{Id, Name, nearest};
 
 /// A project to begin with.
@@ -26,6 +26,8 @@ macro_rules! text {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/", $path))
     };
 }
+
+pub(super) use text;
 
 /// All templates, the default one first.
 pub const TEMPLATES: &[Template] = &[
@@ -148,18 +150,6 @@ pub const TEMPLATES: &[Template] = &[
     },
 ];
 
-/// What CI does with the data and gates of a model, below the steps that every project has.
-const GITHUB_GATES: &str = "      - name: Judge the gates of the next stage
-        run: |
-          if grep -q '^stores:' mlp.yaml; then
-            mlp data pull
-            mlp gate check @MODEL@ --to staging
-          fi
-";
-const GITLAB_GATES: &str =
-    "    - if grep -q '^stores:' mlp.yaml; then mlp data pull; mlp gate check @MODEL@ --to staging; fi
-";
-
 impl Template {
     /// The template `name`, or an error that says what is near.
     pub fn find(name: &str) -> Result<&'static Self, ProjectError> {
@@ -176,11 +166,8 @@ impl Template {
     pub(super) fn files(&self, name: &Name, profile: Profile) -> Vec<(String, String)> {
         let id = Id::new().to_string();
         let (data, model) = self.subject.unwrap_or_default();
-        let gates = |text| if self.subject.is_some() { text } else { "" };
         let fill = |text: &str| {
-            text.replace("@GITHUB_GATES@\n", gates(GITHUB_GATES))
-                .replace("@GITLAB_GATES@\n", gates(GITLAB_GATES))
-                .replace("@NAME@", name.as_str())
+            text.replace("@NAME@", name.as_str())
                 .replace("@ID@", &id)
                 .replace("@VERSION@", env!("CARGO_PKG_VERSION"))
                 .replace("@PROFILE@", &Following::newest(profile).to_string())
@@ -194,8 +181,14 @@ impl Template {
             (".mlp/mlp.schema.json".to_owned(), schema::text(schema::Kind::Manifest)),
         ];
         if self.whole {
-            files.push((".github/workflows/mlp.yml".to_owned(), fill(text!("common/github.yml"))));
-            files.push((".gitlab-ci.yml".to_owned(), fill(text!("common/gitlab-ci.yml"))));
+            let models: Vec<Name> = self.subject.iter().filter_map(|(_, model)| model.parse().ok()).collect();
+            for (path, text) in
+                [CiPlatform::Github, CiPlatform::Gitlab].into_iter().flat_map(|on| ci_files(on, &models))
+            {
+                if !files.iter().any(|(other, _)| *other == path) {
+                    files.push((path, text));
+                }
+            }
             files.push(("docs/charter.md".to_owned(), fill(text!("common/charter.md"))));
         }
         if self.subject.is_some() {
