@@ -22,7 +22,7 @@ pub(super) struct Through<'a> {
 /// What came of it.
 pub(super) enum Followed {
     /// It ended well: its record says what it left.
-    Succeeded((Digest, Record<Run>)),
+    Succeeded(Box<(Digest, Record<Run>)>),
     /// It ended otherwise, or goes on without anybody watching; with the exit status that this means.
     Unanswered(Box<RunReport>, Exit),
 }
@@ -52,7 +52,9 @@ impl Through<'_> {
         }
         Ok(match follow(ui, self.workspace, id, None, &interrupts, OnInterrupt::Cancel)? {
             None => Followed::Unanswered(going(), Exit::Interrupted),
-            Some(ended) if ended.1.body.end.state == JobState::Succeeded => Followed::Succeeded(ended),
+            Some(ended) if ended.1.body.end.state == JobState::Succeeded => {
+                Followed::Succeeded(Box::new(ended))
+            }
             Some((digest, record)) => {
                 let report = RunReport::of(digest, &record, false);
                 let exit = exit_of(report.state);

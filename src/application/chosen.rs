@@ -17,6 +17,8 @@ pub(crate) struct Chosen {
     pub(crate) stage: Option<Name>,
     /// The version.
     pub(crate) version: Version,
+    /// How many entries the ledger had.
+    pub(crate) entries: u64,
 }
 
 /// The version that `reference` names, by the replayed ledger of its model. Where the project has signers, signatures
@@ -41,14 +43,18 @@ pub(crate) fn choose(project: &Project, reference: &str) -> Result<Chosen, Failu
     if let Some(stage) = &stage {
         history.verify_live(stage, &signers)?;
     }
-    Ok(Chosen { name, stage, version })
+    Ok(Chosen { name, stage, version, entries: history.entries().len() as u64 })
 }
 
 /// The version that `reference` names, verified and loaded. What is not here is fetched from the project's store.
 pub(crate) fn open(project: &Project, reference: &str, sink: &dyn Sink) -> Result<Served, Failure> {
-    let chosen = choose(project, reference)?;
+    load(project, choose(project, reference)?, sink)
+}
+
+/// The chosen version, verified and loaded. What is not here is fetched from the project's store.
+pub(crate) fn load(project: &Project, chosen: Chosen, sink: &dyn Sink) -> Result<Served, Failure> {
     fetch_files(project, &chosen.name, &chosen.version, sink)?;
-    let Chosen { name, stage, version } = chosen;
+    let Chosen { name, stage, version, .. } = chosen;
     Ok(Served::load(&project.store, &name, version.number, stage, version.tree)?)
 }
 

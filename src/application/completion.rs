@@ -44,7 +44,8 @@ fn inner(command: Command, verb: &str) -> Command {
             ("runs", "run" | "runs" | "first" | "second")
             | ("eval" | "model" | "promote" | "reproduce", "run") => runs,
             ("model" | "gate" | "approve" | "promote" | "rollback" | "status", "model")
-            | (_, "reference") => {
+            | (_, "reference")
+            | ("serve", "shadow" | "canary") => {
                 return arg.add(ArgValueCompleter::new(references));
             }
             _ => return arg,

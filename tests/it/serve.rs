@@ -53,10 +53,10 @@ fn assert_serves(server: &Server) {
 fn arrays_images_tensors_and_offline_predictions_agree() {
     let project = Project::new(true);
     let server = project.serve("stripes@production");
-    assert_eq!(server.ready["model"], "stripes");
-    assert_eq!(server.ready["version"], 1);
-    assert_eq!(server.ready["stage"], "production");
-    assert_eq!(server.ready["digest"], project.tree.to_string());
+    assert_eq!(server.ready["models"][0]["model"], "stripes");
+    assert_eq!(server.ready["models"][0]["version"], 1);
+    assert_eq!(server.ready["models"][0]["stage"], "production");
+    assert_eq!(server.ready["models"][0]["digest"], project.tree.to_string());
 
     let images: Vec<Vec<u8>> = (0..9).map(|index| image(index % 3, 5000 + index)).collect();
     let answered = post_json(server.address, "/predict", &instances(&images));
@@ -115,7 +115,7 @@ fn arrays_images_tensors_and_offline_predictions_agree() {
 fn the_protocol_tells_what_is_served() {
     let project = Project::new(true);
     let server = project.serve("stripes@1");
-    assert_eq!(server.ready.get("stage"), None);
+    assert_eq!(server.ready["models"][0].get("stage"), None);
     assert_eq!(get(server.address, "/v2").json()["name"], "mlp");
     for path in [
         "/v2/health/live",

@@ -147,7 +147,7 @@ enum Command {
     Agent(agent::Args),
 }
 
-fn dispatch(command: Command, context: &Context) -> Answer {
+fn dispatch(command: Command, context: &'static Context) -> Answer {
     match command {
         Command::Init(args) => init::run(args, context),
         Command::Check(args) => check::run(args, context),

@@ -235,7 +235,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
                 Wishes { threads: args.threads.map(usize::from), gpus: args.gpus, max_wait: args.max_wait };
             let through = Through { place: &place, workspace: &workspace, wishes, detach: args.detach };
             match through.follow(&planned, &listed, &format!("training {label} again"), ui)? {
-                Followed::Succeeded(again) => again,
+                Followed::Succeeded(again) => *again,
                 Followed::Unanswered(run, exit) => {
                     let (outcome, record, reproduction) = (None, None, None);
                     let run = *run;

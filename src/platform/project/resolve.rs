@@ -2,6 +2,7 @@
 
 mod gates;
 mod monitor;
+mod serving;
 
 use super::Manifest;
 use crate::base::{Name, nearest, variables};
@@ -93,6 +94,7 @@ pub(super) fn check(manifest: &Manifest) -> Checked {
     }
     monitor::check(manifest)?;
     gates::stages(manifest)?;
+    serving::serve(&["serve"], &manifest.serve)?;
     for (i, waiver) in manifest.waivers.iter().enumerate() {
         gates::waived(manifest, &["waivers", &index(i)], waiver)?;
     }

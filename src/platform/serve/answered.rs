@@ -27,6 +27,8 @@ pub struct Answered {
     pub predictions: Vec<Prediction>,
     /// From the whole request to its predictions: waiting and computing, not the network.
     pub latency: Duration,
+    /// Of this, computing: the time of the batch that the request was part of.
+    pub computing: Duration,
 }
 
 /// Sees each answered request. A server may have several.

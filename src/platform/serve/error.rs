@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::{Diagnose, Digest, Exit, Explain, Label};
+use crate::base::{Diagnose, Digest, Exit, Explain, Label, Name};
 use crate::infrastructure::store::StoreError;
 use crate::platform::data::DataError;
 use crate::platform::train::TrainError;
@@ -28,6 +28,18 @@ pub enum ServeError {
         /// What the store found.
         source: StoreError,
     },
+    /// Two versions of one model.
+    #[error("`{model}` is named twice, and a server answers with one version of a model")]
+    Twice {
+        /// The model.
+        model: Name,
+    },
+    /// Not a host and a port.
+    #[error("`{}` is not an address of the form `HOST:PORT`", address.escape_debug())]
+    Address {
+        /// As written.
+        address: String,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`: {source}")]
     Bind {
@@ -36,6 +48,17 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A certificate or its key cannot be used.
+    #[error("`{path}` cannot be used for TLS: {detail}")]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// What was asked for on the command line does not go together.
+    #[error("{0}")]
+    Asked(String),
     /// Something that a server needs of the system failed.
     #[error("cannot {action}: {source}")]
     System {
@@ -76,7 +99,11 @@ impl Diagnose for ServeError {
             Self::NotAModel { .. } => "serve::not-a-model",
             Self::Bytes { source: StoreError::Missing { .. }, .. } => "serve::missing",
             Self::Bytes { .. } => "serve::damaged",
+            Self::Twice { .. } => "serve::twice",
+            Self::Address { .. } => "serve::address",
             Self::Bind { .. } => "serve::bind",
+            Self::Certificate { .. } => "serve::certificate",
+            Self::Asked(_) => "serve::asked",
             Self::System { .. } => "serve::system",
             Self::Input { .. } => "serve::input",
             Self::Io { .. } => "serve::io",
@@ -90,7 +117,8 @@ impl Diagnose for ServeError {
             Self::NotAModel { .. } => Exit::No,
             Self::Bytes { source, .. } => source.exit(),
             Self::Bind { .. } | Self::System { .. } | Self::Io { .. } => Exit::World,
-            Self::Input { .. } => Exit::Usage,
+            Self::Input { .. } | Self::Twice { .. } | Self::Address { .. } | Self::Asked(_) => Exit::Usage,
+            Self::Certificate { .. } => Exit::World,
             Self::Train(error) => error.exit(),
             Self::Data(error) => error.exit(),
         }
@@ -104,8 +132,16 @@ impl Diagnose for ServeError {
             Self::Bytes { source, .. } => {
                 source.hint().or_else(|| Some("fetch the model again from the project's store".to_owned()))
             }
+            Self::Twice { .. } => {
+                Some("serve one of them; `--shadow` and `--canary` try a second version".to_owned())
+            }
+            Self::Address { .. } => Some("write it as `127.0.0.1:9090`, or the port alone".to_owned()),
             Self::Bind { .. } => Some("choose another `--port`, or `--port 0` for a free one".to_owned()),
             Self::Io { .. } => Some("check that the path exists and that you may use it".to_owned()),
+            Self::Certificate { .. } => {
+                Some("give a PEM chain as `--tls-cert` and its own key as `--tls-key`".to_owned())
+            }
+            Self::Asked(_) => Some("`mlp serve --help` has the forms".to_owned()),
             Self::System { .. } | Self::Input { .. } => None,
             Self::Train(error) => error.hint(),
             Self::Data(error) => error.hint(),
@@ -140,9 +176,31 @@ pub const EXPLAIN: &[Explain] = &[
                the damaged file that the message names aside and fetch the model again.",
     },
     Explain {
+        code: "serve::twice",
+        text: "A server answers for several models, but with one version of each: a client that names the model must \
+               get the answers of that version. Serve the other one on another port, or try it with `--shadow` (it \
+               is asked too, and its answers are compared) or `--canary` (it answers a share of the clients).",
+    },
+    Explain {
+        code: "serve::address",
+        text: "An address to listen on is `HOST:PORT`, such as `127.0.0.1:9090` or `[::1]:9090`; a port alone means \
+               this machine. Port 0 takes a free one.",
+    },
+    Explain {
         code: "serve::bind",
         text: "The address is in use, does not belong to this machine, or the port needs more rights (ports \
                below 1024). `--port 0` takes a free port and prints it.",
+    },
+    Explain {
+        code: "serve::certificate",
+        text: "`--tls-cert` is a file with a chain of certificates in PEM form, the server's own first, and `--tls-key` a \
+               file with its private key, which not everybody may read. Both are read again when they change; if the new \
+               ones do not go together, the old ones stay in use and the log says so.",
+    },
+    Explain {
+        code: "serve::asked",
+        text: "`--shadow` takes MODEL@N and `--canary` takes MODEL@N=SHARE% for a model that is served, whose live version \
+               is another one; a model has one canary at most.",
     },
     Explain {
         code: "serve::system",

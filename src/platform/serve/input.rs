@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::Refusal;
@@ -53,7 +53,8 @@ impl Values {
         }
     }
 
-    fn push(&mut self, value: f64) -> Result<(), String> {
+    /// Adds one value, if the model takes it.
+    pub(super) fn push(&mut self, value: f64) -> Result<(), String> {
         match self {
             Self::Pixels(values) => {
                 if !(0.0..=255.0).contains(&value) || value.fract() != 0.0 {
@@ -70,6 +71,11 @@ impl Values {
             }
         }
         Ok(())
+    }
+
+    /// Adds the token ids of a text.
+    pub(super) fn text(&mut self, text: &str, encoding: &TextEncoding) -> Result<(), String> {
+        encoding.encode(text)?.into_iter().try_for_each(|id| self.push(f64::from(id)))
     }
 
     /// Adds all values of `inputs`, which must be of the same kind.
@@ -230,8 +236,7 @@ impl<'de> Visitor<'de> for Instance<'_> {
             return Err(E::invalid_type(de::Unexpected::Str("a text"), &self));
         };
         let refuse = |message: String| E::custom(format!("instance {}: {message}", self.index));
-        let ids = encoding.encode(text).map_err(refuse)?;
-        ids.into_iter().try_for_each(|id| self.values.push(f64::from(id))).map_err(refuse)
+        self.values.text(text, encoding).map_err(refuse)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
@@ -312,9 +317,13 @@ pub(super) fn short(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-/// A rectangular nested array of numbers: its dimensions, its values appended to `values`.
+/// A rectangular nested array of numbers, or of texts: its dimensions, its values appended to `values`.
 pub(super) struct Array<'a> {
     values: &'a mut Values,
+    /// How texts become values; absent where only numbers may stand.
+    encoding: Option<&'a TextEncoding>,
+    /// How many texts there are.
+    pub(super) texts: usize,
     /// Values that `values` may hold at most.
     limit: usize,
     /// Length of the arrays at each depth, outermost first.
@@ -325,7 +334,12 @@ pub(super) struct Array<'a> {
 
 impl<'a> Array<'a> {
     pub(super) fn new(values: &'a mut Values, limit: usize) -> Self {
-        Self { values, limit, dimensions: Vec::new(), leaf: None }
+        Self { values, encoding: None, texts: 0, limit, dimensions: Vec::new(), leaf: None }
+    }
+
+    /// Texts may stand in place of numbers.
+    pub(super) fn with_texts(self, encoding: Option<&'a TextEncoding>) -> Self {
+        Self { encoding, ..self }
     }
 
     fn level<'de, A: SeqAccess<'de>>(&mut self, depth: usize, mut seq: A) -> Result<(), A::Error> {
@@ -401,14 +415,20 @@ impl<'de> Visitor<'de> for Element<'_, '_> {
         self.array.number(self.depth, value as f64)
     }
 
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
+        let Some(encoding) = self.array.encoding else {
+            return Err(E::invalid_type(de::Unexpected::Str("a text"), &self));
+        };
+        if self.array.values.len() >= self.array.limit {
+            return Err(E::custom("more values than the model or the shape takes"));
+        }
+        self.array.texts += 1;
+        self.array.values.text(text, encoding).map_err(E::custom)
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
         self.array.level(self.depth, seq)
     }
-}
-
-/// Skips the value of a key whose content does not matter.
-pub(super) fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
-    map.next_value::<IgnoredAny>().map(|_| ())
 }
 
 #[cfg(test)]

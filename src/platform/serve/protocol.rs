@@ -3,48 +3,78 @@
 
 use std::fmt;
 
+use axum::http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
-use super::Refusal;
-use super::input::{Array, Batch, MAX_INSTANCES, Signature, Values, short, skip};
+use super::input::{Array, Batch, MAX_INSTANCES, Signature, Values, short};
+use super::{Answered, Refusal, binary};
 use crate::base::{Digest, Id, Name};
-use crate::platform::train::Prediction;
 
 /// Name of the one input tensor.
 pub(super) const INPUT: &str = "input";
+/// The header that says how long the JSON of a body is; what follows are values.
+pub(super) const HEAD_LENGTH: &str = "inference-header-content-length";
 
-/// An inference request, read against a signature.
-#[derive(Debug)]
-pub(super) struct Infer {
+/// What a request wants besides predictions for its inputs.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Asked {
     /// The client's identifier, given back.
-    pub(super) id: Option<String>,
-    /// Names of the outputs asked for; empty for all.
-    pub(super) outputs: Vec<String>,
-    /// The inputs.
-    pub(super) batch: Batch,
+    id: Option<String>,
+    /// The outputs asked for; empty for all.
+    outputs: Vec<Output>,
+    /// Whether outputs that say nothing of it are to be bytes behind the JSON.
+    binary: bool,
 }
 
-/// Reads the body of `POST /v2/models/{model}/infer`: one tensor `input` of shape `[n, ...]` or `[n, values]`.
-pub(super) fn infer(body: &[u8], signature: &Signature) -> Result<Infer, Refusal> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let seed = Object(RequestKeys { signature, id: None, outputs: Vec::new(), batch: None });
+/// How long the JSON at the beginning of the body is, if something follows.
+pub(super) fn head_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
+    let Some(value) = headers.get(HEAD_LENGTH) else { return Ok(None) };
+    let length = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    length.and_then(|text| text.parse().ok()).map(Some).ok_or_else(|| {
+        Refusal::new(StatusCode::BAD_REQUEST, "bad-input", format!("`{HEAD_LENGTH}` is not a length"))
+    })
+}
+
+/// Reads the body of `POST /v2/models/{model}/infer`: one tensor `input` of shape `[n, ...]` or `[n, values]`. The first `head`
+/// bytes of the body are its JSON, all of them if absent.
+pub(super) fn infer(
+    body: &[u8],
+    head: Option<usize>,
+    signature: &Signature,
+) -> Result<(Batch, Asked), Refusal> {
+    let (json, values) = body.split_at_checked(head.unwrap_or(body.len())).ok_or_else(|| {
+        Refusal::input(format!("`{HEAD_LENGTH}` says more than the {} bytes of the body", body.len()))
+    })?;
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let seed = Object(RequestKeys { signature, asked: Asked::default(), tensor: None });
     let keys = seed
         .deserialize(&mut deserializer)
         .and_then(|keys| deserializer.end().map(|()| keys))
         .map_err(|error| Refusal::json(&error))?;
-    let batch = keys.batch.ok_or_else(|| Refusal::input("missing field `inputs`"))?;
-    Ok(Infer { id: keys.id, outputs: keys.outputs, batch })
+    let tensor = keys.tensor.ok_or_else(|| Refusal::input("missing field `inputs`"))?;
+    Ok((tensor.finish(values).map_err(Refusal::input)?, keys.asked))
 }
 
 /// One tensor of an answer.
 #[derive(Serialize)]
-pub(super) struct Tensor<'a> {
+struct Tensor<'a> {
     name: &'static str,
     shape: Vec<usize>,
     datatype: &'static str,
-    data: Data<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<Size>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Data<'a>>,
+    #[serde(skip)]
+    bytes: Option<Vec<u8>>,
+}
+
+/// Where the values are not in the JSON.
+#[derive(Serialize)]
+struct Size {
+    binary_data_size: usize,
 }
 
 /// Written as they are: 32-bit numbers keep their short form.
@@ -55,52 +85,101 @@ enum Data<'a> {
     Numbers(Vec<f32>),
 }
 
-/// The outputs that answer a request: those in `wanted`, or all if it is empty.
-pub(super) fn outputs<'a>(
-    predictions: &'a [Prediction],
-    classes: usize,
-    wanted: &[String],
-) -> Result<Vec<Tensor<'a>>, Refusal> {
-    let count = predictions.len();
-    let names: &[&'static str] = if classes > 0 { &["label", "probabilities"] } else { &["value"] };
-    if let Some(unknown) = wanted.iter().find(|name| !names.contains(&name.as_str())) {
-        let message = format!("unknown output `{}`: the model has {names:?}", short(unknown));
-        return Err(Refusal::input(message));
+impl Data<'_> {
+    /// The values as the binary extension writes them.
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Numbers(numbers) => numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
+            Self::Texts(texts) => {
+                let mut bytes = Vec::new();
+                texts.iter().for_each(|text| binary::write_text(&mut bytes, text));
+                bytes
+            }
+        }
     }
-    let asked = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
-    let tensor = |name: &'static str| match name {
-        "label" => {
-            let labels = predictions.iter().map(|p| p.label.as_deref().unwrap_or_default()).collect();
-            Tensor { name, shape: vec![count], datatype: "BYTES", data: Data::Texts(labels) }
+}
+
+impl Asked {
+    /// The outputs that answer the request.
+    fn outputs<'a>(&self, answered: &'a Answered) -> Result<Vec<Tensor<'a>>, Refusal> {
+        let (count, predictions) = (answered.count, &answered.predictions);
+        let classes = answered.served.model.classes.len();
+        let names: &[&'static str] = if classes > 0 { &["label", "probabilities"] } else { &["value"] };
+        if let Some(unknown) = self.outputs.iter().find(|output| !names.contains(&output.name.as_str())) {
+            let message = format!("unknown output `{}`: the model has {names:?}", short(&unknown.name));
+            return Err(Refusal::input(message));
         }
-        "probabilities" => {
-            let all = predictions.iter().flat_map(|p| p.probabilities.iter().copied()).collect();
-            Tensor { name, shape: vec![count, classes], datatype: "FP32", data: Data::Numbers(all) }
+        let mut tensors = Vec::with_capacity(names.len());
+        for name in names {
+            let output = self.outputs.iter().find(|output| output.name == *name);
+            if output.is_none() && !self.outputs.is_empty() {
+                continue;
+            }
+            let (shape, datatype, data) = match *name {
+                "label" => {
+                    let labels = predictions.iter().map(|p| p.label.as_deref().unwrap_or_default()).collect();
+                    (vec![count], "BYTES", Data::Texts(labels))
+                }
+                "probabilities" => {
+                    let all = predictions.iter().flat_map(|p| p.probabilities.iter().copied()).collect();
+                    (vec![count, classes], "FP32", Data::Numbers(all))
+                }
+                _ => {
+                    let values = predictions.iter().map(|p| p.value.unwrap_or(f32::NAN)).collect();
+                    (vec![count], "FP32", Data::Numbers(values))
+                }
+            };
+            let wants_binary = output.and_then(|output| output.parameters.binary_data).unwrap_or(self.binary);
+            let bytes = wants_binary.then(|| data.bytes());
+            tensors.push(Tensor {
+                name,
+                shape,
+                datatype,
+                parameters: bytes.as_ref().map(|bytes| Size { binary_data_size: bytes.len() }),
+                data: (!wants_binary).then_some(data),
+                bytes,
+            });
         }
-        _ => {
-            let values = predictions.iter().map(|p| p.value.unwrap_or(f32::NAN)).collect();
-            Tensor { name, shape: vec![count], datatype: "FP32", data: Data::Numbers(values) }
-        }
-    };
-    Ok(names.iter().copied().filter(|name| asked(name)).map(tensor).collect())
+        Ok(tensors)
+    }
 }
 
 /// What `infer` answers.
 #[derive(Serialize)]
 pub(super) struct Inferred<'a> {
-    pub(super) model_name: &'a Name,
-    pub(super) model_version: String,
+    model_name: &'a Name,
+    model_version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) id: Option<String>,
-    pub(super) parameters: Parameters,
-    pub(super) outputs: Vec<Tensor<'a>>,
+    id: Option<String>,
+    parameters: Parameters,
+    outputs: Vec<Tensor<'a>>,
 }
 
 /// Which bytes answered, and what the answer is called.
 #[derive(Serialize)]
-pub(super) struct Parameters {
-    pub(super) digest: Digest,
-    pub(super) prediction_id: Id,
+struct Parameters {
+    digest: Digest,
+    prediction_id: Id,
+}
+
+impl<'a> Inferred<'a> {
+    /// The answer to a request that asked for `asked`.
+    pub(super) fn new(answered: &'a Answered, asked: Asked) -> Result<Self, Refusal> {
+        let served = &answered.served;
+        Ok(Self {
+            model_name: &served.name,
+            model_version: served.version.to_string(),
+            parameters: Parameters { digest: served.tree, prediction_id: answered.id },
+            outputs: asked.outputs(answered)?,
+            id: asked.id,
+        })
+    }
+
+    /// The values that stand behind the JSON; none if all are in it.
+    pub(super) fn binary(&self) -> Option<Vec<u8>> {
+        let tensors = || self.outputs.iter().filter_map(|tensor| tensor.bytes.as_deref());
+        (tensors().count() > 0).then(|| tensors().collect::<Vec<_>>().concat())
+    }
 }
 
 /// The tensors of a model, as its metadata tells.
@@ -158,9 +237,8 @@ impl<'de, K: Keys> Visitor<'de> for Object<K> {
 
 struct RequestKeys<'a> {
     signature: &'a Signature,
-    id: Option<String>,
-    outputs: Vec<String>,
-    batch: Option<Batch>,
+    asked: Asked,
+    tensor: Option<TensorKeys<'a>>,
 }
 
 impl Keys for RequestKeys<'_> {
@@ -168,14 +246,11 @@ impl Keys for RequestKeys<'_> {
 
     fn key<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
         match key {
-            "id" => self.id = Some(map.next_value()?),
-            "parameters" => skip(map)?,
-            "inputs" if self.batch.is_some() => return Err(de::Error::duplicate_field("inputs")),
-            "inputs" => self.batch = Some(map.next_value_seed(Inputs { signature: self.signature })?),
-            "outputs" => {
-                self.outputs =
-                    map.next_value::<Vec<Output>>()?.into_iter().map(|output| output.name).collect();
-            }
+            "id" => self.asked.id = Some(map.next_value()?),
+            "parameters" => self.asked.binary = map.next_value::<RequestParameters>()?.binary_data_output,
+            "inputs" if self.tensor.is_some() => return Err(de::Error::duplicate_field("inputs")),
+            "inputs" => self.tensor = Some(map.next_value_seed(Inputs { signature: self.signature })?),
+            "outputs" => self.asked.outputs = map.next_value()?,
             _ => {
                 let known = &["id", "parameters", "inputs", "outputs"];
                 return Err(de::Error::unknown_field(&short(key), known));
@@ -185,38 +260,61 @@ impl Keys for RequestKeys<'_> {
     }
 }
 
-#[derive(serde::Deserialize)]
+/// Parameters of a request; others than these mean nothing here.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct RequestParameters {
+    binary_data_output: bool,
+}
+
+/// An output that is asked for.
+#[derive(Debug, PartialEq, serde::Deserialize)]
 struct Output {
     name: String,
+    #[serde(default)]
+    parameters: OutputParameters,
+}
+
+#[derive(Debug, Default, PartialEq, serde::Deserialize)]
+#[serde(default)]
+struct OutputParameters {
+    binary_data: Option<bool>,
+}
+
+/// Parameters of an input.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct InputParameters {
+    binary_data_size: Option<usize>,
 }
 
 struct Inputs<'a> {
     signature: &'a Signature,
 }
 
-impl<'de> DeserializeSeed<'de> for Inputs<'_> {
-    type Value = Batch;
+impl<'de, 'a> DeserializeSeed<'de> for Inputs<'a> {
+    type Value = TensorKeys<'a>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Batch, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
 
-impl<'de> Visitor<'de> for Inputs<'_> {
-    type Value = Batch;
+impl<'de, 'a> Visitor<'de> for Inputs<'a> {
+    type Value = TensorKeys<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array with one tensor")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Batch, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let one = || de::Error::custom(format!("`inputs` holds exactly one tensor, named `{INPUT}`"));
         let seed = || Object(TensorKeys::new(self.signature));
         let tensor = seq.next_element_seed(seed())?.ok_or_else(one)?;
         if seq.next_element::<de::IgnoredAny>()?.is_some() {
             return Err(one());
         }
-        tensor.finish().map_err(de::Error::custom)
+        Ok(tensor)
     }
 }
 
@@ -225,37 +323,70 @@ struct TensorKeys<'a> {
     name: Option<String>,
     shape: Option<Vec<usize>>,
     datatype: Option<String>,
+    /// Bytes behind the JSON.
+    binary: Option<usize>,
     values: Option<Values>,
+    /// Texts among `values`.
+    texts: usize,
 }
 
 impl<'a> TensorKeys<'a> {
     fn new(signature: &'a Signature) -> Self {
-        Self { signature, name: None, shape: None, datatype: None, values: None }
+        Self { signature, name: None, shape: None, datatype: None, binary: None, values: None, texts: 0 }
     }
 
-    fn finish(self) -> Result<Batch, String> {
+    /// The batch; `bytes` is what follows the JSON.
+    fn finish(self, bytes: &[u8]) -> Result<Batch, String> {
         let name = self.name.ok_or("a tensor needs `name`")?;
         if name != INPUT {
             return Err(format!("unknown input `{}`: the model has `{INPUT}`", short(&name)));
         }
         let datatype = self.datatype.ok_or("a tensor needs `datatype`")?;
-        let known = ["UINT8", "INT8", "UINT16", "INT16", "UINT32", "INT32", "INT64", "FP32", "FP64"];
-        if !known.contains(&datatype.as_str()) {
-            return Err(format!("datatype `{}` is not one of {known:?}", short(&datatype)));
+        if !binary::DATATYPES.contains(&datatype.as_str()) {
+            return Err(format!("datatype `{}` is not one of {:?}", short(&datatype), binary::DATATYPES));
         }
         let shape = self.shape.ok_or("a tensor needs `shape`")?;
-        let values = self.values.ok_or("a tensor needs `data`")?;
-        let wanted = &self.signature.shape;
+        let (wanted, size) = (&self.signature.shape, self.signature.size());
         let (count, rest) =
             shape.split_first().ok_or("`shape` is empty: the first dimension counts instances")?;
-        if rest != wanted && rest != [self.signature.size()] {
-            return Err(format!("shape {shape:?} does not fit: the model takes [n] and {wanted:?}"));
+        let texts = datatype == "BYTES";
+        let fits = if texts { rest.is_empty() || rest == [1] } else { rest == wanted || rest == [size] };
+        if texts && self.signature.text.is_none() {
+            return Err("BYTES are texts, and the model takes none".to_owned());
+        }
+        if !fits {
+            return Err(match texts {
+                true => format!("shape {shape:?} does not fit: texts have [n]"),
+                false => format!("shape {shape:?} does not fit: the model takes [n] and {wanted:?}"),
+            });
         }
         if *count == 0 || *count > MAX_INSTANCES {
             return Err(format!("{count} instances: from 1 to {MAX_INSTANCES} are taken"));
         }
-        if values.len() != count * self.signature.size() {
-            return Err(format!("shape {shape:?} does not fit the {} values of `data`", values.len()));
+        let values = match (self.values, self.binary) {
+            (Some(_), Some(_)) => return Err("both `data` and `binary_data_size`".to_owned()),
+            (None, None) => return Err("a tensor needs `data`".to_owned()),
+            (Some(_), None) if !bytes.is_empty() => {
+                return Err(format!("{} bytes behind the JSON that no tensor speaks of", bytes.len()));
+            }
+            (Some(_), None) if self.texts != if texts { *count } else { 0 } => {
+                return Err(format!("{} texts where {datatype} of shape {shape:?} is announced", self.texts));
+            }
+            (Some(values), None) => values,
+            (None, Some(length)) if length != bytes.len() => {
+                return Err(format!(
+                    "`binary_data_size` is {length}, and {} bytes follow the JSON",
+                    bytes.len()
+                ));
+            }
+            (None, Some(_)) => {
+                let mut values = Values::new(self.signature);
+                binary::read(&datatype, bytes, &mut values, self.signature)?;
+                values
+            }
+        };
+        if values.len() != count * size {
+            return Err(format!("shape {shape:?} does not fit the {} values", values.len()));
         }
         Ok((*count, values.into_inputs()))
     }
@@ -269,10 +400,12 @@ impl Keys for TensorKeys<'_> {
             "name" => self.name = Some(map.next_value()?),
             "shape" => self.shape = Some(map.next_value()?),
             "datatype" => self.datatype = Some(map.next_value()?),
-            "parameters" => skip(map)?,
+            "parameters" => self.binary = map.next_value::<InputParameters>()?.binary_data_size,
             "data" => {
                 let mut values = Values::new(self.signature);
-                map.next_value_seed(Array::new(&mut values, MAX_INSTANCES * self.signature.size()))?;
+                let limit = MAX_INSTANCES * self.signature.size();
+                let array = Array::new(&mut values, limit).with_texts(self.signature.text.as_ref());
+                self.texts = map.next_value_seed(array)?.texts;
                 self.values = Some(values);
             }
             _ => {
@@ -285,47 +418,4 @@ impl Keys for TensorKeys<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn signature() -> Signature {
-        Signature { shape: vec![1, 2, 2], pixels: true, encoding: None, text: None }
-    }
-
-    fn refused(body: &str) -> String {
-        let refusal = infer(body.as_bytes(), &signature()).expect_err(body);
-        assert_eq!(refusal.status, 400, "{body}");
-        refusal.message
-    }
-
-    #[test]
-    fn keys_in_any_order_and_nested_data_are_read() {
-        let body = r#"{"outputs": [{"name": "label"}], "inputs": [{"data": [[[[1, 2], [3, 4]]]], "datatype": "FP32",
-            "shape": [1, 1, 2, 2], "name": "input", "parameters": {"x": [1]}}], "id": "a", "parameters": {}}"#;
-        let infer = infer(body.as_bytes(), &signature()).expect("reads");
-        assert_eq!(
-            (infer.id.as_deref(), infer.outputs.as_slice()),
-            (Some("a"), ["label".to_owned()].as_slice())
-        );
-        let (1, crate::platform::data::Inputs::U8(values)) = infer.batch else { panic!("not one image") };
-        assert_eq!(values.as_slice(), [1, 2, 3, 4]);
-    }
-
-    #[test]
-    fn a_tensor_that_does_not_fit_is_refused_by_name() {
-        let tensor = |name: &str, shape: &str, datatype: &str, data: &str| {
-            format!(
-                r#"{{"inputs":[{{"name":"{name}","shape":{shape},"datatype":"{datatype}","data":{data}}}]}}"#
-            )
-        };
-        assert!(refused(&tensor("x", "[1,4]", "UINT8", "[1,2,3,4]")).contains("unknown input `x`"));
-        assert!(refused(&tensor("input", "[1,5]", "UINT8", "[1,2,3,4,5]")).contains("shape [1, 5]"));
-        assert!(refused(&tensor("input", "[2,4]", "UINT8", "[1,2,3,4]")).contains("4 values"));
-        assert!(refused(&tensor("input", "[0,4]", "UINT8", "[]")).contains("0 instances"));
-        assert!(refused(&tensor("input", "[1,4]", "BYTES", "[1,2,3,4]")).contains("`BYTES`"));
-        assert!(refused(&tensor("input", "[-1,4]", "UINT8", "[1,2,3,4]")).contains("-1"));
-        assert!(refused(&tensor("input", "[18446744073709551615,4]", "UINT8", "[1]")).contains("instances"));
-        assert!(refused(r#"{"inputs":[]}"#).contains("exactly one"));
-        assert!(refused(r#"{}"#).contains("`inputs`"));
-    }
-}
+mod tests;

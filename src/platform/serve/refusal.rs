@@ -1,7 +1,7 @@
 //! What a request that cannot be answered gets: a status and a JSON body.
 
 use axum::http::StatusCode;
-use axum::http::header::{CONNECTION, RETRY_AFTER};
+use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 
 /// A request that is not answered as asked. Its body is `{"error": "...", "code": "..."}`; `error` is the key
@@ -64,6 +64,9 @@ impl IntoResponse for Refusal {
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, axum::http::HeaderValue::from_static("1"));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Bearer"));
         }
         response
     }

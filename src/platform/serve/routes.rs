@@ -1,24 +1,22 @@
-//! What the server answers: `/predict`, and the Open Inference Protocol below `/v2`.
+//! The routes of the server and what stands before all of them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::body::Body;
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
-use serde::Serialize;
-use serde_json::{Value, json};
+use indexmap::IndexMap;
 use tokio::sync::Semaphore;
 
-use super::engine::{Engine, Made};
-use super::{Answered, Limits, Observer, Refusal, Served, Signature, body, input, protocol};
-use crate::base::{Digest, Id, Name, Time};
-use crate::platform::data::{Inputs, images};
-use crate::platform::train::Prediction;
+use super::engine::Engine;
+use super::metrics::{self, Metrics};
+use super::{Deployment, Limits, Observer, Refusal, Token, answers, body, input};
+use crate::base::Name;
 
 /// What the handlers share.
 pub(super) struct App {
@@ -26,71 +24,104 @@ pub(super) struct App {
     pub(super) limits: Limits,
     /// Room for bodies, in units of [`body::UNIT`].
     pub(super) memory: Arc<Semaphore>,
-    /// Whether only this machine can reach the server: then requests must be addressed to it by name.
-    pub(super) loopback: bool,
+    /// At least one.
+    pub(super) deployments: IndexMap<Name, Arc<Deployment>>,
     /// Those who see each answered request.
     pub(super) observers: Vec<Arc<dyn Observer>>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Whether the server was told to stop.
+    pub(super) stopping: AtomicBool,
 }
 
-impl App {
-    /// Gives the predictions their identifier and shows them to the observers.
-    fn answered(&self, served: Arc<Served>, began: Instant, made: Made) -> Arc<Answered> {
-        let Made { count, inputs, predictions } = made;
-        let (id, time, latency) = (Id::new(), Time::now(), began.elapsed());
-        let answered =
-            Arc::new(Answered { id, served, canary: false, time, count, inputs, predictions, latency });
-        self.observers.iter().for_each(|observer| observer.answered(&answered));
-        answered
-    }
+/// Where a request comes from.
+#[derive(Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// An address that requests come in by.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) app: Arc<App>,
+    /// Whether only this machine can reach it: then requests must be addressed to it by name.
+    pub(super) loopback: bool,
+    /// What clients must show, except where they ask for health.
+    pub(super) token: Option<Token>,
 }
 
-type Shared = State<Arc<App>>;
-type Answer = Result<Response, Refusal>;
+/// Routes that tell nothing but whether the server is well.
+const HEALTH: [&str; 4] = ["/live", "/ready", "/v2/health/live", "/v2/health/ready"];
 
-/// The routes with their limits around them.
-pub(super) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/predict", post(predict))
-        .route("/v2", get(server))
-        .route("/v2/health/live", get(health))
-        .route("/v2/health/ready", get(health))
-        .route("/v2/models/{model}", get(metadata))
-        .route("/v2/models/{model}/ready", get(ready))
-        .route("/v2/models/{model}/infer", post(infer))
-        .route("/v2/models/{model}/versions/{version}", get(metadata))
-        .route("/v2/models/{model}/versions/{version}/ready", get(ready))
-        .route("/v2/models/{model}/versions/{version}/infer", post(infer))
+pub(super) type Shared = State<Arc<App>>;
+
+/// The routes for clients, with their limits around them. Those for operators are among them unless they are `apart`.
+pub(super) fn clients(door: Door, apart: bool) -> Router {
+    let routes = Router::new()
+        .route("/predict", post(answers::predict))
+        .route("/predict/{model}", post(answers::predict_for))
+        .route("/v2", get(answers::server))
+        .route("/v2/health/live", get(live))
+        .route("/v2/health/ready", get(ready))
+        .route("/v2/models/{model}", get(answers::metadata))
+        .route("/v2/models/{model}/ready", get(answers::ready))
+        .route("/v2/models/{model}/infer", post(answers::infer))
+        .route("/v2/models/{model}/versions/{version}", get(answers::metadata))
+        .route("/v2/models/{model}/versions/{version}/ready", get(answers::ready))
+        .route("/v2/models/{model}/versions/{version}/infer", post(answers::infer));
+    guarded(if apart { routes } else { routes.merge(for_operators()) }, door)
+}
+
+/// The routes for operators, on an address of their own.
+pub(super) fn operators(door: Door) -> Router {
+    guarded(for_operators(), door)
+}
+
+fn for_operators() -> Router<Arc<App>> {
+    Router::new().route("/live", get(live)).route("/ready", get(ready)).route("/metrics", get(counts))
+}
+
+fn guarded(routes: Router<Arc<App>>, door: Door) -> Router {
+    let app = Arc::clone(&door.app);
+    routes
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), guard))
+        .layer(middleware::from_fn_with_state(door, guard))
         .with_state(app)
 }
 
-/// Checks what concerns every request, and limits the time it may take.
-async fn guard(State(app): Shared, request: Request, next: Next) -> Response {
-    if let Err(refusal) = admit(&app, &request) {
-        return refusal.into_response();
-    }
-    tokio::time::timeout(app.limits.request_time, next.run(request))
-        .await
-        .unwrap_or_else(|_| body::slow().into_response())
+/// Checks what concerns every request, limits the time it may take, and counts it.
+async fn guard(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = match door.admit(&request) {
+        Err(refusal) => refusal.into_response(),
+        Ok(()) => tokio::time::timeout(door.app.limits.request_time, next.run(request))
+            .await
+            .unwrap_or_else(|_| body::slow().into_response()),
+    };
+    let route = route.as_ref().map_or("", MatchedPath::as_str);
+    door.app.metrics.request(route, response.status().as_u16());
+    response
 }
 
-fn admit(app: &App, request: &Request) -> Result<(), Refusal> {
-    let headers = request.headers();
-    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if headers.len() > app.limits.headers || size > app.limits.header_bytes {
-        let message =
-            format!("more than {} headers or {} bytes of them", app.limits.headers, app.limits.header_bytes);
-        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Err(Refusal::new(status, "headers-too-large", message).closing());
+impl Door {
+    fn admit(&self, request: &Request) -> Result<(), Refusal> {
+        let headers = request.headers();
+        let limits = &self.app.limits;
+        let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        if headers.len() > limits.headers || size > limits.header_bytes {
+            let message =
+                format!("more than {} headers or {} bytes of them", limits.headers, limits.header_bytes);
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Err(Refusal::new(status, "headers-too-large", message).closing());
+        }
+        // A page of another site that resolves its own name to this machine (DNS rebinding) names itself here.
+        if self.loopback && !headers.get(header::HOST).is_none_or(names_this_machine) {
+            let message = "the server listens on this machine only and `Host` names another one";
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "wrong-host", message).closing());
+        }
+        match self.token.filter(|_| !HEALTH.contains(&request.uri().path())) {
+            Some(token) => token.check(headers),
+            None => Ok(()),
+        }
     }
-    // A page of another site that resolves its own name to this machine (DNS rebinding) names itself here.
-    if app.loopback && !headers.get(header::HOST).is_none_or(names_this_machine) {
-        let message = "the server listens on this machine only and `Host` names another one";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, "wrong-host", message).closing());
-    }
-    Ok(())
 }
 
 fn names_this_machine(host: &HeaderValue) -> bool {
@@ -104,168 +135,20 @@ fn names_this_machine(host: &HeaderValue) -> bool {
         || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// What `POST /predict` answers.
-#[derive(Serialize)]
-struct Predicted<'a> {
-    model: &'a Name,
-    version: u64,
-    digest: Digest,
-    id: Id,
-    predictions: &'a [Prediction],
-}
-
-async fn predict(State(app): Shared, headers: HeaderMap, body: Body) -> Answer {
-    let kind = content_type(&headers);
-    let image = match kind.as_str() {
-        "application/json" => false,
-        "image/png" | "image/jpeg" | "image/webp" => true,
-        _ => return Err(unsupported(&kind, "application/json, image/png, image/jpeg or image/webp")),
-    };
-    let body = body::read(&headers, body, app.limits.body, &app.memory).await?;
-    let began = Instant::now();
-    let served = Arc::clone(app.engine.served());
-    let read = move |signature: &Signature| {
-        let (count, inputs) =
-            if image { picture(&body.bytes, signature)? } else { input::instances(&body.bytes, signature)? };
-        Ok(((), count, inputs))
-    };
-    let ((), made) = app.engine.predict(&served, read).await?;
-    let answered = app.answered(served, began, made);
-    let served = &answered.served;
-    let answer = Predicted {
-        model: &served.name,
-        version: served.version,
-        digest: served.tree,
-        id: answered.id,
-        predictions: &answered.predictions,
-    };
-    Ok(identified(&answered, Json(answer).into_response()))
-}
-
-fn picture(bytes: &[u8], signature: &Signature) -> Result<(usize, Inputs), Refusal> {
-    if !signature.pixels {
-        return Err(Refusal::input("this model takes no images; send `{\"instances\": [...]}`"));
-    }
-    let pixels = images::decode(bytes, &signature.shape, "the image")
-        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, "bad-image", error.to_string()))?;
-    Ok((1, Inputs::U8(Arc::new(pixels))))
-}
-
-/// The media type without its parameters, in lower case.
-fn content_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
-fn unsupported(kind: &str, wanted: &str) -> Refusal {
-    let found = if kind.is_empty() { "absent".to_owned() } else { format!("`{}`", input::short(kind)) };
-    let message = format!("`Content-Type` is {found}; send {wanted}");
-    Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-type", message).closing()
-}
-
-/// The answer with headers that tell which bytes gave it, and what it is called.
-fn identified(answered: &Answered, response: Response) -> Response {
-    let mut response = told(&answered.served, response);
-    if let Ok(id) = HeaderValue::from_str(&answered.id.to_string()) {
-        response.headers_mut().insert("x-mlp-prediction", id);
-    }
-    response
-}
-
-/// The answer with headers that tell which version it is about.
-fn told(served: &Served, mut response: Response) -> Response {
-    let (name, version) = (served.name.as_str(), served.version.to_string());
-    let digest = served.tree.to_string();
-    for (header, value) in [("x-mlp-model", name), ("x-mlp-version", &version), ("x-mlp-digest", &digest)] {
-        // Names, numbers and digests are ASCII.
-        if let Ok(value) = HeaderValue::from_str(value) {
-            response.headers_mut().insert(header, value);
-        }
-    }
-    response
-}
-
-async fn server() -> Json<Value> {
-    Json(json!({"name": "mlp", "version": env!("CARGO_PKG_VERSION"), "extensions": []}))
-}
-
-/// The server listens only once the model is loaded: being reached is being ready.
-async fn health() -> StatusCode {
+/// The process answers.
+async fn live() -> StatusCode {
     StatusCode::OK
 }
 
-/// The model, and the version if there is one, that a path names.
-#[derive(serde::Deserialize)]
-struct Named {
-    model: String,
-    version: Option<String>,
+/// The server listens only once its models are loaded: being reached is being ready, until it is told to stop.
+async fn ready(State(app): Shared) -> StatusCode {
+    if app.stopping.load(Ordering::Relaxed) { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
 }
 
-fn check(served: &Served, named: &Named) -> Result<(), Refusal> {
-    if named.model != served.name.as_str() {
-        let message =
-            format!("model `{}` is not served here, `{}` is", input::short(&named.model), served.name);
-        return Err(Refusal::new(StatusCode::NOT_FOUND, "unknown-model", message));
-    }
-    match &named.version {
-        Some(version) if *version != served.version.to_string() => {
-            let message =
-                format!("version `{}` is not served here, {} is", input::short(version), served.version);
-            Err(Refusal::new(StatusCode::NOT_FOUND, "unknown-version", message))
-        }
-        _ => Ok(()),
-    }
-}
-
-async fn ready(State(app): Shared, Path(named): Path<Named>) -> Answer {
-    let served = app.engine.served();
-    check(served, &named)?;
-    Ok(told(served, StatusCode::OK.into_response()))
-}
-
-async fn metadata(State(app): Shared, Path(named): Path<Named>) -> Answer {
-    let served = app.engine.served();
-    check(served, &named)?;
-    let (inputs, outputs) = protocol::tensors(&served.signature, served.model.classes.len());
-    let mut answer = json!({
-        "name": served.name,
-        "versions": [served.version.to_string()],
-        "platform": "mlp",
-        "inputs": inputs,
-        "outputs": outputs,
-        "parameters": {"digest": served.tree},
-    });
-    if !served.model.classes.is_empty() {
-        answer["parameters"]["classes"] = json!(served.model.classes);
-    }
-    Ok(told(served, Json(answer).into_response()))
-}
-
-async fn infer(State(app): Shared, Path(named): Path<Named>, headers: HeaderMap, body: Body) -> Answer {
-    let served = Arc::clone(app.engine.served());
-    check(&served, &named).map_err(Refusal::closing)?;
-    let kind = content_type(&headers);
-    if kind != "application/json" {
-        return Err(unsupported(&kind, "application/json"));
-    }
-    let body = body::read(&headers, body, app.limits.body, &app.memory).await?;
-    let began = Instant::now();
-    let read = move |signature: &Signature| {
-        let protocol::Infer { id, outputs, batch: (count, inputs) } =
-            protocol::infer(&body.bytes, signature)?;
-        Ok(((id, outputs), count, inputs))
-    };
-    let ((request, wanted), made) = app.engine.predict(&served, read).await?;
-    let answered = app.answered(served, began, made);
-    let served = &answered.served;
-    let answer = protocol::Inferred {
-        model_name: &served.name,
-        model_version: served.version.to_string(),
-        id: request,
-        parameters: protocol::Parameters { digest: served.tree, prediction_id: answered.id },
-        outputs: protocol::outputs(&answered.predictions, served.model.classes.len(), &wanted)?,
-    };
-    Ok(identified(&answered, Json(answer).into_response()))
+async fn counts(State(app): Shared) -> Response {
+    let served: Vec<_> = app.deployments.values().map(|deployment| (deployment.live(), "live")).collect();
+    let text = app.metrics.text(app.engine.waiting(), &served);
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 
 async fn not_found() -> Refusal {

@@ -1,11 +1,13 @@
 //! The model that is served: verified byte by byte, then loaded from memory.
 
+use std::sync::Arc;
+
+use super::{ServeError, Signature, engine};
 use crate::base::{Digest, Name};
 use crate::infrastructure::store::{Local, NodeKind, StoreError};
+use crate::platform::data::Inputs;
 use crate::platform::monitor::SKETCHES;
 use crate::platform::train::Model;
-
-use super::{ServeError, Signature};
 
 /// The files of a model version.
 const WEIGHTS: &str = "model.safetensors";
@@ -40,6 +42,18 @@ impl Served {
     ) -> Result<Self, ServeError> {
         let model = load(store, &format!("{name}@{version}"), tree)?;
         Ok(Self { name: name.clone(), version, stage, tree, signature: Signature::of(&model), model })
+    }
+
+    /// Makes one prediction, for an input of zeros: a model whose kernels fail or whose numbers are not finite is found before
+    /// a client asks it.
+    pub fn try_out(&self) -> Result<(), ServeError> {
+        let inputs = match self.signature.pixels {
+            true => Inputs::U8(Arc::new(vec![0; self.signature.size()])),
+            false => Inputs::F32(Arc::new(vec![0.0; self.signature.size()])),
+        };
+        engine::run(self, 1, &inputs).and_then(engine::finite).map(drop).map_err(|refusal| {
+            ServeError::NotAModel { model: self.reference(), tree: self.tree, detail: refusal.message }
+        })
     }
 
     /// The model's name and version: `digits@3`.

@@ -104,6 +104,49 @@ pub(crate) fn trained() -> &'static [(&'static str, Vec<u8>); 3] {
     })
 }
 
+/// A version that differs from the trained one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Other {
+    /// It says the same.
+    Same,
+    /// It takes `left` for `right` and the other way round.
+    Mirrored,
+    /// It fails on every image that is not black: its numbers are too large.
+    Overflowing,
+}
+
+/// The files of another version.
+fn other(kind: Other) -> Vec<(&'static str, Vec<u8>)> {
+    let [(json_name, json), (weights_name, weights), sketches] = trained().clone();
+    let mut description: serde_json::Value = serde_json::from_slice(&json).expect("is JSON");
+    let mut weights = weights;
+    match kind {
+        Other::Same => description["framework"] = "another".into(),
+        Other::Mirrored => description["classes"] = serde_json::json!(["right", "middle", "left"]),
+        Other::Overflowing => {
+            let length = u64::from_le_bytes(*weights.first_chunk().expect("has a header")) as usize;
+            let head: serde_json::Value =
+                serde_json::from_slice(&weights[8..8 + length]).expect("the header is JSON");
+            // Each unit of the first layer looks at one pixel of the first row; the second layer lets any light overflow.
+            for (shape, value) in [([16, SIDE * SIDE], 1f32), ([CLASSES.len(), 16], 3e38)] {
+                let tensors = head.as_object().expect("is an object").values();
+                let wanted = serde_json::json!(shape);
+                let tensor =
+                    tensors.into_iter().find(|tensor| tensor["shape"] == wanted).expect("has the layer");
+                let at = |index: usize| tensor["data_offsets"][index].as_u64().expect("an offset") as usize;
+                let (start, end) = (8 + length + at(0), 8 + length + at(1));
+                for (index, weight) in weights[start..end].chunks_exact_mut(4).enumerate() {
+                    let (unit, input) = (index / shape[1], index % shape[1]);
+                    let looks = shape[1] == 16 || input == unit % SIDE;
+                    weight.copy_from_slice(&(if looks { value } else { 0.0 }).to_le_bytes());
+                }
+            }
+            description["weights"]["digest"] = serde_json::json!(Digest::of(&weights));
+        }
+    }
+    vec![(json_name, serde_json::to_vec(&description).expect("is JSON")), (weights_name, weights), sketches]
+}
+
 /// The project.
 pub(crate) struct Project {
     folder: TempDir,
@@ -158,10 +201,14 @@ impl Project {
 
     /// Appends a ledger entry.
     pub(crate) fn append(&self, kind: EntryKind, version: u64, tree: Digest, stage: Option<&str>) {
+        self.append_to("stripes", kind, version, tree, stage);
+    }
+
+    fn append_to(&self, model: &str, kind: EntryKind, version: u64, tree: Digest, stage: Option<&str>) {
         let name = |text: &str| text.parse::<Name>().expect("is a name");
         let home = LedgerHome::Local(self.store());
         let project: Id = "01jd3q0000000000000000000a".parse().expect("is an identifier");
-        let ledger = Ledger { home: &home, project, model: name("stripes") };
+        let ledger = Ledger { home: &home, project, model: name(model) };
         let entries = ledger.entries().expect("reads the ledger");
         let entry = Entry {
             schema: Entry::SCHEMA.to_owned(),
@@ -172,7 +219,7 @@ impl Project {
             actor: "Ada <ada@example.org>".to_owned(),
             kind,
             subject: Subject {
-                model: name("stripes"),
+                model: name(model),
                 version,
                 tree,
                 run: None,
@@ -186,6 +233,32 @@ impl Project {
         ledger.append(&entry).expect("appends");
     }
 
+    /// Registers another version; returns its tree.
+    pub(crate) fn register(&self, version: u64, kind: Other) -> Digest {
+        let tree = self.put(&other(kind));
+        self.append(EntryKind::Register, version, tree, None);
+        tree
+    }
+
+    /// Makes a version live in `production`.
+    pub(crate) fn promote(&self, version: u64, tree: Digest) {
+        self.append(EntryKind::Promote, version, tree, Some("production"));
+    }
+
+    /// Registers version 1 of another model, which says the same as the first; returns its tree.
+    pub(crate) fn add_model(&self, model: &str) -> Digest {
+        let tree = self.put(&other(Other::Same));
+        self.append_to(model, EntryKind::Register, 1, tree, None);
+        tree
+    }
+
+    /// Adds lines to `serve:` of the project file, which is not committed.
+    pub(crate) fn settings(&self, serve: &str) {
+        let text =
+            MANIFEST.replace("serve: {max_body: 65536}", &format!("serve: {{max_body: 65536, {serve}}}"));
+        self.write("mlp.yaml", text.as_bytes());
+    }
+
     /// Writes a file below the project's folder.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.path().join(name);
@@ -195,7 +268,12 @@ impl Project {
 
     /// A server for `reference` on a free port.
     pub(crate) fn serve(&self, reference: &str) -> Server {
-        Server::start(mlp(self.path()).args(["serve", reference, "--port", "0", "--json"]))
+        self.serve_with(&[reference])
+    }
+
+    /// A server with these arguments on a free port.
+    pub(crate) fn serve_with(&self, arguments: &[&str]) -> Server {
+        Server::start(mlp(self.path()).arg("serve").args(arguments).args(["--port", "0", "--json"]))
     }
 }
 
@@ -213,7 +291,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn start(command: &mut Command) -> Self {
+    /// Starts what `command` says and waits until it answers.
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
         let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().expect("has stdout"));
@@ -222,6 +301,19 @@ impl Server {
             .unwrap_or_else(|error| panic!("the ready line is not JSON ({error}): {line:?}"));
         let address = ready["address"].as_str().and_then(|text| text.parse().ok()).expect("an address");
         Self { child, address, ready }
+    }
+
+    /// The value of a line of `/metrics`.
+    pub(crate) fn metric(&self, line: &str) -> Option<f64> {
+        let answer = super::http::get(self.address, "/metrics");
+        let text = String::from_utf8(answer.body).expect("is text");
+        text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// Tells it to stop and waits until it has.
+    pub(crate) fn stop(mut self) {
+        self.signal("TERM");
+        assert_eq!(self.child.wait().expect("ends").code(), Some(0));
     }
 
     /// Sends a signal by its name: `TERM`.

@@ -42,6 +42,11 @@ impl<'a> Bucket<'a> {
         }
     }
 
+    /// Whether something stands where entry `seq` would.
+    pub(super) fn has(&self, seq: u64) -> Result<bool, StoreError> {
+        Ok(self.remote.get(&self.entry_key(seq), LIMIT)?.is_some())
+    }
+
     fn entry_key(&self, seq: u64) -> String {
         format!("{}/{}", self.key, number(seq))
     }

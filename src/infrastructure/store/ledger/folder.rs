@@ -94,6 +94,11 @@ impl Folder {
         Ok(self.read(before)?.is_some_and(|before| Some(before.digest()) == entry.prev))
     }
 
+    /// Whether there is an entry `seq`.
+    pub(super) fn has(&self, seq: u64) -> bool {
+        self.path(seq).exists()
+    }
+
     fn holds(&self, entry: &Entry) -> Result<bool, StoreError> {
         Ok(self.read(entry.seq)?.is_some_and(|there| there.op == entry.op))
     }

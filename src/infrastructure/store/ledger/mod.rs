@@ -8,6 +8,7 @@ mod bucket;
 mod chain;
 mod folder;
 mod memory;
+mod news;
 mod refs;
 mod shared;
 

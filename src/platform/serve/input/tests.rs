@@ -108,9 +108,10 @@ fn other_bodies_are_refused() {
 
 proptest! {
     #[test]
-    fn arbitrary_bytes_never_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_bytes_never_panic(body in proptest::collection::vec(any::<u8>(), 0..200), head in 0usize..250) {
         let _ = instances(&body, &image());
-        let _ = super::super::protocol::infer(&body, &table());
+        let _ = super::super::protocol::infer(&body, None, &table());
+        let _ = super::super::protocol::infer(&body, Some(head), &image());
     }
 
     #[test]
@@ -119,7 +120,7 @@ proptest! {
     ) {
         let _ = instances(body.as_bytes(), &image());
         let _ = instances(body.as_bytes(), &table());
-        let _ = super::super::protocol::infer(body.as_bytes(), &image());
+        let _ = super::super::protocol::infer(body.as_bytes(), None, &image());
     }
 
     #[test]
