@@ -46,6 +46,7 @@ mod names;
 mod packages;
 mod power_loss;
 mod predict;
+mod predict_many;
 mod project_file;
 mod promote;
 mod provenance;

@@ -90,7 +90,7 @@ fn an_output_file_is_written_whole_or_not_at_all() {
     assert!(error.contains("bad.jsonl:1") && error.contains("serve::input"), "{error}");
     assert!(!project.path().join("no.csv").exists());
     let error = refused(project.path(), &["predict", "stripes", "images.idx", "--output", "out.xlsx"], 2);
-    assert!(error.contains("`.csv` or `.jsonl`"), "{error}");
+    assert!(error.contains("`.csv`, `.jsonl` or `.parquet`"), "{error}");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn files_that_cannot_be_predicted_for_are_named() {
         ("table.csv", 2, "is a table"),
         ("other.idx", 2, "[4, 8]"),
         ("absent.png", 3, "absent.png"),
-        (".git", 2, "is a folder"),
+        (".git/refs/tags", 2, "holds nothing to predict for"),
     ] {
         let error = refused(project.path(), &["predict", "stripes", file], exit);
         assert!(error.contains(word), "{file}: {error}");

@@ -1,28 +1,62 @@
 //! `mlp predict`.
 
+mod form;
+mod inputs;
+mod partial;
+
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use self::form::Form;
+use self::inputs::{Found, find, predict};
+use self::partial::{Input, Partial, Question};
 use super::{Answer, Context};
 use crate::application::chosen;
-use crate::application::ui::{Align, Report, Table, percent, plural};
-use crate::base::{Digest, Exit, Name};
+use crate::application::ui::{Align, Report, Table, clean, percent, plural};
+use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
 use crate::infrastructure::durable;
-use crate::platform::serve::{Predicted, ServeError, predict_files};
+use crate::platform::project::Project;
+use crate::platform::serve::{Batch, OnError, Outcome, Predicted, ServeError, Served, Unfit, count};
 
-/// Predicts for files: images, IDX files, tables, JSON lines.
+/// Unfit inputs that are named on the terminal.
+const NAMED: usize = 10;
+
+/// Predicts for files, folders and datasets: images, IDX and NPY arrays, tables, texts, JSON lines.
+///
+/// A dataset may be a version that is not checked out: `mnist@v1.2`. With --output a call that was interrupted goes on where it
+/// stopped, to the same bytes; beside the file lies its lineage: the model, the versions of the inputs, and what did not fit.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The model: MODEL@STAGE, MODEL@VERSION, or MODEL for its newest version.
     #[arg(value_name = "MODEL[@REF]")]
     reference: String,
-    /// PNG, JPEG, WebP, IDX, `.csv`, `.jsonl` or `.txt` files; `-` reads JSON lines.
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<String>,
-    /// Write the predictions to this file (`.csv` or `.jsonl`) instead.
+    /// PNG, JPEG, WebP, IDX, NPY, Parquet, `.csv`, `.jsonl` or `.txt` files, folders of such, datasets (`mnist`, `mnist@REV`,
+    /// `mnist/a.png`); `-` reads JSON lines.
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<String>,
+    /// Only this part of datasets.
+    #[arg(long, value_parser = ["train", "val", "test"])]
+    part: Option<String>,
+    /// Write the predictions to this file (`.csv`, `.jsonl` or `.parquet`) instead.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// What to do about an input that does not fit.
+    #[arg(long, value_enum, default_value_t)]
+    on_error: What,
+    /// Begin anew, whatever an earlier call left.
+    #[arg(long, requires = "output")]
+    restart: bool,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default)]
+enum What {
+    /// End with its error; what came before is kept for the next call.
+    #[default]
+    Stop,
+    /// Leave it out, and tell of it at the end and in the lineage.
+    Skip,
 }
 
 #[derive(Serialize)]
@@ -33,6 +67,8 @@ struct Predictions {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     classes: Vec<String>,
     predictions: Vec<Predicted>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unfit: Vec<Unfit>,
 }
 
 impl Report for Predictions {
@@ -68,7 +104,11 @@ struct Written {
     version: u64,
     digest: Digest,
     output: PathBuf,
+    lineage: PathBuf,
     predictions: u64,
+    unfit: u64,
+    /// Outcomes that an earlier call had left.
+    resumed: u64,
 }
 
 impl Report for Written {
@@ -78,7 +118,11 @@ impl Report for Written {
 
     fn human(&self) -> String {
         let count = plural(self.predictions, "prediction");
-        format!("wrote {count} of {}@{} to {}\n", self.model, self.version, self.output.display())
+        let resumed = match self.resumed {
+            0 => String::new(),
+            resumed => format!(", {resumed} of an earlier call"),
+        };
+        format!("wrote {count} of {}@{} to {}{resumed}\n", self.model, self.version, self.output.display())
     }
 
     fn quiet(&self) -> String {
@@ -86,88 +130,160 @@ impl Report for Written {
     }
 }
 
-/// The forms of an output file.
-#[derive(Clone, Copy)]
-enum Form {
-    Csv,
-    JsonLines,
+/// Where predictions in a file come from: the file beside it, and in a Parquet file its key `mlp.lineage`. The same question gives the
+/// same bytes.
+#[derive(Serialize)]
+struct Lineage<'a> {
+    schema: &'static str,
+    model: &'a Name,
+    version: u64,
+    /// The files of the version.
+    digest: Digest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'a Name>,
+    inputs: &'a [Input],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<&'a str>,
+    predictions: u64,
+    unfit: &'a [Unfit],
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     // A wrong name of the output must not cost the work.
-    let form = args.output.as_deref().map(form).transpose()?;
+    let form = args.output.as_deref().map(Form::of).transpose()?;
     let project = context.project()?;
     let served = chosen::open(&project, &args.reference, &context.ui)?;
-    let files: Vec<String> = args.files.iter().map(|file| below(&context.dir, file)).collect();
-    let predictions = predict_files(&served, &files, &context.ui)?;
-    let (model, version, digest) = (served.name, served.version, served.tree);
-    let classes = served.model.classes.clone();
-    let (Some(output), Some(form)) = (args.output, form) else {
-        context.ui.report(&Predictions { model, version, digest, classes, predictions });
-        return Ok(Exit::Ok);
+    let found = args.inputs.iter().map(|input| find(input, &project, context));
+    let found = found.collect::<Result<Vec<_>, _>>()?;
+    let (Some(output), Some(form)) = (&args.output, form) else {
+        return show(&args, &served, found, &project, context);
     };
-    let path = context.dir.join(&output);
-    let bytes = match form {
-        Form::Csv => csv(&classes, &predictions),
-        Form::JsonLines => json_lines(&predictions),
+    let question = Question {
+        schema: "mlp/predict-partial/1".to_owned(),
+        model: served.tree,
+        inputs: found.iter().map(|found| found.input.clone()).collect(),
+        part: args.part.clone(),
     };
-    durable::replace(&path, &bytes).map_err(|source| ServeError::Io {
-        action: "write",
-        path: path.clone(),
-        source,
-    })?;
-    let predictions = predictions.len() as u64;
-    context.ui.report(&Written { model, version, digest, output, predictions });
+    let path = context.dir.join(output);
+    let mut partial = Partial::open(&path, &question, args.restart)?;
+    let resumed = partial.done;
+    if resumed > 0 {
+        context
+            .ui
+            .log(Level::Info, &format!("going on after {} of an earlier call", plural(resumed, "input")));
+    }
+    every(&args, &served, found, resumed, &mut |outcomes| partial.add(outcomes), &project, context)?;
+    let io = |source| ServeError::Io { action: "write", path: path.clone(), source };
+    let (mut predictions, mut unfit) = (0, Vec::new());
+    for outcome in partial.outcomes().map_err(io)? {
+        match outcome.map_err(io)? {
+            Outcome::Predicted(_) => predictions += 1,
+            Outcome::Unfit(one) => unfit.push(one),
+        }
+    }
+    let lineage = Lineage {
+        schema: "mlp/predict-lineage/1",
+        model: &served.name,
+        version: served.version,
+        digest: served.tree,
+        stage: served.stage.as_ref(),
+        inputs: &question.inputs,
+        part: args.part.as_deref(),
+        predictions,
+        unfit: &unfit,
+    };
+    // Plain strings and numbers: writing cannot fail.
+    let lineage = serde_json::to_string_pretty(&lineage).unwrap_or_default() + "\n";
+    let rows = partial.outcomes().map_err(io)?.filter_map(|outcome| match outcome {
+        Ok(Outcome::Predicted(predicted)) => Some(Ok(predicted)),
+        Ok(Outcome::Unfit(_)) => None,
+        Err(error) => Some(Err(error)),
+    });
+    let classes = &served.model.classes;
+    durable::replace_with(&path, |out| form.write(out, classes, &lineage, rows)).map_err(io)?;
+    let beside = beside(&path);
+    durable::replace_with(&beside, |out| out.write_all(lineage.as_bytes())).map_err(io)?;
+    partial.remove()?;
+    name(&unfit, context);
+    context.ui.report(&Written {
+        model: served.name,
+        version: served.version,
+        digest: served.tree,
+        lineage: self::beside(output),
+        output: output.clone(),
+        predictions,
+        unfit: unfit.len() as u64,
+        resumed,
+    });
     Ok(Exit::Ok)
 }
 
-/// A path as given, below the folder of `-C`; a path is shown as short as it can be.
-fn below(dir: &Path, file: &str) -> String {
-    if file == "-" || dir == Path::new(".") {
-        return file.to_owned();
-    }
-    dir.join(file).to_string_lossy().into_owned()
+/// `out.csv.lineage.json`
+fn beside(output: &Path) -> PathBuf {
+    let mut name = output.file_name().unwrap_or_default().to_owned();
+    name.push(".lineage.json");
+    output.with_file_name(name)
 }
 
-fn form(path: &Path) -> Result<Form, ServeError> {
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("csv") => Ok(Form::Csv),
-        Some("jsonl") => Ok(Form::JsonLines),
-        _ => Err(ServeError::Input {
-            path: path.display().to_string(),
-            detail: "an output ends in `.csv` or `.jsonl`".to_owned(),
-        }),
-    }
+/// Predicts and shows the answers.
+fn show(args: &Args, served: &Served, found: Vec<Found>, project: &Project, context: &Context) -> Answer {
+    let (mut predictions, mut unfit) = (Vec::new(), Vec::new());
+    let mut take = |outcomes: Vec<Outcome>| {
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Predicted(predicted) => predictions.push(predicted),
+                Outcome::Unfit(one) => unfit.push(one),
+            }
+        }
+        Ok(())
+    };
+    every(args, served, found, 0, &mut take, project, context)?;
+    name(&unfit, context);
+    context.ui.report(&Predictions {
+        model: served.name.clone(),
+        version: served.version,
+        digest: served.tree,
+        classes: served.model.classes.clone(),
+        predictions,
+        unfit,
+    });
+    Ok(Exit::Ok)
 }
 
-/// One line per prediction: the input, the label and the probability of each class, or the value.
-fn csv(classes: &[String], predictions: &[Predicted]) -> Vec<u8> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut header = vec!["input".to_owned()];
-    if classes.is_empty() {
-        header.push("value".to_owned());
-    } else {
-        header.push("label".to_owned());
-        header.extend(classes.iter().map(|class| format!("probability_{class}")));
+/// Predicts for everything, giving outcomes to `take`.
+fn every(
+    args: &Args,
+    served: &Served,
+    found: Vec<Found>,
+    passed: u64,
+    take: &mut dyn FnMut(Vec<Outcome>) -> Result<(), ServeError>,
+    project: &Project,
+    context: &Context,
+) -> Result<(), Failure> {
+    let on_error = match args.on_error {
+        What::Stop => OnError::Stop,
+        What::Skip => OnError::Skip,
+    };
+    let of_file = |found: &Found| match found.input.dataset {
+        Some(_) => None,
+        None => count(&context.dir.join(&found.input.name).to_string_lossy()),
+    };
+    let total = found.iter().map(of_file).sum();
+    let mut batch = Batch::new(served, on_error, passed, total, take, &context.ui);
+    for found in found {
+        predict(found, args.part.as_deref(), served, &mut batch, project, context)?;
     }
-    // Records of one length into memory: writing cannot fail.
-    let _ = writer.write_record(&header);
-    for Predicted { source, prediction } in predictions {
-        let mut record = vec![source.clone()];
-        record.extend(prediction.label.clone());
-        record.extend(prediction.value.map(|value| value.to_string()));
-        record.extend(prediction.probabilities.iter().map(f32::to_string));
-        let _ = writer.write_record(&record);
-    }
-    writer.into_inner().unwrap_or_default()
+    batch.flush()?;
+    Ok(())
 }
 
-fn json_lines(predictions: &[Predicted]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for predicted in predictions {
-        // Plain strings and numbers into memory: writing cannot fail.
-        let _ = serde_json::to_writer(&mut bytes, predicted);
-        bytes.push(b'\n');
+/// Names what did not fit.
+fn name(unfit: &[Unfit], context: &Context) {
+    for Unfit { source, error } in unfit.iter().take(NAMED) {
+        context.ui.log(Level::Warn, &format!("`{}` does not fit: {}", clean(source), clean(error)));
     }
-    bytes
+    if unfit.len() > NAMED {
+        let all = plural(unfit.len() as u64, "input");
+        context.ui.log(Level::Warn, &format!("{all} did not fit in all"));
+    }
 }

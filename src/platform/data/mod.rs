@@ -55,7 +55,7 @@ pub use expectations::expectations;
 pub use glance::Glance;
 pub use ignore::{ignore, unignore};
 pub use image_folder::image_classes;
-pub use inputs::idx_inputs;
+pub use inputs::{idx_inputs, npy_inputs, parquet_rows};
 pub use leakage::leakage;
 pub use measured::{ColumnMeasured, Histogram, Measured};
 pub use merge::{Choice, Choose, Conflict, Merged, ReadTree, Sides, merge};

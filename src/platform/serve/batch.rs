@@ -1,24 +1,24 @@
-//! Predictions for files: images, IDX files, tables, JSON lines.
+//! Predictions for many inputs, in order: read, predicted some at a time, and given away before the next are read.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+mod files;
 
-use serde::Serialize;
+pub use files::count;
 
-use super::input::{self, Values};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::input::Values;
 use super::{ServeError, Served};
 use crate::base::{Sink, Unit};
-use crate::platform::data::{self, Inputs, images};
+use crate::platform::data::{Examples, Inputs};
 use crate::platform::train::Prediction;
 
 /// Inputs that are predicted at once.
 const CHUNK: usize = 256;
-/// Bytes of an image file, or of one line of JSON.
-const LARGEST: u64 = 64 << 20;
 
 /// The prediction for one input.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Predicted {
     /// Where the input stands: `7.png`, `rows.csv:2` (line), `t10k-images-idx3-ubyte:1` (from 1), `-:1`.
     pub source: String,
@@ -27,188 +27,176 @@ pub struct Predicted {
     pub prediction: Prediction,
 }
 
-/// Predicts for every input in `files`, in order. `-` reads JSON lines from standard input.
-///
-/// What a file holds is told by its first bytes (PNG, JPEG, WebP, IDX, gzipped IDX), else by its name (`.csv`, `.jsonl`, `.txt`).
-/// The first input that does not fit ends it with an error that names its place.
+/// An input that has no prediction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfit {
+    /// Where it stands.
+    pub source: String,
+    /// Why.
+    pub error: String,
+}
+
+/// What became of one input.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It was predicted.
+    Predicted(Predicted),
+    /// It does not fit the model.
+    Unfit(Unfit),
+}
+
+/// What to do about an input that does not fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// End with its error.
+    #[default]
+    Stop,
+    /// Tell of it and go on.
+    Skip,
+}
+
+/// Takes outcomes, some at a time and in order.
+pub type Take<'a> = dyn FnMut(Vec<Outcome>) -> Result<(), ServeError> + 'a;
+
+/// A prediction of many inputs.
+pub struct Batch<'a> {
+    served: &'a Served,
+    on_error: OnError,
+    /// Inputs at the beginning that are passed over: an earlier call predicted them.
+    passed: u64,
+    /// How many inputs there are, if it is known.
+    total: Option<u64>,
+    take: &'a mut Take<'a>,
+    sink: &'a dyn Sink,
+    seen: u64,
+    /// Inputs to be predicted, in order, with those between them that do not fit.
+    waiting: Vec<Waiting>,
+    values: Values,
+}
+
+enum Waiting {
+    Fits(String),
+    Unfit(Unfit),
+}
+
+impl<'a> Batch<'a> {
+    /// A prediction by `served` that gives outcomes to `take`, all but the first `passed`.
+    pub fn new(
+        served: &'a Served,
+        on_error: OnError,
+        passed: u64,
+        total: Option<u64>,
+        take: &'a mut Take<'a>,
+        sink: &'a dyn Sink,
+    ) -> Self {
+        let values = Values::new(&served.signature);
+        Self { served, on_error, passed, total, take, sink, seen: 0, waiting: Vec::new(), values }
+    }
+
+    /// Predicts all examples of a part of a dataset; `name` stands before where each comes from: `mnist/test`.
+    pub fn examples(&mut self, name: &str, examples: &Examples) -> Result<(), ServeError> {
+        let width = self.served.signature.size();
+        for index in 0..examples.len() {
+            let place = match examples.origins.name(index) {
+                Some(origin) => format!("{name}/{origin}"),
+                None => format!("{name}:{}", index + 1),
+            };
+            self.push(place, |_| {
+                examples.inputs.range(index..index + 1, width).map_err(|error| error.to_string())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Adds the next input; `read` gives its values, or says why it does not fit. It is not called for what is passed over.
+    fn push(
+        &mut self,
+        source: String,
+        read: impl FnOnce(&Served) -> Result<Inputs, String>,
+    ) -> Result<(), ServeError> {
+        self.seen += 1;
+        if self.seen <= self.passed {
+            return Ok(());
+        }
+        let before = self.values.len();
+        let size = self.served.signature.size();
+        let read = read(self.served).and_then(|inputs| self.values.append(&inputs));
+        match read {
+            Ok(()) if self.values.len() == before + size => self.waiting.push(Waiting::Fits(source)),
+            read => {
+                let found = self.values.len() - before;
+                self.values.truncate(before);
+                let error = match read {
+                    Err(error) => error,
+                    Ok(()) => format!("has {found} values, the model takes {size}"),
+                };
+                if self.on_error == OnError::Stop {
+                    // What came before it is not lost.
+                    self.flush()?;
+                    return Err(wrong(&source, error));
+                }
+                self.waiting.push(Waiting::Unfit(Unfit { source, error }));
+            }
+        }
+        if self.waiting.len() >= CHUNK { self.flush() } else { Ok(()) }
+    }
+
+    /// Predicts what waits; to be called at the end.
+    pub fn flush(&mut self) -> Result<(), ServeError> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let values = std::mem::replace(&mut self.values, Values::new(&self.served.signature));
+        let mut predictions = match values.len() {
+            0 => Vec::new(),
+            _ => self.served.model.predict(&values.into_inputs())?,
+        }
+        .into_iter();
+        let outcomes = std::mem::take(&mut self.waiting).into_iter().filter_map(|waiting| match waiting {
+            Waiting::Fits(source) => {
+                predictions.next().map(|prediction| Outcome::Predicted(Predicted { source, prediction }))
+            }
+            Waiting::Unfit(unfit) => Some(Outcome::Unfit(unfit)),
+        });
+        (self.take)(outcomes.collect())?;
+        self.sink.progress("predicting", self.seen, self.total, Unit::Samples);
+        Ok(())
+    }
+}
+
+/// Predicts for every input in `files`, in order, as [`Batch::file`] reads them. The first input that does not fit ends it with an
+/// error that names its place.
 pub fn predict_files(
     served: &Served,
     files: &[String],
     sink: &dyn Sink,
 ) -> Result<Vec<Predicted>, ServeError> {
-    let mut batch =
-        Batch { served, sources: Vec::new(), values: Values::new(&served.signature), done: Vec::new(), sink };
+    let mut done = Vec::new();
+    let mut take = |outcomes: Vec<Outcome>| {
+        done.extend(outcomes.into_iter().filter_map(|outcome| match outcome {
+            Outcome::Predicted(predicted) => Some(predicted),
+            Outcome::Unfit(_) => None,
+        }));
+        Ok(())
+    };
+    let mut batch = Batch::new(served, OnError::Stop, 0, None, &mut take, sink);
     for file in files {
         batch.file(file)?;
     }
     batch.flush()?;
-    Ok(batch.done)
-}
-
-struct Batch<'a> {
-    served: &'a Served,
-    sources: Vec<String>,
-    values: Values,
-    done: Vec<Predicted>,
-    sink: &'a dyn Sink,
-}
-
-impl Batch<'_> {
-    fn file(&mut self, name: &str) -> Result<(), ServeError> {
-        if name == "-" {
-            return self.json_lines(name, std::io::stdin().lock());
-        }
-        let path = Path::new(name);
-        let io = |source| ServeError::Io { action: "read", path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(io)?;
-        if file.metadata().map_err(io)?.is_dir() {
-            return Err(wrong(name, "is a folder; name the files in it"));
-        }
-        let mut first = Vec::new();
-        Read::by_ref(&mut file).take(12).read_to_end(&mut first).map_err(io)?;
-        std::io::Seek::rewind(&mut file).map_err(io)?;
-        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-        match first.as_slice() {
-            [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, ..] => self.image(name, file),
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => self.image(name, file),
-            [0, 0, 8..=14, 1..=4, ..] | [0x1f, 0x8b, ..] => self.idx(name, path),
-            _ if extension == "csv" => self.table(name, file),
-            _ if extension == "txt" => self.lines(name, path),
-            _ if extension == "jsonl" || extension == "json" => self.json_lines(name, BufReader::new(file)),
-            _ => Err(wrong(name, "is none of PNG, JPEG, WebP, IDX, `.csv`, `.jsonl` and `.txt`")),
-        }
-    }
-
-    fn image(&mut self, name: &str, file: File) -> Result<(), ServeError> {
-        if !self.served.signature.pixels {
-            return Err(wrong(name, "is an image, and the model takes none"));
-        }
-        let mut bytes = Vec::new();
-        file.take(LARGEST).read_to_end(&mut bytes).map_err(|source| ServeError::Io {
-            action: "read",
-            path: name.into(),
-            source,
-        })?;
-        let pixels = images::decode(&bytes, &self.served.signature.shape, name)?;
-        self.push(name.to_owned(), &Inputs::U8(std::sync::Arc::new(pixels)))
-    }
-
-    fn idx(&mut self, name: &str, path: &Path) -> Result<(), ServeError> {
-        let (dimensions, inputs) = data::idx_inputs(path, name)?;
-        let size = self.served.signature.size();
-        let shape = &self.served.signature.shape;
-        let found = &dimensions[1..];
-        // As when training: the same number of values is the same input.
-        if found.iter().product::<usize>() != size {
-            return Err(wrong(name, format!("holds inputs of shape {found:?}, the model takes {shape:?}")));
-        }
-        for index in 0..dimensions[0] {
-            let range = index * size..(index + 1) * size;
-            let one = match &inputs {
-                Inputs::U8(values) => Inputs::U8(std::sync::Arc::new(values[range].to_vec())),
-                Inputs::F32(values) => Inputs::F32(std::sync::Arc::new(values[range].to_vec())),
-            };
-            self.push(format!("{name}:{}", index + 1), &one)?;
-        }
-        Ok(())
-    }
-
-    /// A text in each line.
-    fn lines(&mut self, name: &str, path: &Path) -> Result<(), ServeError> {
-        let mut texts = Vec::new();
-        data::each_line(path, name, |line, text| texts.push((line, text.to_owned())))?;
-        texts.into_iter().try_for_each(|(line, text)| self.text(format!("{name}:{line}"), &text))
-    }
-
-    fn text(&mut self, place: String, text: &str) -> Result<(), ServeError> {
-        let Some(encoding) = &self.served.signature.text else {
-            return Err(wrong(&place, "is a text, and the model takes none"));
-        };
-        let ids = encoding.encode(text).map_err(|detail| wrong(&place, detail))?;
-        self.push(place, &Inputs::F32(std::sync::Arc::new(ids)))
-    }
-
-    fn table(&mut self, name: &str, file: File) -> Result<(), ServeError> {
-        if let Some(encoding) = &self.served.signature.text {
-            return self.texts(name, file, &encoding.column);
-        }
-        let Some(encoding) = &self.served.signature.encoding else {
-            return Err(wrong(name, "is a table, and the model takes none"));
-        };
-        let malformed = |error: csv::Error| wrong(name, error.to_string());
-        // As the data loader reads tables: blanks around cells do not count, nor does a byte order mark.
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(BufReader::new(file));
-        let header = reader.headers().map_err(malformed)?.clone();
-        let mut positions = Vec::with_capacity(encoding.columns.len());
-        for column in &encoding.columns {
-            let position = header.iter().position(|name| name.trim_start_matches('\u{feff}') == column.name);
-            positions.push(position.ok_or_else(|| wrong(name, format!("has no column `{}`", column.name)))?);
-        }
-        let mut record = csv::StringRecord::new();
-        while reader.read_record(&mut record).map_err(malformed)? {
-            let place = format!("{name}:{}", record.position().map_or(0, csv::Position::line));
-            let cells = positions.iter().map(|position| record.get(*position).unwrap_or_default());
-            let mut row = Vec::with_capacity(encoding.width());
-            encoding.encode(cells, &mut row).map_err(|error| wrong(&place, error.to_string()))?;
-            self.push(place, &Inputs::F32(std::sync::Arc::new(row)))?;
-        }
-        Ok(())
-    }
-
-    /// The texts in a column of a table.
-    fn texts(&mut self, name: &str, file: File, column: &str) -> Result<(), ServeError> {
-        let malformed = |error: csv::Error| wrong(name, error.to_string());
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(BufReader::new(file));
-        let header = reader.headers().map_err(malformed)?.clone();
-        let position = header.iter().position(|name| name.trim_start_matches('\u{feff}') == column);
-        let position = position.ok_or_else(|| wrong(name, format!("has no column `{column}`")))?;
-        let mut record = csv::StringRecord::new();
-        while reader.read_record(&mut record).map_err(malformed)? {
-            let place = format!("{name}:{}", record.position().map_or(0, csv::Position::line));
-            self.text(place, record.get(position).unwrap_or_default())?;
-        }
-        Ok(())
-    }
-
-    fn json_lines(&mut self, name: &str, mut reader: impl BufRead) -> Result<(), ServeError> {
-        let mut line = Vec::new();
-        for number in 1.. {
-            line.clear();
-            let io = |source| ServeError::Io { action: "read", path: name.into(), source };
-            if reader.by_ref().take(LARGEST).read_until(b'\n', &mut line).map_err(io)? == 0 {
-                break;
-            }
-            if line.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            let place = format!("{name}:{number}");
-            let inputs = input::instance(&line, &self.served.signature)
-                .map_err(|refusal| wrong(&place, refusal.message))?;
-            self.push(place, &inputs)?;
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, source: String, inputs: &Inputs) -> Result<(), ServeError> {
-        self.values.append(inputs).map_err(|detail| wrong(&source, detail))?;
-        self.sources.push(source);
-        if self.sources.len() >= CHUNK { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), ServeError> {
-        if self.sources.is_empty() {
-            return Ok(());
-        }
-        let values = std::mem::replace(&mut self.values, Values::new(&self.served.signature));
-        let predictions = self.served.model.predict(&values.into_inputs())?;
-        let sources = std::mem::take(&mut self.sources);
-        let pairs = sources.into_iter().zip(predictions);
-        self.done.extend(pairs.map(|(source, prediction)| Predicted { source, prediction }));
-        self.sink.progress("predicting", self.done.len() as u64, None, Unit::Samples);
-        Ok(())
-    }
+    drop(batch);
+    Ok(done)
 }
 
 fn wrong(path: &str, detail: impl Into<String>) -> ServeError {
     ServeError::Input { path: path.to_owned(), detail: detail.into() }
+}
+
+/// One input of several that lie one after the other.
+fn slice(inputs: &Inputs, index: usize, size: usize) -> Inputs {
+    let range = index * size..(index + 1) * size;
+    match inputs {
+        Inputs::U8(values) => Inputs::U8(Arc::new(values[range].to_vec())),
+        Inputs::F32(values) => Inputs::F32(Arc::new(values[range].to_vec())),
+    }
 }

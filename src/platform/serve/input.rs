@@ -53,6 +53,14 @@ impl Values {
         }
     }
 
+    /// Keeps the first `length` values.
+    pub(super) fn truncate(&mut self, length: usize) {
+        match self {
+            Self::Pixels(values) => values.truncate(length),
+            Self::Numbers(values) => values.truncate(length),
+        }
+    }
+
     /// Adds one value, if the model takes it.
     pub(super) fn push(&mut self, value: f64) -> Result<(), String> {
         match self {

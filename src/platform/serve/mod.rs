@@ -28,7 +28,7 @@ mod tls;
 mod token;
 
 pub use answered::{Answered, Observer};
-pub use batch::{Predicted, predict_files};
+pub use batch::{Batch, OnError, Outcome, Predicted, Take, Unfit, count, predict_files};
 pub use canary::{Canary, Tell, Trial};
 pub use deployment::Deployment;
 pub use error::{EXPLAIN, ServeError};
