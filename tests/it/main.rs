@@ -44,6 +44,7 @@ mod monitor;
 mod monitoring_guide;
 mod names;
 mod packages;
+mod papers;
 mod power_loss;
 mod predict;
 mod predict_many;

@@ -101,7 +101,10 @@ fn damaged_bytes_never_reach_the_folder() {
             if path.is_dir() {
                 folders.push(path);
             } else {
+                // One bit makes it writable; then no byte is what it was.
                 flip(&path);
+                let bytes = fs::read(&path).expect("reads");
+                fs::write(&path, bytes.iter().map(|byte| !byte).collect::<Vec<u8>>()).expect("writes");
             }
         }
     }

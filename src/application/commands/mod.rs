@@ -7,6 +7,7 @@ mod check;
 mod ci;
 mod completions;
 mod data;
+mod dossier;
 mod eval;
 mod explain;
 mod export;
@@ -123,6 +124,7 @@ enum Command {
     Monitor(monitor::Args),
     Why(why::Args),
     Impact(impact::Args),
+    Dossier(dossier::Args),
     Gate(gate::Args),
     Lifecycle(lifecycle::Args),
     Approve(approve::Args),
@@ -173,6 +175,7 @@ fn dispatch(command: Command, context: &'static Context) -> Answer {
         Command::Monitor(args) => monitor::run(args, context),
         Command::Why(args) => why::run(&args, context),
         Command::Impact(args) => impact::run(args, context),
+        Command::Dossier(args) => dossier::run(args, context),
         Command::Gate(args) => gate::run(args, context),
         Command::Lifecycle(args) => lifecycle::run(args, context),
         Command::Approve(args) => approve::run(args, context),

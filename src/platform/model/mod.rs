@@ -7,6 +7,7 @@ mod gates;
 mod history;
 mod lineage;
 pub mod package;
+pub mod paper;
 mod promotion;
 mod provenance;
 mod recompute;

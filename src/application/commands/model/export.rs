@@ -122,7 +122,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             place(&folder, &stamp, Some(&wanted), force, |new| write_files(store, &tree, new))?
         }
         (false, Format::Oci) => {
-            let image = Image { stamp: &stamp, time: version.time, licence: None };
+            let spec = project.manifest.models.get(&stamp.model);
+            let licence = spec.and_then(|spec| spec.licence.clone());
+            let image = Image { stamp: &stamp, time: version.time, licence };
             place(&folder, &stamp, None, force, |new| image.write(store, &tree, new))?
         }
         (false, Format::Onnx) => {

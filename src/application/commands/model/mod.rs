@@ -1,6 +1,7 @@
 //! `mlp model`.
 
 mod attest;
+pub(super) mod card;
 mod export;
 mod history;
 mod ls;
@@ -27,6 +28,7 @@ enum Command {
     Pull(pull::Args),
     Export(export::Args),
     Attest(attest::Args),
+    Card(card::Args),
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
@@ -38,5 +40,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         Command::Pull(args) => pull::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Attest(args) => attest::run(&args, context),
+        Command::Card(args) => card::run(args, context),
     }
 }

@@ -39,6 +39,7 @@ pub use inputs::InputState;
 pub use latency::LatencyGate;
 pub use licence::LicenceState;
 pub use rollback_drill::RollbackDrill;
+pub(super) use sections::{Read as WrittenParts, read as written_parts};
 pub use seed::SeedGate;
 pub use serve::ServeGate;
 pub use shadow::ShadowGate;

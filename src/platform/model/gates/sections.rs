@@ -2,13 +2,13 @@
 
 /// What a card holds.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Read {
+pub(in crate::platform::model) struct Read {
     /// Headings that have text below them, as fields.
     filled: Vec<String>,
     /// Items of lists: line, the headings they stand under, the names between backticks.
     items: Vec<Item>,
     /// Placeholders with their lines.
-    pub(super) placeholders: Vec<(usize, String)>,
+    pub(in crate::platform::model) placeholders: Vec<(usize, String)>,
 }
 
 /// One item of a list.
@@ -27,7 +27,7 @@ impl Read {
         self.items.iter().filter(|item| item.under.contains(&field)).collect()
     }
 
-    pub(super) fn has(&self, field: &str) -> bool {
+    pub(in crate::platform::model) fn has(&self, field: &str) -> bool {
         let field = as_field(field);
         self.filled.contains(&field)
     }
@@ -43,7 +43,7 @@ fn as_field(heading: &str) -> String {
     words.join("_")
 }
 
-pub(super) fn read(text: &str) -> Read {
+pub(in crate::platform::model) fn read(text: &str) -> Read {
     let mut read = Read::default();
     // Open headings from the outermost: text below an inner heading is text of the outer ones too.
     let mut open: Vec<(usize, String)> = Vec::new();

@@ -71,12 +71,19 @@ fn run(body: Run) -> String {
     )
 }
 
+/// Metrics of an evaluation that are told; its record has them all.
+const METRICS: usize = 4;
+
 fn evaluation(body: Evaluation) -> String {
-    let metrics = body.metrics.iter();
+    let metrics = body.metrics.iter().take(METRICS);
     let metrics =
         metrics.map(|(name, of)| format!("{name} {:.4} ({:.4} to {:.4})", of.value, of.lower, of.upper));
     let metrics: Vec<String> = metrics.collect();
-    format!("{} {}, {} examples: {}", body.data, body.part, body.examples, metrics.join(", "))
+    let more = match body.metrics.len().saturating_sub(METRICS) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{} {}, {} examples: {}{more}", body.data, body.part, body.examples, metrics.join(", "))
 }
 
 /// The plain values of a body whose kind has no words of its own.

@@ -21,6 +21,7 @@ impl Lineage<'_> {
             lineage: self,
             graph: Graph::default(),
             judged: None,
+            checked: None,
             ids: HashSet::new(),
             drawn: HashSet::new(),
         };
@@ -49,6 +50,8 @@ struct Walk<'a, 'l> {
     graph: Graph,
     /// The files of the version whose evidence is wanted too.
     judged: Option<Digest>,
+    /// The version of data whose evidence is being followed: that leads back to it.
+    checked: Option<Digest>,
     /// The ids of the nodes, and the edges by both ends.
     ids: HashSet<String>,
     drawn: HashSet<(String, String)>,
@@ -250,7 +253,8 @@ impl Walk<'_, '_> {
         let data = record.body["data"].as_str().unwrap_or_default().to_owned();
         for link in links(record) {
             let role = link.role.as_str();
-            if is_made(role) || LEAVES.contains(&role) || self.judged == Some(link.to) {
+            let known = [self.judged, self.checked].contains(&Some(link.to));
+            if is_made(role) || LEAVES.contains(&role) || known {
                 continue;
             }
             if self.lineage.records.contains_key(&link.to) {
@@ -309,7 +313,9 @@ impl Walk<'_, '_> {
         for (record, role) in lineage.naming(&id) {
             let kind = lineage.records[record].kind;
             if role == "tree" && matches!(kind, RecordKind::Expectations | RecordKind::Leakage) {
+                let before = self.checked.replace(id);
                 let checked = self.record(*record)?;
+                self.checked = before;
                 self.edge(&text, "evidence", checked);
             }
         }
