@@ -142,7 +142,7 @@ fn a_version_is_exported_for_other_programs() {
                 assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
                 let told: Value = serde_json::from_slice(&output.stdout).expect("is JSON");
                 assert_eq!(told["Labels"]["dev.mlp.reference"], "stripes@1");
-                assert_eq!(told["Layers"].as_array().map(Vec::len), Some(2));
+                assert_eq!(told["Layers"].as_array().map(Vec::len), Some(3));
             }
         }
         Err(_) => println!("skopeo is not installed: only the library tests looked at the layout"),

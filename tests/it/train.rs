@@ -83,7 +83,7 @@ fn the_curves_are_drawn_beside_the_model_and_the_same_each_time() {
     let show = project.json(&["runs", "show"], 0);
     let names: Vec<&str> =
         show["files"].as_array().expect("files").iter().filter_map(|file| file["path"].as_str()).collect();
-    assert_eq!(names, ["curves.svg", "model/model.json", "model/model.safetensors"]);
+    assert_eq!(names, ["curves.svg", "model/model.json", "model/model.safetensors", "model/sketches.json"]);
     assert_eq!(show["files"][0]["kind"], "plot");
     let drawn = ok(project.path(), &["runs", "show", "--file", "curves.svg"]);
     assert!(drawn.starts_with("<svg ") && drawn.contains("accuracy") && drawn.contains("epoch"), "{drawn}");
