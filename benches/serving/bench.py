@@ -275,7 +275,7 @@ def main():
         pixels = list(image(3, 12345))
         body = json.dumps({"instances": [pixels]})
         script = pathlib.Path(folder) / "post.lua"
-        script.write_text(f'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\nwrk.body = [[{body}]]\n')
+        script.write_text(f'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\nwrk.body = [==[{body}]==]\n')
         print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before, {subprocess.run(['uname', '-rm'], capture_output=True, text=True).stdout.strip()}, "
               f"{project.run(project.mlp, '--version').strip()}")
         if "load" in only:
