@@ -55,7 +55,9 @@ pub(crate) fn answers(
             Err(error) if here => {
                 sink.log(Level::Warn, &format!("looking at this machine's log alone: {error}"))
             }
-            found => drop(found?),
+            found => {
+                found?;
+            }
         }
     }
     for (_, pushed) in newest(&project.store, model)? {
