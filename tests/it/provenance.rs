@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::support::lifecycle::{FLOOR, Lab};
+use crate::support::lifecycle::{FLOOR, Lab, flip_object};
 use crate::support::{ok, refused, run};
 
 /// A P-256 key in PEM, and its public half in PEM.
@@ -239,11 +239,7 @@ fn a_flipped_bit_in_a_models_file_or_its_signature_is_named() {
     let mut hit = 0;
     for pack in walk(&lab.path().join(".git/mlp/store/packs")) {
         let good = fs::read(&pack).expect("reads");
-        // What comes first in a pack is objects.
-        let mut bytes = good.clone();
-        bytes[good.len() / 8] ^= 1;
-        fs::remove_file(&pack).expect("removes");
-        fs::write(&pack, bytes).expect("writes");
+        flip_object(&pack);
         let output = crate::support::mlp(lab.path()).args(["verify", "digits@1"]).output().expect("starts");
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
         // A pack that holds other things leaves the model as it is.

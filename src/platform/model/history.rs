@@ -225,7 +225,7 @@ impl History {
     /// The history as it was at `time`.
     pub fn at(&self, time: Time) -> Result<Self, ModelError> {
         let until = self.entries.partition_point(|entry| entry.time <= time);
-        Self::replay(&self.model, &self.entries[..until])
+        Self::of_chain(&self.model, self.entries[..until].to_vec())
     }
 
     /// All versions, oldest first.

@@ -291,9 +291,19 @@ fn data() -> Digest {
 
 /// Flips one bit in the middle of a file.
 pub(crate) fn flip(path: &Path) {
+    let size = std::fs::metadata(path).expect("is there").len();
+    flip_at(path, size as usize / 2);
+}
+
+/// Flips one bit in a pack where its objects are: what ends a pack is looked at by `fsck` alone.
+pub(crate) fn flip_object(pack: &Path) {
+    let size = std::fs::metadata(pack).expect("is there").len();
+    flip_at(pack, size as usize / 8);
+}
+
+fn flip_at(path: &Path, at: usize) {
     let mut bytes = std::fs::read(path).expect("reads");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
+    bytes[at] ^= 1;
     let mut permissions = std::fs::metadata(path).expect("is there").permissions();
     #[allow(clippy::permissions_set_readonly_false)]
     permissions.set_readonly(false);
