@@ -201,6 +201,11 @@ pub(super) fn told(variables: &BTreeMap<String, String>) -> Vec<u8> {
     if variables.is_empty() { Vec::new() } else { serde_json::to_vec(variables).unwrap_or_default() }
 }
 
+/// Whether `on` names hosts of the project; nobody is asked.
+pub(super) fn known(project: &Project, on: &str) -> Result<(), Failure> {
+    candidates(&project.manifest, on).map(drop)
+}
+
 /// The hosts that `on` names.
 fn candidates(manifest: &Manifest, on: &str) -> Result<Vec<Host>, Failure> {
     let all =

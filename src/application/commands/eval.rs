@@ -10,7 +10,7 @@ use self::report::Evaluated;
 use super::{Answer, Context};
 use crate::application::answering::{Followed, Through};
 use crate::application::chosen;
-use crate::application::elsewhere::{Place, Wishes, list};
+use crate::application::elsewhere::{Place, Wishes, known, list};
 use crate::application::following::{RunReport, workspace};
 use crate::application::ui::{Report, Ui};
 use crate::base::{Digest, Evaluation, Exit, Failure, JobState, Level, Name, Record, Run, Sink};
@@ -134,6 +134,9 @@ impl Report for Unanswered {
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let (project, ui) = (context.project()?, &context.ui);
+    if let Some(on) = &args.on {
+        known(&project, on).map_err(|failure| meant_part(on, failure))?;
+    }
     let target = target(&project, &args)?;
     let question = question(&project, &target, &args, ui)?;
     let found = match args.force {
@@ -199,10 +202,7 @@ fn elsewhere(
 ) -> Result<Result<(Digest, Record<Evaluation>), Exit>, Failure> {
     let roots = vec![question.model, question.tree];
     let wants = Wants { trains: true, roots, ..Wants::default() };
-    let place = match Place::of(project, args.on.as_deref(), &wants, ui) {
-        Ok(place) => place,
-        Err(failure) => return Err(meant_part(args, failure)),
-    };
+    let place = Place::of(project, args.on.as_deref(), &wants, ui)?;
     let workspace = place.workspace(project);
     let planned = run::plan_evaluation(&workspace, &target.model, question)?;
     let listed = list(&workspace, ui)?;
@@ -227,15 +227,12 @@ fn elsewhere(
 }
 
 /// `--on test` is meant for a part of the data where no host is called so.
-fn meant_part(args: &Args, failure: Failure) -> Failure {
-    let part = args.on.as_deref().filter(|on| PARTS.contains(on));
-    match part {
-        Some(part) if failure.0.code() == "project::unknown-name" => {
-            let hint = format!("the part of the data is `--part {part}`; `--on` names a host");
-            ProjectError::UnknownHost { name: part.to_owned(), hint }.into()
-        }
-        _ => failure,
+fn meant_part(on: &str, failure: Failure) -> Failure {
+    if !PARTS.contains(&on) {
+        return failure;
     }
+    let hint = format!("the part of the data is `--part {on}`; `--on` names a host");
+    ProjectError::UnknownHost { name: on.to_owned(), hint }.into()
 }
 
 /// Draws confusion matrix and reliability curve into the file that was asked for, and beside the runs that made these files, as far as their
