@@ -68,14 +68,9 @@ sed -i.bak -e 's/roles: {model: \[\]/roles: {model: [sam@example.org]/' -e 's/tr
     -e 's/^  staging:$/&\n    keep: 2/' \
     -e 's/^      floor: {metric.*/&\n      repro: {reproduce: {tolerance: 0}}/' mlp.yaml
 rm mlp.yaml.bak
-cat >>mlp.yaml <<'YAML'
-
-serve:
-  log: {sample: 1.0}
-  canary: {min_requests: 20, abort: [{error_rate: {max: 0.01}}, {disagreement: {max: 0.2}}]}
-monitor:
-  drift: {test: psi, max: 0.2, window: 300}
-YAML
+sed -i.bak -e 's/^serve: .*/serve:\n  log: {sample: 1.0}\n  canary: {min_requests: 20, abort: [{error_rate: {max: 0.01}}, {disagreement: {max: 0.2}}]}/' \
+    -e 's/window: 1000/window: 300/' mlp.yaml
+rm mlp.yaml.bak
 mlp check
 mlp data download mnist
 mlp data add mnist
@@ -142,7 +137,7 @@ unpacked data/mnist/t10k-images-idx3-ubyte >"$work/images"
 images() {
     od -An -v -tu1 -w784 -j $((16 + $2 * 784)) -N $(($1 * 784)) "$work/images" |
         awk -v inverted="${3:-}" 'BEGIN { printf "{\"instances\": [" }
-            { printf NR > 1 ? ",[" : "["; for (i = 1; i <= NF; i++) printf "%s%d", i > 1 ? "," : "", inverted ? 255 - $i : $i; printf "]" }
+            { printf "%s", (NR > 1 ? ",[" : "["); for (i = 1; i <= NF; i++) printf "%s%d", (i > 1 ? "," : ""), (inverted ? 255 - $i : $i); printf "]" }
             END { print "]}" }'
 }
 ask() { curl -sS --fail-with-body -D "$work/headers" -H 'content-type: application/json' "$@" --data-binary @- "http://127.0.0.1:$port/predict"; }
@@ -206,7 +201,9 @@ signing=${MODEL_SIGNING:-$(command -v model_signing || true)}
 if [ -n "$signing" ]; then
     mlp model export digits@production "$work/export"
     printf '\n$ model_signing verify key …\n'
-    "$signing" verify key "$work/export" --signature "$work/statements/model.sig" --public_key "$work/signing.pub.pem"
+    # What mlp notes about the package is not among the files of the version.
+    "$signing" verify key "$work/export" --signature "$work/statements/model.sig" --public_key "$work/signing.pub.pem" \
+        --ignore-paths "$work/export/mlp-model.json"
 fi
 mlp model history digits
 mlp audit

@@ -167,6 +167,8 @@ fn a_spent_budget_stops_with_checkpoints_and_a_failure_does_not_stop_the_others(
     // Both who evaluates and who registers what was stopped hears how it is finished.
     let paused = trials(&report).iter().find(|trial| trial["run"].is_string()).expect("one was begun");
     let run = paused["run"].as_str().expect("a run");
+    project.git(&["add", "-A"]);
+    project.git(&["commit", "-qm", "Begin"]);
     for args in [["eval", "--run", run].as_slice(), &["model", "register", "small", "--run", run]] {
         let said = refused(project.path(), args, 2);
         assert!(said.contains("mlp runs resume"), "{said}");
