@@ -36,7 +36,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 MANIFEST = """mlp: 1
 project: {name: bench, id: 01jd3q0000000000000000000e, profile: research}
 data:
-  bars: {path: data/bars, format: idx}
+  bars: {path: data/bars, format: idx, guard: {overlap: 1000}}
 models:
   bars:
     data: bars
