@@ -18,6 +18,7 @@ mod spec;
 mod statistics;
 mod tags;
 mod waive;
+mod written;
 
 pub use audit::{Audit, Finding, Problem, audit};
 pub use error::{EXPLAIN as MODEL_EXPLAIN, ModelError};

@@ -1,7 +1,7 @@
 //! `model_card`: the card has its sections, and no placeholders.
 
-use super::sections::read;
 use super::{Case, Finding};
+use crate::platform::model::written::read;
 use crate::platform::model::{Card, ModelCard, Placeholders};
 
 pub(super) const MEANING: &str = "The model card (`card:` of the model) as it stands on the trust branch has a section \

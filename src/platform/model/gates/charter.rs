@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::card::{self, Asked};
-use super::sections::read;
 use super::{Case, Finding};
 use crate::base::{VerdictValue, nearest};
 use crate::platform::model::Placeholders;
+use crate::platform::model::written::read;
 
 pub(super) const MEANING: &str = "The charter as it stands on the trust branch has a section with text for every field. In the section \
      that `criteria` names every item of a list is a criterion of success, and names between backticks a gate of some stage that \

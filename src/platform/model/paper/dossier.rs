@@ -8,6 +8,7 @@ use super::card::body;
 use super::markdown::{Link, code, text};
 use super::portrait::{Portrait, Written};
 use super::sections::{Sections, first};
+use crate::platform::model::written;
 
 /// A piece of the paper.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,9 +216,10 @@ fn answer(source: &Source, sections: &Sections<'_>, pictures: &[(String, String)
         // What is missing of evidence stands at the end, with the command that makes it.
         Source::Evidence(write) => parts.extend(write(sections).map(Part::Text)),
         Source::Card(fields, heading) => {
-            let section = portrait.card.as_ref().and_then(|card| section(card, fields));
-            match (section, &portrait.card) {
-                (Some(words), _) => parts.push(Part::Words(words)),
+            let words = portrait.card.as_ref().and_then(|card| card.text.as_deref());
+            let words = words.and_then(|words| written::section(&body(words), fields));
+            match (words, &portrait.card) {
+                (Some(words), _) => parts.push(Part::Words(written::lowered(&words, 3))),
                 (None, Some(card)) => {
                     parts.push(Part::Gap(format!(
                         "The section *{heading}* of {} says nothing.",
@@ -234,7 +236,7 @@ fn answer(source: &Source, sections: &Sections<'_>, pictures: &[(String, String)
                 match portrait.data_cards.get(&name) {
                     Some(card @ Written { text: Some(words), path }) => {
                         parts.push(Part::Text(format!("#### Data card of {}\n", text(name.as_str()))));
-                        parts.push(Part::Words(lowered(&body(words), 4)));
+                        parts.push(Part::Words(written::lowered(&body(words), 3)));
                         if let Some((line, what)) = card.parts().placeholders.first() {
                             let gap = format!("{} still says {} on line {line}.", code(path), code(what));
                             parts.push(Part::Gap(gap));
@@ -256,59 +258,4 @@ fn answer(source: &Source, sections: &Sections<'_>, pictures: &[(String, String)
             parts.extend(missing.map(|what| Part::Gap(format!("{what}."))));
         }
     }
-}
-
-/// The text below the first heading of the card that is one of `fields`, up to the next heading of its level; none if there is none
-/// but placeholders.
-fn section(card: &Written, fields: &[&str]) -> Option<String> {
-    let words = body(card.text.as_deref()?);
-    let level = |line: &str| {
-        let level = line.bytes().take_while(|byte| *byte == b'#').count();
-        ((1..=6).contains(&level) && line[level..].starts_with(' ')).then_some(level)
-    };
-    let mut found: Option<(usize, Vec<&str>)> = None;
-    let mut fenced = false;
-    for line in words.lines() {
-        if line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~") {
-            fenced = !fenced;
-        }
-        let heading = if fenced { None } else { level(line) };
-        match (&mut found, heading) {
-            (None, Some(depth)) if fields.contains(&field(line).as_str()) => {
-                found = Some((depth, Vec::new()))
-            }
-            (Some((depth, _)), Some(next)) if next <= *depth => break,
-            (Some((_, lines)), _) => lines.push(line),
-            _ => {}
-        }
-    }
-    let lines = found?.1.join("\n");
-    let text = lines.trim();
-    let is_placeholder = text.lines().all(|line| {
-        let line = line.trim();
-        line.is_empty() || ["TODO", "TBD", "FIXME"].iter().any(|word| line.starts_with(word))
-    });
-    (!is_placeholder).then(|| lowered(text, 4))
-}
-
-/// `## Intended use` -> `intended_use`, as the gate `model_card` reads headings.
-fn field(heading: &str) -> String {
-    let words = heading.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(str::to_lowercase).collect::<Vec<_>>().join("_")
-}
-
-/// Headings so much deeper that they stand below those of the paper.
-fn lowered(words: &str, below: usize) -> String {
-    let mut fenced = false;
-    let lines = words.lines().map(|line| {
-        if line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~") {
-            fenced = !fenced;
-        }
-        let level = line.bytes().take_while(|byte| *byte == b'#').count();
-        if fenced || !(1..=6).contains(&level) || !line[level..].starts_with(' ') {
-            return line.to_owned();
-        }
-        format!("{}{}", "#".repeat((level + below - 1).min(6)), &line[level..])
-    });
-    lines.collect::<Vec<_>>().join("\n")
 }

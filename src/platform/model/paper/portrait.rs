@@ -8,8 +8,8 @@ use crate::base::{
     AnyRecord, Approval, Body, Digest, Entry, EntryKind, Evaluation, Expectations, Leakage, Name, Record,
     RecordKind, Reproduction, Run, Verdict,
 };
-use crate::platform::model::gates::{WrittenParts, written_parts};
 use crate::platform::model::lineage::Lineage;
+use crate::platform::model::written::{self, Parts};
 use crate::platform::model::{Filed, History, Thing, Version};
 
 /// All that is known of a version.
@@ -71,8 +71,8 @@ pub struct Written {
 
 impl Written {
     /// Its sections with text, and its placeholders.
-    pub(super) fn parts(&self) -> WrittenParts {
-        written_parts(self.text.as_deref().unwrap_or_default())
+    pub(super) fn parts(&self) -> Parts {
+        written::read(self.text.as_deref().unwrap_or_default())
     }
 }
 

@@ -1,14 +1,17 @@
-//! Reading Markdown that gates look at: sections with text, placeholders, items of lists.
+//! Reading the Markdown that people write about a model: sections with text, placeholders, items of lists.
 
-/// What a card holds.
+/// Words that stand for what is still to be written.
+const OPEN: [&str; 3] = ["TODO", "TBD", "FIXME"];
+
+/// What a card or charter holds.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::platform::model) struct Read {
+pub(super) struct Parts {
     /// Headings that have text below them, as fields.
     filled: Vec<String>,
     /// Items of lists: line, the headings they stand under, the names between backticks.
     items: Vec<Item>,
     /// Placeholders with their lines.
-    pub(in crate::platform::model) placeholders: Vec<(usize, String)>,
+    pub(super) placeholders: Vec<(usize, String)>,
 }
 
 /// One item of a list.
@@ -20,14 +23,14 @@ pub(super) struct Item {
     pub(super) names: Vec<String>,
 }
 
-impl Read {
+impl Parts {
     /// The items of the lists below the heading `field`.
     pub(super) fn items(&self, field: &str) -> Vec<&Item> {
         let field = as_field(field);
         self.items.iter().filter(|item| item.under.contains(&field)).collect()
     }
 
-    pub(in crate::platform::model) fn has(&self, field: &str) -> bool {
+    pub(super) fn has(&self, field: &str) -> bool {
         let field = as_field(field);
         self.filled.contains(&field)
     }
@@ -43,30 +46,77 @@ fn as_field(heading: &str) -> String {
     words.join("_")
 }
 
-pub(in crate::platform::model) fn read(text: &str) -> Read {
-    let mut read = Read::default();
+/// The level of a heading, and its text.
+fn heading(line: &str) -> Option<(usize, &str)> {
+    let level = line.bytes().take_while(|byte| *byte == b'#').count();
+    let is_one = (1..=6).contains(&level) && line[level..].starts_with(' ');
+    is_one.then(|| (level, line[level..].trim()))
+}
+
+/// The mark of a line that opens or closes a block of code.
+fn fence_mark(line: &str) -> Option<&'static str> {
+    ["```", "~~~"].into_iter().find(|mark| line.trim_start().starts_with(mark))
+}
+
+/// The lines of `text`, and whether each stands in a block of code or is the edge of one.
+fn lines(text: &str) -> impl Iterator<Item = (&str, bool)> {
+    let mut open: Option<&str> = None;
+    text.lines().map(move |line| {
+        let before = open;
+        match (fence_mark(line), open) {
+            (Some(mark), None) => open = Some(mark),
+            (Some(mark), Some(opened)) if mark == opened => open = None,
+            _ => {}
+        }
+        (line, before.is_some() || open.is_some())
+    })
+}
+
+/// The text below the first heading that is one of `fields`, up to the next heading of its level; none if there is none but
+/// placeholders.
+pub(super) fn section(text: &str, fields: &[&str]) -> Option<String> {
+    let mut found: Option<(usize, Vec<&str>)> = None;
+    for (line, is_code) in lines(text) {
+        match (&mut found, heading(line).filter(|_| !is_code)) {
+            (None, Some((level, words))) if fields.contains(&as_field(words).as_str()) => {
+                found = Some((level, Vec::new()));
+            }
+            (Some((own, _)), Some((level, _))) if level <= *own => break,
+            (Some((_, lines)), _) => lines.push(line),
+            _ => {}
+        }
+    }
+    let text = found?.1.join("\n").trim().to_owned();
+    let is_open = |line: &str| line.is_empty() || OPEN.iter().any(|word| line.starts_with(word));
+    (!text.lines().map(str::trim).all(is_open)).then_some(text)
+}
+
+/// The text with headings so many levels deeper, six at most.
+pub(super) fn lowered(text: &str, below: usize) -> String {
+    let lower = |(line, is_code): (&str, bool)| match heading(line).filter(|_| !is_code) {
+        Some((level, _)) => format!("{}{}", "#".repeat((level + below).min(6)), &line[level..]),
+        None => line.to_owned(),
+    };
+    lines(text).map(lower).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads a page.
+pub(super) fn read(text: &str) -> Parts {
+    let mut read = Parts::default();
     // Open headings from the outermost: text below an inner heading is text of the outer ones too.
     let mut open: Vec<(usize, String)> = Vec::new();
-    let mut fence: Option<&str> = None;
     let mut comment = false;
     // Whether the line before belongs to an item that may go on.
     let mut listed = false;
-    for (index, line) in text.lines().enumerate() {
-        let trimmed = line.trim();
-        if let Some(mark) = ["```", "~~~"].into_iter().find(|mark| trimmed.starts_with(mark)) {
-            match fence {
-                None => fence = Some(mark),
-                Some(opened) if opened == mark => fence = None,
-                Some(_) => {}
-            }
+    for (index, (line, is_code)) in lines(text).enumerate() {
+        if fence_mark(line).is_some() {
             continue;
         }
-        let shown =
-            if fence.is_some() { trimmed.to_owned() } else { without_comments(trimmed, &mut comment) };
-        let level = shown.bytes().take_while(|byte| *byte == b'#').count();
-        if fence.is_none() && (1..=6).contains(&level) && shown[level..].starts_with(' ') {
+        let trimmed = line.trim();
+        let shown = if is_code { trimmed.to_owned() } else { without_comments(trimmed, &mut comment) };
+        if let Some((level, words)) = heading(&shown).filter(|_| !is_code) {
             open.retain(|(outer, _)| *outer < level);
-            open.push((level, as_field(&shown[level..])));
+            open.push((level, as_field(words)));
             listed = false;
             continue;
         }
@@ -79,7 +129,7 @@ pub(in crate::platform::model) fn read(text: &str) -> Read {
                 read.filled.push(heading.clone());
             }
         }
-        if fence.is_none() {
+        if !is_code {
             let names = shown.split('`').skip(1).step_by(2).map(str::to_owned);
             if is_item(&shown) {
                 let under = open.iter().map(|(_, heading)| heading.clone()).collect();
@@ -173,8 +223,7 @@ fn placeholders(line: &str) -> Vec<String> {
     // Every other piece between backticks is code.
     let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join(" ");
     let words = prose.split(|c: char| !c.is_alphanumeric());
-    let mut found: Vec<String> =
-        words.filter(|word| ["TODO", "TBD", "FIXME"].contains(word)).map(str::to_owned).collect();
+    let mut found: Vec<String> = words.filter(|word| OPEN.contains(word)).map(str::to_owned).collect();
     let mut rest = prose.as_str();
     while let Some(start) = rest.find('<') {
         let after = &rest[start + 1..];
