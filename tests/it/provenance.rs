@@ -253,3 +253,21 @@ fn a_flipped_bit_in_a_models_file_or_its_signature_is_named() {
     }
     assert!(hit > 0, "no pack held the model");
 }
+
+#[test]
+fn a_folder_that_nobody_answers_for_is_not_verified() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    fs::write(folder.path().join("weights.bin"), "weights").expect("writes");
+    fs::write(folder.path().join("model.sig"), "{}").expect("writes");
+    let said = String::from_utf8_lossy(&run(folder.path(), &["verify", "."], 1).stdout).into_owned();
+    assert!(said.contains("there is no key to check it with") && said.contains("is not verified"), "{said}");
+
+    // With signers, a registered version is verified when one of them promoted it.
+    let lab = Lab::new(FLOOR).with_tensors();
+    lab.signers(&[("max", "")]);
+    lab.version(95);
+    let said = stdout(&lab, &["verify", "digits@1"], 1);
+    assert!(said.contains("registered; nobody signed for it"), "{said}");
+    ok(lab.path(), &["promote", "digits", "--to", "staging", "--key", &lab.key("max")]);
+    stdout(&lab, &["verify", "digits@1"], 0);
+}

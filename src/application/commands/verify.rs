@@ -12,13 +12,13 @@ use crate::application::chosen::choose;
 use crate::application::completion;
 use crate::application::judgement::mark;
 use crate::application::ui::{Report, Table, clean, plural};
-use crate::base::{Attestation, Digest, Exit, Failure, Run, Time, VerdictValue};
+use crate::base::{Attestation, Digest, Entry, EntryKind, Exit, Failure, Run, Time, VerdictValue};
 use crate::infrastructure::keys::{EcPublicKey, KeyError, Signers};
 use crate::infrastructure::store::{StoreError, fetch};
 use crate::platform::model::package::STAMP;
 use crate::platform::model::{
-    ModelError, ModelFile, Registry, SIGNATURE, folder_files, hint, listed_files, stored_files, verify,
-    weights_problem,
+    History, ModelError, ModelFile, Registry, SIGNATURE, folder_files, hint, listed_files, stored_files,
+    verify, weights_problem,
 };
 use crate::platform::project::Project;
 
@@ -31,7 +31,7 @@ const LONGEST: u64 = 16 << 20;
 ///
 /// Of a version every byte is read again, the ledger's signatures are checked, weights must be what their name says, the run must have made
 /// these files, and signatures over them must hold. A folder must hold just the files that were signed (`model.sig`) or, within a project,
-/// those of a registered version; links and pickles are refused. Keys are those of the curve P-256 in the signers' file on the trust branch, or
+/// those of a registered version, which where there are signers one of them must have promoted; links and pickles are refused. Keys are those of the curve P-256 in the signers' file on the trust branch, or
 /// `--public-key`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -96,6 +96,28 @@ impl Checks {
         }
     }
 
+    /// Adds that the ledger knows the tree: where the project has signers, one of them must have promoted it or put it back.
+    fn registered(
+        &mut self,
+        check: &'static str,
+        detail: String,
+        signers: &Signers,
+        history: &History,
+        tree: &Digest,
+    ) {
+        let signed = |entry: &Entry| {
+            matches!(entry.kind, EntryKind::Promote | EntryKind::Rollback)
+                && entry.subject.tree == *tree
+                && entry.signature.is_some()
+        };
+        if signers.is_empty() || history.entries().iter().any(signed) {
+            self.add(check, VerdictValue::Pass, detail);
+        } else {
+            let why = format!("{detail}: registered; nobody signed for it");
+            self.add(check, VerdictValue::Unknown, why);
+        }
+    }
+
     /// Checks one signature over `files` with the key that it names.
     fn signature(&mut self, bundle: &Value, keys: &[Key], files: &[ModelFile]) {
         let named = hint(bundle).and_then(|hint| keys.iter().find(|(_, key)| key.hint() == hint));
@@ -123,8 +145,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
         of_version(args, given, context, &mut checks)?;
     }
     let failed = checks.0.iter().any(|check| check.verdict == VerdictValue::Fail);
-    let passed = checks.0.iter().any(|check| check.verdict == VerdictValue::Pass);
-    let verified = passed && !failed;
+    // Files that are whole are anybody's: somebody must answer for them.
+    let vouched = checks.0.iter().any(|check| {
+        check.verdict == VerdictValue::Pass && ["signature", "origin", "ledger"].contains(&check.check)
+    });
+    let verified = vouched && !failed;
     context.ui.report(&Verified { subject: args.what.clone(), verified, checks: checks.0 });
     Ok(if verified { Exit::Ok } else { Exit::No })
 }
@@ -148,17 +173,17 @@ fn of_version(
     checks: &mut Checks,
 ) -> Result<(), Failure> {
     let project = context.project()?;
+    let (_, signers) = project.trusted()?;
     let chosen = choose(&project, &args.what)?;
     let (name, version) = (&chosen.name, &chosen.version);
     let stage = chosen.stage.as_ref().map(|stage| format!(", live in {stage}")).unwrap_or_default();
-    checks.add(
-        "ledger",
-        VerdictValue::Pass,
-        format!("{name}@{}{stage}; entry {}", version.number, version.entry),
-    );
+    let home = project.ledger_home()?;
+    let history = Registry { home: &home, project: project.id(), signers: &signers }.history(name)?;
+    let detail = format!("{name}@{}{stage}; entry {}", version.number, version.entry);
+    checks.registered("ledger", detail, &signers, &history, &version.tree);
     let store = &project.store;
     if !store.has(&version.tree)?
-        && let Some(remote) = project.ledger_home()?.store()
+        && let Some(remote) = home.store()
     {
         fetch(store, remote, &[version.tree], &[], &context.ui)?;
     }
@@ -189,7 +214,6 @@ fn of_version(
             },
         );
     }
-    let signers = project.trusted().map_or_else(|_| Signers::default(), |(_, signers)| signers);
     let must = given.is_some();
     let keys = keys(given, &signers);
     let mut signed = false;
@@ -232,7 +256,8 @@ fn of_folder(
         weights(checks, file, &std::fs::read(&path).map_err(StoreError::io("read", &path))?);
     }
     let project = context.project().ok();
-    let signers = project.as_ref().and_then(|project| project.trusted().ok()).unzip().1.unwrap_or_default();
+    let signers =
+        project.as_ref().map(Project::trusted).transpose()?.map_or_else(Signers::default, |found| found.1);
     let must = given.is_some() || args.signature.is_some();
     let path = args.signature.as_ref().map_or_else(|| folder.join(BUNDLE), |path| context.dir.join(path));
     if must || path.is_file() {
@@ -273,7 +298,8 @@ fn version_of(
         for version in history.versions().iter().rev() {
             match listed_files(&project.store, &version.tree) {
                 Ok(Some(known)) if known == wanted => {
-                    checks.add("origin", VerdictValue::Pass, format!("they are {model}@{}", version.number));
+                    let detail = format!("they are {model}@{}", version.number);
+                    checks.registered("origin", detail, signers, &history, &version.tree);
                     return Ok(());
                 }
                 Ok(_) | Err(StoreError::Missing(_)) => {}
