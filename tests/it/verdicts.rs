@@ -182,3 +182,32 @@ fn what_was_never_promoted_or_names_no_rules_cannot_be_judged_again() {
         String::from_utf8_lossy(&run(lab.path(), &["gate", "verify", "digits"], 1).stdout).into_owned();
     assert!(text.contains("does not name the commit of its rules"), "{text}");
 }
+
+#[test]
+fn rules_of_another_branch_do_not_count() {
+    let lab = Lab::new(FLOOR);
+    lab.version(95);
+    ok(lab.path(), &["promote", "digits", "--to", "staging"]);
+    let home = LedgerHome::Local(lab.path().join(".git/mlp/store"));
+    let project: Id = ID.parse().expect("is an identifier");
+    let ledger = Ledger { home: &home, project, model: "digits".parse().expect("is a name") };
+    let append = |change: &dyn Fn(&mut Entry)| {
+        let last = ledger.entries().expect("reads").pop().expect("is there");
+        let mut entry = Entry { seq: last.seq + 1, prev: Some(last.digest()), op: Id::new(), ..last };
+        change(&mut entry);
+        ledger.append(&entry).expect("appends");
+    };
+    let verify =
+        || String::from_utf8_lossy(&run(lab.path(), &["gate", "verify", "digits"], 1).stdout).into_owned();
+    // Somebody's own rules, which have no gates.
+    lab.git(&["checkout", "-q", "-b", "mine"]);
+    lab.rules("stages: {staging: {}}\n");
+    let mine = lab.git(&["rev-parse", "HEAD"]);
+    lab.git(&["checkout", "-q", "main"]);
+    append(&|entry| {
+        entry.evidence.clear();
+        entry.subject.commit = Some(mine.clone());
+    });
+    let text = verify();
+    assert!(text.contains(&format!("the commit {mine} of its rules is none of main")), "{text}");
+}

@@ -48,12 +48,27 @@ impl<'a> Judging<'a> {
         Ok(Self { project, manifest, trust, signers, home, sink })
     }
 
-    /// The same project with its rules as they stood at `commit` of the trust branch.
-    pub(crate) fn at(&self, commit: &str) -> Result<Judging<'a>, Failure> {
+    /// The same project with its rules as they stood at `commit`, or why rules are not read there: only what the trust branch once was
+    /// has any. Whoever may push a branch could write rules of their own.
+    pub(crate) fn at(&self, commit: &str) -> Result<Result<Judging<'a>, String>, Failure> {
+        let repo = &self.project.repo;
+        if repo.commit_author(commit)?.is_none() {
+            return Ok(Err(format!(
+                "the commit {} of its rules is not here; `git fetch origin` may bring it",
+                commit.escape_debug()
+            )));
+        }
+        if !repo.is_ancestor(commit, &self.trust.rev)? {
+            let more = match repo.has_whole_history()? {
+                true => "",
+                false => ", as far as its history is here; `git fetch --unshallow origin` brings all of it",
+            };
+            return Ok(Err(format!("the commit {commit} of its rules is none of {}{more}", self.trust.name)));
+        }
         let trust = Trust { rev: commit.to_owned(), ..self.trust.clone() };
         let (manifest, signers) = self.project.trusted_at(&trust)?;
         let home = self.project.ledger_home()?;
-        Ok(Judging { project: self.project, manifest, trust, signers, home, sink: self.sink })
+        Ok(Ok(Judging { project: self.project, manifest, trust, signers, home, sink: self.sink }))
     }
 
     /// Makes a tree or file that only the project's store has present in the local one.

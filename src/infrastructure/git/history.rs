@@ -81,6 +81,15 @@ impl Repo {
         Ok(trees)
     }
 
+    /// Whether `commit` is `tip` or one of those before it, as far as the history is here.
+    pub fn is_ancestor(&self, commit: &str, tip: &str) -> Result<bool, GitError> {
+        let repository = self.open()?;
+        let (Ok(commit), Ok(tip)) = (git2::Oid::from_str(commit), git2::Oid::from_str(tip)) else {
+            return Ok(false);
+        };
+        Ok(commit == tip || repository.graph_descendant_of(tip, commit)?)
+    }
+
     /// Whether the history here is whole; a shallow clone's is not.
     pub fn has_whole_history(&self) -> Result<bool, GitError> {
         Ok(!self.open()?.is_shallow())

@@ -181,3 +181,23 @@ fn the_first_commit_needs_no_parent() {
     assert_eq!(git(dir.path(), &["ls-tree", "--name-only", "HEAD"]), "mlp.yaml");
     assert_eq!(repo.state().expect("reads").dirty, None);
 }
+
+#[test]
+fn a_commit_of_another_branch_is_no_ancestor() {
+    let (dir, repo) = committed();
+    let first = git(dir.path(), &["rev-parse", "HEAD"]);
+    git(dir.path(), &["commit", "-qm", "second", "--allow-empty"]);
+    let second = git(dir.path(), &["rev-parse", "HEAD"]);
+    git(dir.path(), &["checkout", "-q", "-b", "mine", &first]);
+    git(dir.path(), &["commit", "-qm", "mine", "--allow-empty"]);
+    let mine = git(dir.path(), &["rev-parse", "HEAD"]);
+    for (commit, tip, is) in [
+        (&first, &second, true),
+        (&second, &second, true),
+        (&second, &first, false),
+        (&mine, &second, false),
+        (&"no id".to_owned(), &second, false),
+    ] {
+        assert_eq!(repo.is_ancestor(commit, tip).expect("looks"), is, "{commit} {tip}");
+    }
+}

@@ -8,13 +8,14 @@ use crate::application::commands::{Answer, Context};
 use crate::application::completion;
 use crate::application::judgement::Judging;
 use crate::application::ui::{Report, clean, plural};
-use crate::base::{Digest, Entry, EntryKind, Exit, Failure, Name, Time};
+use crate::base::{Digest, Entry, EntryKind, Exit, Failure, Name, Time, Verdict, VerdictValue};
 use crate::platform::model::{Candidate, History, ModelError, Recomputed, recompute};
 
 /// Judges again what let a version into its stages, and holds it against the recorded verdicts, byte for byte.
 ///
 /// Each promotion of the version is judged by the rules as they stood then, at the time of its ledger entry, on the evidence that its
-/// verdicts name. A clone of the repository and the project's store are enough. Exit status 1 if a verdict is not the same.
+/// verdicts name. Rules count only from a commit of the trust branch. A clone of the repository and the project's store are
+/// enough. Exit status 1 if a verdict is not the same, or was no pass.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// The model version: `digits` (the newest), `digits@7`, `digits@staging`.
@@ -100,7 +101,10 @@ impl Report for Verified {
                 let verdicts = plural(count as u64, "verdict");
                 style(format!("{what}: {verdicts} judged again, every byte the same")).green()
             }
-            false => style(format!("{what}: not every verdict comes out as it is recorded")).red(),
+            false if self.promotions.iter().all(|promotion| promotion.reason.is_none()) => {
+                style(format!("{what}: not every verdict comes out as it is recorded")).red()
+            }
+            false => style(format!("{what}: not everything is in order")).red(),
         };
         format!("{text}\n{}\n", head.bold())
     }
@@ -147,18 +151,25 @@ fn again(
         promotion.reason = Some(reason.to_owned());
         return Ok(promotion);
     };
-    if judging.project.repo.commit_author(commit)?.is_none() {
-        promotion.reason =
-            Some(format!("the commit {commit} of its rules is not here; `git fetch origin` may bring it"));
-        return Ok(promotion);
-    }
-    let then = judging.at(commit)?;
+    let then = match judging.at(commit)? {
+        Ok(then) => then,
+        Err(why) => {
+            promotion.reason = Some(why);
+            return Ok(promotion);
+        }
+    };
     let rules = then.rules(model)?;
     let before = usize::try_from(entry.seq - 1).unwrap_or(usize::MAX);
     let history = History::replay(model, &history.entries()[..before])?;
     let candidate: Candidate<'_> = then.candidate(&history, history.version(entry.subject.version)?)?;
     let store = &judging.project.store;
     promotion.gates = recompute(store, &rules, &candidate, entry, &|id| judging.get(id))?;
-    promotion.identical = promotion.gates.iter().all(|gate| gate.difference.is_none());
+    let closed =
+        |id: &Digest| store.record::<Verdict>(id).is_ok_and(|it| it.body.verdict != VerdictValue::Pass);
+    if let Some(gate) = promotion.gates.iter().find(|gate| gate.record.as_ref().is_some_and(closed)) {
+        promotion.reason = Some(format!("the gate `{}` of {} was not open", gate.gate, gate.stage));
+    }
+    promotion.identical =
+        promotion.reason.is_none() && promotion.gates.iter().all(|gate| gate.difference.is_none());
     Ok(promotion)
 }
