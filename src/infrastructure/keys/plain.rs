@@ -92,11 +92,18 @@ pub(super) fn options(field: &str, namespace: &str, at: &str) -> Option<bool> {
     Some(is_open)
 }
 
-/// `YYYYMMDD[HHMM[SS]][Z]` with all its digits. Times are UTC.
+/// `YYYYMMDD[HHMM[SS]][Z]` with all its digits. Times are UTC. Days that not every month has are for the program to judge.
 fn time(text: &str) -> Option<String> {
     let digits = text.strip_suffix('Z').unwrap_or(text);
     let whole = [8, 12, 14].contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-    whole.then(|| format!("{digits:0<14}"))
+    let digits = whole.then(|| format!("{digits:0<14}"))?;
+    let within = |at: std::ops::Range<usize>, low, high| (low..=high).contains(&&digits[at]);
+    let is_time = within(4..6, "01", "12")
+        && within(6..8, "01", "28")
+        && within(8..10, "00", "23")
+        && within(10..12, "00", "59")
+        && within(12..14, "00", "59");
+    is_time.then_some(digits)
 }
 
 /// Length-prefixed strings (RFC 4251, section 5), one after the other.
@@ -268,6 +275,12 @@ mod tests {
             format!("max valid-after=\"20260601\" {public}"),
             format!("max valid-before=\"20260503120000\" {public}"),
             format!("max valid-before=\"2026\" {public}"),
+            format!("max valid-before=\"20261301\" {public}"),
+            format!("max valid-before=\"20260600\" {public}"),
+            format!("max valid-before=\"20260631\" {public}"),
+            format!("max valid-before=\"202606012400\" {public}"),
+            format!("max valid-before=\"202606012360\" {public}"),
+            format!("max valid-before=\"20260601235960Z\" {public}"),
             format!("max namespaces=\"mlp-approval\" {public}"),
             format!("max namespaces=\"*\" {public}"),
             format!("max verify-required,valid-after=\"20260101\" {public}"),
