@@ -27,7 +27,7 @@ impl EcKey {
         let wrong = |why: &str| KeyError::NoKey(format!("{name}: {why}"));
         if text.contains("OPENSSH PRIVATE KEY") {
             return Err(wrong(
-                "it is in OpenSSH's own format; `ssh-keygen -p -m PEM -N '' -f FILE` makes a copy PEM",
+                "it is in OpenSSH's own format; make a key for models: `openssl ecparam -name prime256v1 -genkey -noout -out signing.pem`",
             ));
         }
         if text.contains("ENCRYPTED") {
