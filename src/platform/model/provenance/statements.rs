@@ -95,13 +95,18 @@ pub fn verdicts(
             json!({"name": gate(record), "digest": {"blake3": id.hex()}, "annotations": {"rule": record.body.rule}}),
         )
     };
-    let passed = promotion
-        .evidence
-        .iter()
-        .all(|id| records.get(id).is_none_or(|record| record.body.verdict == VerdictValue::Pass));
+    let values = promotion.evidence.iter().map(|id| records.get(id).map(|record| record.body.verdict));
+    let result = if values.clone().flatten().any(|value| value != VerdictValue::Pass) {
+        "FAILED"
+    } else if promotion.evidence.is_empty() || values.clone().any(|value| value.is_none()) {
+        // Nothing failed, and not everything can be seen to have passed.
+        "WARNED"
+    } else {
+        "PASSED"
+    };
     let stage: Option<&Name> = promotion.subject.stage.as_ref();
     let predicate = json!({
-        "result": if passed { "PASSED" } else { "FAILED" },
+        "result": result,
         "configuration": promotion.evidence.iter().filter_map(configuration).collect::<Vec<_>>(),
         "passedTests": named(VerdictValue::Pass),
         "warnedTests": named(VerdictValue::Unknown),
