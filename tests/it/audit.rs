@@ -385,3 +385,67 @@ fn a_waiver_is_checked_as_an_approval_is() {
     });
     assert!(is(&findings(&lab), forged.seq, "record-for-another"));
 }
+
+/// A promotion to production like the last one, signed by max, past mlp's rules.
+fn promotion(lab: &Lab, change: impl FnOnce(&mut Entry)) -> u64 {
+    let max = lab.key("max");
+    let all = entries(lab);
+    let like = all.iter().rfind(|entry| entry.kind == EntryKind::Promote).expect("is there");
+    let forged = forge(lab, like, |entry| {
+        change(entry);
+        let bytes = entry.signed_bytes();
+        let signed = mlp::infrastructure::keys::sign(&bytes, "mlp-ledger", Path::new(&max));
+        entry.signature = Some(signed.expect("signs"));
+    });
+    forged.seq
+}
+
+#[test]
+fn a_promotion_that_lacks_verdicts_of_its_rules_is_named_and_not_pulled() {
+    let lab = promoted();
+    let pull = ["model", "pull", "digits@production", "--verify", "keys/served"];
+    ok(lab.path(), &pull);
+    let store = lab.store();
+    let last = entries(&lab).pop().expect("is there");
+    let of = |gate: &str| {
+        let mut ids = last.evidence.iter().copied();
+        ids.find(|id| store.record::<Verdict>(id).expect("reads").body.gate.as_str() == gate)
+            .expect("is there")
+    };
+    let (floor, eyes) = (of("floor"), of("two_eyes"));
+    let made_up = |gate: &str, change: &dyn Fn(&mut Record<Verdict>)| {
+        let mut record = store.record::<Verdict>(&of(gate)).expect("reads");
+        change(&mut record);
+        publish(&store, &record, "digits", &[]).expect("publishes")
+    };
+    let mut is_named = |evidence: Vec<Digest>, commit: Option<&str>, name: &str, why: &str| {
+        let seq = promotion(&lab, |entry| {
+            entry.evidence = evidence;
+            if let Some(commit) = commit {
+                entry.subject.commit = (!commit.is_empty()).then(|| commit.to_owned());
+            }
+        });
+        let found = findings(&lab);
+        assert!(is(&found, seq, name), "{why}: {found:?}");
+        let said = refused(lab.path(), &pull, 1);
+        assert!(said.contains(why), "{said}");
+    };
+    is_named(vec![], None, "verdict-missing", "names no verdict of it");
+    is_named(vec![floor], None, "verdict-missing", "names no verdict of it");
+    let elsewhere =
+        made_up("two_eyes", &|record| record.body.stage = "candidate".parse().expect("is a name"));
+    is_named(vec![floor, elsewhere], None, "verdict-missing", "names no verdict of it");
+    let other = made_up("two_eyes", &|record| record.body.rule = json!({"what": 1}));
+    is_named(vec![floor, other], None, "verdict-missing", "is by another rule");
+    let waived = made_up("two_eyes", &|record| {
+        record.inputs.clear();
+        record.body.reason = Some("waived until 2999-12-31 by max: so I say".into());
+    });
+    is_named(vec![floor, waived], None, "verdict-missing", "no waiver stands: there is none");
+    is_named(vec![], Some(""), "rules-void", "does not name the commit of its rules");
+    lab.git(&["checkout", "-q", "-b", "mine"]);
+    lab.rules("stages: {staging: {}, production: {}}\n");
+    let mine = lab.git(&["rev-parse", "HEAD"]);
+    lab.git(&["checkout", "-q", "main"]);
+    is_named(vec![floor, eyes], Some(&mine), "rules-void", "is none of main");
+}

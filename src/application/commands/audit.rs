@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use super::{Answer, Context};
 use crate::application::completion;
-use crate::application::judgement::Judging;
+use crate::application::judgement::{Grounds, Judging, NoRules};
 use crate::application::ui::{Report, Table, clean, plural};
-use crate::base::{Exit, Failure, Name};
+use crate::base::{Entry, Exit, Failure, Name};
 use crate::infrastructure::store::StoreError;
-use crate::platform::model::{Audit, ModelError, audit};
+use crate::platform::model::{Audit, History, ModelError, Problem, audit};
 
 /// Checks ledgers: the whole chain, every record that an entry names, every signature.
 ///
@@ -100,7 +100,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
     }
     let mut models = Vec::new();
     for name in names {
-        let audited = audit(&registry, &project.store, &name)?;
+        let grounds = Grounds::new(&judging, &name);
+        let audited =
+            audit(&registry, &project.store, &name, &|history, entry| went_past(&grounds, history, entry))?;
         if audited.entries > 0 || !audited.findings.is_empty() || args.model.is_some() {
             models.push(audited);
         }
@@ -112,6 +114,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
     }
     context.ui.report(&Audited { sound, former, models });
     Ok(if sound { Exit::Ok } else { Exit::No })
+}
+
+/// What the promotion `entry` went past by the rules of its time.
+fn went_past(grounds: &Grounds<'_, '_>, history: &History, entry: &Entry) -> Vec<(Problem, String)> {
+    match grounds.gaps(history, entry, None) {
+        Ok(Ok(gaps)) => gaps.iter().map(|gap| (Problem::VerdictMissing, gap.to_string())).collect(),
+        Ok(Err(NoRules::Unnamed)) if !entry.evidence.is_empty() => Vec::new(),
+        Ok(Err(why)) => vec![(Problem::RulesVoid, why.to_string())],
+        Err(failure) => vec![(Problem::RulesVoid, failure.to_string())],
+    }
 }
 
 /// All models that `mlp.yaml` or a ledger knows. A ledger whose first entry is damaged does not say its name: the rest is looked at

@@ -2,6 +2,7 @@
 //! ledgers, and a way to make missing evidence.
 
 mod evidence;
+mod grounds;
 mod shown;
 mod smoke;
 mod trusted;
@@ -20,6 +21,7 @@ use crate::platform::model::{
 use crate::platform::project::{Manifest, Project};
 use crate::platform::run;
 
+pub(crate) use grounds::{Grounds, NoRules, Then, before};
 pub(crate) use shown::{GateLine, mark, render_gates};
 
 /// A project with its rules.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::gates::is_waived;
 use super::registry::distrust;
 use super::{Approvals, GateSpec, History, ModelError, Registry};
 use crate::base::{
@@ -49,6 +50,10 @@ pub enum Problem {
     ApprovalMissing,
     /// A version was promoted although a gate was not open.
     VerdictNotPass,
+    /// A promotion has no verdict of a gate that its rules have, or not by that rule, or one that no waiver stands behind.
+    VerdictMissing,
+    /// A promotion by rules that the trust branch never had, or that cannot be read.
+    RulesVoid,
 }
 
 impl Problem {
@@ -70,6 +75,8 @@ impl Problem {
             Self::ApprovalForAnother => "approval-for-another",
             Self::ApprovalMissing => "approval-missing",
             Self::VerdictNotPass => "verdict-not-pass",
+            Self::VerdictMissing => "verdict-missing",
+            Self::RulesVoid => "rules-void",
         }
     }
 }
@@ -106,7 +113,14 @@ pub struct Audit {
 }
 
 /// Checks the ledger of `model`: each entry, each record that it names, each signature. All findings are gathered.
-pub fn audit(registry: &Registry<'_>, store: &Local, model: &Name) -> Result<Audit, ModelError> {
+///
+/// `went_past` says of a promotion, with the history that it is in, what it lacks by the rules of its time.
+pub fn audit(
+    registry: &Registry<'_>,
+    store: &Local,
+    model: &Name,
+    went_past: &dyn Fn(&History, &Entry) -> Vec<(Problem, String)>,
+) -> Result<Audit, ModelError> {
     let ledger = registry.ledger(model);
     let seen = ledger.remembered();
     let stored = ledger.stored()?;
@@ -115,14 +129,30 @@ pub fn audit(registry: &Registry<'_>, store: &Local, model: &Name) -> Result<Aud
     if let Some(seen) = seen {
         findings.extend(changed(&stored, &entries, seen));
     }
-    if findings.is_empty() {
-        match History::replay(model, &entries[..]) {
-            Ok(_) => ledger.remember(&entries),
-            Err(ModelError::Ledger { seq, why, .. }) => {
+    let is_whole = findings.is_empty();
+    match History::replay(model, &entries[..]) {
+        Ok(history) => {
+            if is_whole {
+                ledger.remember(&entries);
+            }
+            for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Promote) {
+                let lacks = went_past(&history, entry).into_iter().map(|(problem, why)| Finding {
+                    seq: entry.seq,
+                    problem,
+                    what: format!("promote by {}", entry.actor),
+                    why,
+                });
+                findings.extend(lacks);
+            }
+        }
+        Err(error) if is_whole => match error {
+            ModelError::Ledger { seq, why, .. } => {
                 findings.push(Finding { seq, problem: Problem::EntryImpossible, what: "entry".into(), why });
             }
-            Err(error) => return Err(error),
-        }
+            error => return Err(error),
+        },
+        // What is wrong with the chain is said already.
+        Err(_) => {}
     }
     let first_signed = entries.iter().position(|entry| entry.signature.is_some()).unwrap_or(entries.len());
     let unsigned = |(index, entry): (usize, &Entry)| {
@@ -374,16 +404,17 @@ impl Papers<'_> {
             let why = format!("the gate `{}` was not open: {}", verdict.gate, verdict.observed);
             return Some((Problem::VerdictNotPass, why));
         }
-        let is_waived = verdict.reason.as_ref().is_some_and(|reason| reason.starts_with("waived until "));
+        // That a waiver stood behind it is looked at with the rules.
+        let is_waived = is_waived(&verdict);
         let Ok(GateSpec::Approvals(gate)) = serde_json::from_value::<GateSpec>(verdict.rule.clone()) else {
             return None;
         };
-        let wanted: u32 = std::iter::successors(Some(&gate), |gate: &&Approvals| gate.also.as_deref())
-            .map(|gate| gate.count)
+        let wanted: u64 = std::iter::successors(Some(&gate), |gate: &&Approvals| gate.also.as_deref())
+            .map(|gate| u64::from(gate.count))
             .sum();
         let people: BTreeSet<String> =
             record.inputs.iter().filter_map(|id| self.approver(entry, id)).collect();
-        if !is_waived && (people.len() as u64) < u64::from(wanted) {
+        if !is_waived && (people.len() as u64) < wanted {
             let why = format!("{} of the {wanted} approvals that the gate saw hold for it", people.len());
             return Some((Problem::ApprovalMissing, why));
         }

@@ -4,6 +4,7 @@ mod audit;
 mod error;
 mod evidence;
 mod gates;
+mod grounds;
 mod history;
 mod lineage;
 pub mod package;
@@ -27,6 +28,7 @@ pub use gates::{
     Calibration, Charter, DataCard, Groups, InputState, Judgement, LatencyGate, LicenceState, Phase,
     RollbackDrill, SeedGate, ServeGate, ShadowGate, Size, judge, judge_one,
 };
+pub use grounds::{Gap, gaps};
 pub use history::{History, Version};
 pub use lineage::{Edge, Graph, How, Impact, LINEAGE_EXPLAIN, Lineage, LineageError, Node, Rests, Thing};
 pub use promotion::{Produce, Promoted, Registered, Workshop, judge_with, registrable};

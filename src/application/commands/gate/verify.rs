@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::application::commands::{Answer, Context};
 use crate::application::completion;
-use crate::application::judgement::Judging;
+use crate::application::judgement::{Grounds, Judging, Then, before};
 use crate::application::ui::{Report, clean, plural};
-use crate::base::{Digest, Entry, EntryKind, Exit, Failure, Name, Time, Verdict, VerdictValue};
-use crate::platform::model::{Candidate, History, ModelError, Recomputed, recompute};
+use crate::base::{Digest, Entry, EntryKind, Exit, Failure, Name, Time};
+use crate::platform::model::{Candidate, Gap, History, ModelError, Recomputed, recompute};
 
 /// Judges again what let a version into its stages, and holds it against the recorded verdicts, byte for byte.
 ///
@@ -42,7 +42,7 @@ struct Promotion {
     #[serde(skip_serializing_if = "Option::is_none")]
     rules: Option<String>,
     identical: bool,
-    /// Why it cannot be judged again.
+    /// Why it cannot be judged again, or the first gate that it went past.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     gates: Vec<Recomputed>,
@@ -117,9 +117,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Answer {
     let history = judging.registry().history(&model)?;
     let version = history.select(&selector)?.number;
     let promotes = |entry: &&Entry| entry.kind == EntryKind::Promote && entry.subject.version == version;
+    let grounds = Grounds::new(&judging, &model);
     let mut promotions = Vec::new();
     for entry in history.entries().iter().filter(promotes) {
-        promotions.push(again(&judging, &model, &history, entry)?);
+        promotions.push(again(&judging, &grounds, &history, entry)?);
     }
     if promotions.is_empty() {
         return Err(ModelError::NothingJudged { model, number: version }.into());
@@ -132,7 +133,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Answer {
 /// Judges one promotion again.
 fn again(
     judging: &Judging<'_>,
-    model: &Name,
+    grounds: &Grounds<'_, '_>,
     history: &History,
     entry: &Entry,
 ) -> Result<Promotion, Failure> {
@@ -146,29 +147,21 @@ fn again(
         reason: None,
         gates: Vec::new(),
     };
-    let Some(commit) = &promotion.rules else {
-        let reason = "the entry does not name the commit of its rules: an earlier mlp wrote it";
-        promotion.reason = Some(reason.to_owned());
-        return Ok(promotion);
-    };
-    let then = match judging.at(commit)? {
+    let known = grounds.then(entry)?;
+    let Then { judging: then, rules } = match &*known {
         Ok(then) => then,
         Err(why) => {
-            promotion.reason = Some(why);
+            promotion.reason = Some(why.to_string());
             return Ok(promotion);
         }
     };
-    let rules = then.rules(model)?;
-    let before = usize::try_from(entry.seq - 1).unwrap_or(usize::MAX);
-    let history = History::replay(model, &history.entries()[..before])?;
+    if let Ok(gaps) = grounds.gaps(history, entry, None)? {
+        promotion.reason = gaps.first().map(Gap::to_string);
+    }
+    let history = before(history, entry)?;
     let candidate: Candidate<'_> = then.candidate(&history, history.version(entry.subject.version)?)?;
     let store = &judging.project.store;
-    promotion.gates = recompute(store, &rules, &candidate, entry, &|id| judging.get(id))?;
-    let closed =
-        |id: &Digest| store.record::<Verdict>(id).is_ok_and(|it| it.body.verdict != VerdictValue::Pass);
-    if let Some(gate) = promotion.gates.iter().find(|gate| gate.record.as_ref().is_some_and(closed)) {
-        promotion.reason = Some(format!("the gate `{}` of {} was not open", gate.gate, gate.stage));
-    }
+    promotion.gates = recompute(store, rules, &candidate, entry, &|id| judging.get(id))?;
     promotion.identical =
         promotion.reason.is_none() && promotion.gates.iter().all(|gate| gate.difference.is_none());
     Ok(promotion)

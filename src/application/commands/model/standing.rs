@@ -1,7 +1,7 @@
 //! Whether what is live in a stage stands today: what `mlp model pull --verify` asks.
 
-use crate::application::judgement::Judging;
-use crate::base::{Digest, Entry, EntryKind, Failure, Name, Verdict, VerdictValue};
+use crate::application::judgement::{Grounds, Judging};
+use crate::base::{Digest, Entry, EntryKind, Failure, Name, Time, Verdict, VerdictValue};
 use crate::infrastructure::store::StoreError;
 use crate::platform::model::package::PackageError;
 use crate::platform::model::{Evidence, GateSpec, History, ModelError, Version, judge};
@@ -16,8 +16,8 @@ pub(super) struct Standing {
     pub(super) approvals: Vec<String>,
 }
 
-/// Checks what is live in `stage`: the verdicts of its promotion are at hand, about these files, and pass; and the approvals that
-/// gates ask for are signed, by the signers of today, for the time of the entry.
+/// Checks what is live in `stage`: the verdicts of its promotion are at hand, about these files, and pass;
+/// each gate of the rules of then has its own, and waivers hold today; and the approvals that gates ask for are signed, by the signers of today, for the time of the entry.
 pub(super) fn standing(
     judging: &Judging<'_>,
     history: &History,
@@ -56,6 +56,11 @@ pub(super) fn standing(
             let found = verdict.observed.escape_debug().to_string();
             return Err(refuse(format!("the verdict of `{}` was no pass: {found}", verdict.gate)));
         }
+    }
+    match Grounds::new(judging, model).gaps(history, promotion, Some(Time::now()))? {
+        Ok(gaps) if gaps.is_empty() => {}
+        Ok(gaps) => return Err(refuse(gaps[0].to_string().escape_debug().to_string())),
+        Err(why) => return Err(refuse(why.to_string())),
     }
     let rules = judging.rules(model)?;
     let asks = |gate: &GateSpec| matches!(gate, GateSpec::Approvals(_));

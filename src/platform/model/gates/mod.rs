@@ -42,6 +42,7 @@ pub use seed::SeedGate;
 pub use serve::ServeGate;
 pub use shadow::ShadowGate;
 pub use size::Size;
+pub(super) use waiver::{is_waived, standing_waiver};
 
 use serde::Serialize;
 

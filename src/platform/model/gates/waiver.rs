@@ -2,9 +2,10 @@
 //! every version; those of the ledger are signed and for one.
 
 use super::{Case, Finding};
-use crate::base::{Digest, Entry, Record, SignedWaiver, Time, VerdictValue};
+use crate::base::{Digest, Entry, Name, Record, SignedWaiver, Time, Verdict, VerdictValue};
 use crate::infrastructure::keys::{KeyError, NAMESPACE_WAIVER};
-use crate::platform::model::{ModelError, Waiver, end_of_day};
+use crate::infrastructure::store::Local;
+use crate::platform::model::{Candidate, Evidence, ModelError, Rules, Waiver, end_of_day};
 
 /// Applies the waivers of this gate, if there are any. An active one turns what does not pass into a pass that says so; those that
 /// are void or have expired change nothing, and the last of them says so.
@@ -12,12 +13,68 @@ pub(super) fn apply(case: &Case<'_>, mut finding: Finding) -> Result<Finding, Mo
     if finding.value == VerdictValue::Pass {
         return Ok(finding);
     }
+    let why = match standing(case)? {
+        Ok(Standing { until, signer, reason, record }) => {
+            finding.value = VerdictValue::Pass;
+            finding.reason = Some(format!("{WAIVED}{until} by {signer}: {reason}"));
+            finding.next = None;
+            finding.need = None;
+            finding.evidence.extend(record);
+            return Ok(finding);
+        }
+        Err(why) => why,
+    };
+    if let Some(why) = why {
+        finding.reason = Some(match finding.reason {
+            Some(reason) => format!("{reason}; {why}"),
+            None => why,
+        });
+    }
+    Ok(finding)
+}
+
+/// How the reason of a waived gate's verdict begins.
+const WAIVED: &str = "waived until ";
+
+/// Whether a verdict says that its gate was waived.
+pub(in crate::platform::model) fn is_waived(verdict: &Verdict) -> bool {
+    verdict.reason.as_ref().is_some_and(|reason| reason.starts_with(WAIVED))
+}
+
+/// Whether a waiver of the gate, given as its stage and name, stands at `at`, or why none does.
+pub(in crate::platform::model) fn standing_waiver(
+    store: &Local,
+    rules: &Rules,
+    candidate: &Candidate<'_>,
+    (stage, gate): (&Name, &Name),
+    target: &Name,
+    at: Time,
+) -> Result<Result<(), String>, ModelError> {
+    let evidence = &Evidence::of(store, &[])?;
+    let found = standing(&Case { rules, candidate, evidence, stage, gate, target, at })?;
+    Ok(found.map(drop).map_err(|why| why.unwrap_or_else(|| "there is none".to_owned())))
+}
+
+/// A waiver that counts.
+struct Standing {
+    until: String,
+    signer: String,
+    reason: String,
+    /// That of the ledger.
+    record: Option<Digest>,
+}
+
+/// The first waiver of the gate that counts, or why the last of them does not.
+fn standing(case: &Case<'_>) -> Result<Result<Standing, Option<String>>, ModelError> {
     let mut why = None;
     let written =
         case.rules.waivers.iter().filter(|waiver| (&waiver.gate, &waiver.stage) == (case.gate, case.stage));
     for waiver in written {
         match refusal(waiver, case) {
-            None => return Ok(open(finding, &waiver.until, &waiver.signer, &waiver.reason, None)),
+            None => {
+                let Waiver { until, signer, reason, .. } = waiver.clone();
+                return Ok(Ok(Standing { until, signer, reason, record: None }));
+            }
             refusal => why = refusal,
         }
     }
@@ -29,27 +86,15 @@ pub(super) fn apply(case: &Case<'_>, mut finding: Finding) -> Result<Finding, Mo
                 continue;
             }
             match void(&record, entry, case)? {
-                None => return Ok(open(finding, &body.until, &body.principal, &body.reason, Some(*id))),
+                None => {
+                    let SignedWaiver { until, principal: signer, reason, .. } = record.body;
+                    return Ok(Ok(Standing { until, signer, reason, record: Some(*id) }));
+                }
                 refusal => why = refusal,
             }
         }
     }
-    if let Some(why) = why {
-        finding.reason = Some(match finding.reason {
-            Some(reason) => format!("{reason}; {why}"),
-            None => why,
-        });
-    }
-    Ok(finding)
-}
-
-fn open(mut finding: Finding, until: &str, signer: &str, reason: &str, record: Option<Digest>) -> Finding {
-    finding.value = VerdictValue::Pass;
-    finding.reason = Some(format!("waived until {until} by {signer}: {reason}"));
-    finding.next = None;
-    finding.need = None;
-    finding.evidence.extend(record);
-    finding
+    Ok(Err(why))
 }
 
 /// Why a waiver of `mlp.yaml` does not count.
