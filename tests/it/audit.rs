@@ -449,3 +449,16 @@ fn a_promotion_that_lacks_verdicts_of_its_rules_is_named_and_not_pulled() {
     lab.git(&["checkout", "-q", "main"]);
     is_named(vec![floor, eyes], Some(&mine), "rules-void", "is none of main");
 }
+
+#[test]
+fn an_approval_that_is_brought_twice_takes_nothing_from_the_first_time() {
+    let lab = promoted();
+    let sam = lab.key("sam");
+    let approve = entries(&lab).into_iter().find(|entry| entry.kind == EntryKind::Approve).expect("is there");
+    forge(&lab, &approve, |entry| {
+        let bytes = entry.signed_bytes();
+        entry.signature =
+            Some(mlp::infrastructure::keys::sign(&bytes, "mlp-ledger", Path::new(&sam)).expect("signs"));
+    });
+    ok(lab.path(), &["audit", "digits"]);
+}

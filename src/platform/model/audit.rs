@@ -172,8 +172,11 @@ pub fn audit(
         .collect();
     records.extend(load(store, inputs));
     let approvals = entries.iter().filter(|entry| entry.kind == EntryKind::Approve);
-    let approvals = approvals.flat_map(|entry| entry.evidence.iter().map(move |id| (*id, entry))).collect();
-    let papers = Papers { registry, approvals, records: &records };
+    let mut brought: BTreeMap<Digest, Vec<&Entry>> = BTreeMap::new();
+    for (id, entry) in approvals.flat_map(|entry| entry.evidence.iter().map(move |id| (*id, entry))) {
+        brought.entry(id).or_default().push(entry);
+    }
+    let papers = Papers { registry, approvals: brought, records: &records };
     findings.par_extend(entries.par_iter().flat_map_iter(|entry| papers.look(entry)));
     findings.sort();
     findings.dedup();
@@ -261,7 +264,7 @@ fn load(store: &Local, ids: BTreeSet<Digest>) -> Records {
 struct Papers<'a> {
     registry: &'a Registry<'a>,
     /// The entries that brought approvals, by the approval.
-    approvals: BTreeMap<Digest, &'a Entry>,
+    approvals: BTreeMap<Digest, Vec<&'a Entry>>,
     records: &'a Records,
 }
 
@@ -424,13 +427,14 @@ impl Papers<'_> {
     /// Who signed the approval `id`, if it is for what `entry` promotes and came into the ledger before it.
     fn approver(&self, entry: &Entry, id: &Digest) -> Option<String> {
         let record = self.records.get(id)?.as_ref().ok()?;
-        let made = self
-            .approvals
-            .get(id)
-            .filter(|made| made.seq < entry.seq && made.subject.version == entry.subject.version)?;
         let body = body::<Approval>(record).ok()?;
-        let fits = self.approval(made, record).is_none() && body.tree == entry.subject.tree;
-        fits.then_some(body.principal)
+        // Whoever repeats an approval later takes nothing from the first time.
+        let fits = self.approvals.get(id)?.iter().any(|made| {
+            made.seq < entry.seq
+                && made.subject.version == entry.subject.version
+                && self.approval(made, record).is_none()
+        });
+        (fits && body.tree == entry.subject.tree).then_some(body.principal)
     }
 }
 

@@ -214,13 +214,20 @@ impl Workshop<'_> {
         })
     }
 
-    /// Writes a signed approval of a version into the ledger.
+    /// Writes a signed approval of a version into the ledger. One that is there already is not written again: its entry is returned.
     pub fn take_approval(&self, record: &Record<Approval>) -> Result<Entry, Failure> {
         let body = &record.body;
         let version = self.history()?.version(body.version)?.clone();
         let id = publish(self.store, record, self.model.as_str(), &[])?;
         (self.share)(&[id])?;
         self.race(|history| {
+            let mut there = history.approvals(version.number);
+            let is_same = |entry: &&Entry| {
+                entry.evidence.contains(&id) && entry.subject.stage.as_ref() == Some(&body.stage)
+            };
+            if let Some(there) = there.find(is_same) {
+                return Ok(Some(there.clone()));
+            }
             let subject = self.subject(&version, Some(&body.stage), body.comment.as_deref());
             Ok(self.append(history, EntryKind::Approve, subject, vec![id], Time::now())?)
         })
