@@ -53,5 +53,9 @@ fn what_cannot_be_waived_is_said() {
         &["waive", "digits", "floor", "--until", "2999-12-31", "--reason", "", "--key", &max],
         2,
     );
+    lab.rules("stages: {production: {gates: {eyes: {approvals: {role: service}}}}}\n");
+    for more in [&[][..], &["--dry-run"]] {
+        assert!(waive("eyes", "2999-12-31", more).contains("asks for approvals"));
+    }
     assert_eq!(std::fs::read_dir(lab.ledger()).expect("lists").count(), 1, "nothing was written");
 }

@@ -17,6 +17,7 @@ use crate::platform::model::{ModelError, Rules, Suspension, end_of_day};
 ///
 /// The waiver is a signed record that names the version's files, and an entry in the model's ledger. It needs a key that stands in the
 /// signers' file on the trust branch, of somebody who did not make the version. When the day is over the gate is closed again.
+/// A gate that asks for approvals cannot be suspended so.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The model version: `digits` (the newest), `digits@7`, `digits@staging`.
@@ -81,6 +82,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let rules = judging.rules(&model)?;
     known_gate(&rules, &args.gate)?;
     let (stage, gate) = gate_of(&rules, &args.gate, args.stage.as_deref())?;
+    rules.waivable(&stage, &gate)?;
     let mut report = {
         let history = judging.registry().history(&model)?;
         let version = history.select(&selector)?;

@@ -233,6 +233,14 @@ pub enum ModelError {
         /// The gate.
         gate: Name,
     },
+    /// Somebody would suspend a gate that asks for the signatures of others.
+    #[error("the gate `{gate}` of {stage} asks for approvals, which one signature cannot waive")]
+    Approvals {
+        /// Its stage.
+        stage: Name,
+        /// The gate.
+        gate: Name,
+    },
     /// A gate that several stages have.
     #[error("several stages have a gate `{gate}`")]
     WhichStage {
@@ -294,6 +302,7 @@ impl Diagnose for ModelError {
             Self::Rehearsal { .. } => "model::rehearsal",
             Self::Until { .. } => "model::until",
             Self::OwnWaiver { .. } => "model::own-waiver",
+            Self::Approvals { .. } => "model::approvals",
             Self::WhichStage { .. } => "model::which-stage",
             Self::Golden { .. } => "model::golden",
             Self::Command { .. } => "model::command",
@@ -384,6 +393,9 @@ impl Diagnose for ModelError {
             Self::Rehearsal { said, .. } => format!("the server said: {said}"),
             Self::Until { .. } => "write a day that is not over, in UTC: --until 2026-12-31".to_owned(),
             Self::OwnWaiver { .. } => "ask another signer of the project to run it".to_owned(),
+            Self::Approvals { .. } => {
+                "have it approved (`mlp approve`), or suspend it under `waivers:` in mlp.yaml on the trust branch".to_owned()
+            }
             Self::WhichStage { stages, .. } => format!("say which with --stage: {}", stages.join(", ")),
             Self::Golden { .. } => "`mlp explain model::golden` shows a line of one".to_owned(),
             Self::Command { .. } => "check that `sh` can run it in the project's folder".to_owned(),

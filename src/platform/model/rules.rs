@@ -106,6 +106,21 @@ impl Rules {
         })
     }
 
+    /// Whether the gate asks for approvals. One signature must not stand for those of others: only `waivers:` on the trust branch can
+    /// suspend it.
+    pub fn asks_for_approvals(&self, stage: &Name, gate: &Name) -> bool {
+        let gate = self.stages.get(stage).and_then(|stage| stage.gates.get(gate));
+        matches!(gate, Some(GateSpec::Approvals(_)))
+    }
+
+    /// Fails for a gate that a signed waiver cannot suspend.
+    pub fn waivable(&self, stage: &Name, gate: &Name) -> Result<(), ModelError> {
+        if self.asks_for_approvals(stage, gate) {
+            return Err(ModelError::Approvals { stage: stage.clone(), gate: gate.clone() });
+        }
+        Ok(())
+    }
+
     /// The gates that a promotion to `target` must pass: its own and those of all earlier stages, in order.
     pub fn gates<'a>(&'a self, target: &Name) -> impl Iterator<Item = (&'a Name, &'a Name, &'a GateSpec)> {
         let until = self.stages.get_index_of(target).map_or(0, |index| index + 1);

@@ -27,13 +27,14 @@ impl Workshop<'_> {
     /// Signs that a gate is suspended for the version that `selector` means, and writes it into the ledger.
     ///
     /// # Errors
-    /// [`ModelError::Until`] for a day that is none or over; [`ModelError::NoSigners`] and [`ModelError::NotASigner`] as for an
+    /// [`ModelError::Approvals`] for a gate that asks for approvals; [`ModelError::Until`] for a day that is none or over; [`ModelError::NoSigners`] and [`ModelError::NotASigner`] as for an
     /// approval; [`ModelError::OwnWaiver`] for somebody who made the version, where authors do not approve.
     pub fn waive(&self, selector: &Selector, suspension: &Suspension<'_>) -> Result<Entry, Failure> {
         let Suspension { stage, gate, until, reason } = *suspension;
         if end_of_day(until).is_none_or(|end| end < Time::now()) {
             return Err(ModelError::Until { text: until.to_owned() }.into());
         }
+        self.rules.waivable(stage, gate)?;
         let history = self.history()?;
         let version = history.select(selector)?.clone();
         let body = SignedWaiver {

@@ -138,6 +138,11 @@ pub const EXPLAIN: &[Explain] = &[
                signer of the project has to sign the waiver.",
     },
     Explain {
+        code: "model::approvals",
+        text: "An `approvals` gate asks that several people agree. Were one signer able to waive it, one would be enough. Get the \
+               approvals, or suspend the gate for everybody under `waivers:` in mlp.yaml, where the trust branch's own reviews apply.",
+    },
+    Explain {
         code: "model::which-stage",
         text: "A waiver is for one gate of one stage. Where several stages have a gate of that name, `--stage` says which.",
     },

@@ -85,6 +85,11 @@ fn standing(case: &Case<'_>) -> Result<Result<Standing, Option<String>>, ModelEr
             if (&body.gate, &body.stage) != (case.gate, case.stage) {
                 continue;
             }
+            if case.rules.asks_for_approvals(case.stage, case.gate) {
+                why =
+                    Some(format!("the waiver by {} is void: approvals cannot be waived so", body.principal));
+                continue;
+            }
             match void(&record, entry, case)? {
                 None => {
                     let SignedWaiver { until, principal: signer, reason, .. } = record.body;
