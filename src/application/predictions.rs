@@ -35,15 +35,13 @@ pub(crate) fn models(project: &Project) -> Result<Vec<Name>, Failure> {
     Ok(names)
 }
 
-/// The newest answers of the version `tree`: of this machine, and of the logs that others have pushed.
-pub(crate) fn answers(
+/// Reads into `answers` what was logged on this machine, and what others have pushed.
+pub(crate) fn read<'a>(
+    mut answers: Answers<'a>,
     project: &Project,
     model: &Name,
-    tree: Digest,
-    most: usize,
     sink: &dyn Sink,
-) -> Result<Answers, Failure> {
-    let mut answers = Answers::of(tree, most);
+) -> Result<Answers<'a>, Failure> {
     let folder = folder(project, model);
     answers.read_folder(&folder)?;
     let remote = project.ledger_home()?;

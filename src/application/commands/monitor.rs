@@ -13,7 +13,7 @@ use super::{Answer, Context};
 use crate::application::ui::Report;
 use crate::application::{chosen, completion, predictions};
 use crate::base::{Digest, Drift, Exit, Failure, Level, Record, Sink};
-use crate::platform::monitor::{self, Labels, MonitorError, MonitorSpec, Sketches};
+use crate::platform::monitor::{self, Answers, Labels, MonitorError, MonitorSpec, Sketches};
 use crate::platform::project::Project;
 use crate::platform::run::publish;
 use crate::platform::serve::Served;
@@ -59,39 +59,62 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let Some(reference) = &args.reference else { return Ok(Exit::Usage) };
     let served = chosen::open(&project, reference, &context.ui)?;
-    let look = Look::new(&project, &served, &args, context)?;
     if args.watch {
-        return watch(&look, &args, context);
+        return watch(&project, reference, served, &args, context);
     }
-    let (watched, told) = look.once()?;
+    let (watched, told) = Look::new(&project, &served, &args, context)?.once()?;
     context.ui.report(&watched);
     told?;
     Ok(if watched.drift.breaches.is_empty() { Exit::Ok } else { Exit::No })
 }
 
-/// Looks until the process is told to stop. A record is kept, and somebody told, when the broken limits change.
-fn watch(look: &Look<'_>, args: &Args, context: &Context) -> Answer {
-    context.ui.stream();
-    let mut before: Option<Vec<String>> = None;
+/// Looks until the process is told to stop, at whatever version is meant by then. A record is kept when the broken limits change, and
+/// somebody told of a breach, again and again until that succeeds. What goes wrong is said, and tried again at the next look.
+fn watch(project: &Project, reference: &str, mut served: Served, args: &Args, context: &Context) -> Answer {
+    let ui = &context.ui;
+    ui.stream();
     loop {
-        let begun = Instant::now();
-        let drift = look.judge()?;
-        // The values in the words of a breach change all the time; which limits are broken does not.
-        let broken: Vec<String> = drift
-            .0
-            .breaches
-            .iter()
-            .map(|text| text.split(':').next().unwrap_or_default().to_owned())
-            .collect();
-        if before.as_ref() != Some(&broken) {
-            let (watched, told) = look.settle(drift)?;
-            context.ui.report(&watched);
-            if let Err(failure) = told {
-                context.ui.log(Level::Warn, &failure.to_string());
+        let look = Look::new(project, &served, args, context)?;
+        let mut before: Option<Vec<String>> = None;
+        let mut untold: Option<Watched> = None;
+        let newer = loop {
+            let begun = Instant::now();
+            let told = match look.again(&mut before) {
+                Ok(Some((watched, told))) => {
+                    ui.report(&watched);
+                    untold = Some(watched);
+                    told
+                }
+                Ok(None) => untold.as_ref().map_or(Ok(()), |watched| look.tell(watched)),
+                Err(failure) => Err(failure),
+            };
+            match told {
+                Ok(()) => untold = None,
+                Err(failure) => ui.log(Level::Warn, &failure.to_string()),
             }
-            before = Some(broken);
-        }
-        std::thread::sleep(Duration::from_secs(args.every).saturating_sub(begun.elapsed()));
+            std::thread::sleep(Duration::from_secs(args.every).saturating_sub(begun.elapsed()));
+            match newer(project, reference, &served, ui) {
+                Ok(Some(newer)) => break newer,
+                Ok(None) => {}
+                Err(failure) => ui.log(Level::Warn, &failure.to_string()),
+            }
+        };
+        served = newer;
+        ui.log(Level::Info, &format!("looking at {} from now on", served.reference()));
+    }
+}
+
+/// The version that `reference` means now, if it is another one.
+fn newer(
+    project: &Project,
+    reference: &str,
+    served: &Served,
+    sink: &dyn Sink,
+) -> Result<Option<Served>, Failure> {
+    let chosen = chosen::choose(project, reference)?;
+    match chosen.version.tree == served.tree {
+        true => Ok(None),
+        false => chosen::load(project, chosen, sink).map(Some),
     }
 }
 
@@ -124,6 +147,24 @@ impl<'a> Look<'a> {
         Ok(Self { project, served, args, context, spec, sketches })
     }
 
+    /// One look of many: what is found if other limits are broken than `before`, and whether somebody could be told of it.
+    fn again(
+        &self,
+        before: &mut Option<Vec<String>>,
+    ) -> Result<Option<(Watched, Result<(), Failure>)>, Failure> {
+        let found = self.judge()?;
+        // The values in the words of a breach change all the time; which limits are broken does not.
+        let limit =
+            |text: &String| text.rsplit_once(": ").map_or(text.clone(), |(limit, _)| limit.to_owned());
+        let broken: Vec<String> = found.0.breaches.iter().map(limit).collect();
+        if before.as_ref() == Some(&broken) {
+            return Ok(None);
+        }
+        let settled = self.settle(found)?;
+        *before = Some(broken);
+        Ok(Some(settled))
+    }
+
     fn once(&self) -> Result<(Watched, Result<(), Failure>), Failure> {
         let found = self.judge()?;
         if found.0.window.answers == 0 {
@@ -138,9 +179,10 @@ impl<'a> Look<'a> {
     fn judge(&self) -> Result<(Drift, Vec<u8>), Failure> {
         let Served { name, version, tree, model, .. } = self.served;
         let most = self.spec.drift.window;
-        let answers = predictions::answers(self.project, name, *tree, most, &self.context.ui)?;
         // A file that is still being written to is read anew every time.
         let labels = self.args.labels.as_deref().map(Labels::read).transpose()?;
+        let answers = Answers::of(*tree, most, labels.as_ref());
+        let answers = predictions::read(answers, self.project, name, &self.context.ui)?;
         let about = Drift {
             model: name.clone(),
             version: *version,
@@ -154,14 +196,8 @@ impl<'a> Look<'a> {
             breaches: Vec::new(),
             unknown: Vec::new(),
         };
-        let drift = monitor::judge(
-            about,
-            &self.spec,
-            self.sketches.as_ref(),
-            &model.classes,
-            &answers,
-            labels.as_ref(),
-        );
+        let sketches = self.sketches.as_ref();
+        let drift = monitor::judge(about, &self.spec, sketches, &model.classes, &answers);
         Ok((drift, answers.to_bytes()))
     }
 
@@ -170,9 +206,10 @@ impl<'a> Look<'a> {
         let (mut drift, lines) = found;
         let mut record = None;
         if !self.args.dry_run {
-            let lines = self.project.store.put(&lines)?;
-            drift.window.lines = Some(lines);
-            record = Some(self.keep(&drift, lines)?);
+            // The answers may be of persons: they are kept beside the log only where somebody has to look at them.
+            let kept = (!drift.breaches.is_empty()).then(|| self.project.store.put(&lines)).transpose()?;
+            drift.window.lines = kept;
+            record = Some(self.keep(&drift)?);
         }
         let stage = self.served.stage.clone();
         let watched = Watched { stage, record, drift };
@@ -183,10 +220,12 @@ impl<'a> Look<'a> {
         Ok((watched, told))
     }
 
-    fn keep(&self, drift: &Drift, lines: Digest) -> Result<Digest, Failure> {
+    fn keep(&self, drift: &Drift) -> Result<Digest, Failure> {
         let author = self.project.repo.author();
-        let record = Record::new(author, vec![drift.tree, lines], drift.clone());
-        Ok(publish(&self.project.store, &record, drift.model.as_str(), &[lines])?)
+        let lines: Vec<Digest> = drift.window.lines.into_iter().collect();
+        let inputs = std::iter::once(drift.tree).chain(lines.iter().copied()).collect();
+        let record = Record::new(author, inputs, drift.clone());
+        Ok(publish(&self.project.store, &record, drift.model.as_str(), &lines)?)
     }
 
     /// Both ways, even if one fails.

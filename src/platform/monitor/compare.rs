@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::features::of_answer;
 use super::statistics::{chi_square, ks_of_counts, mmd, psi};
-use super::{Answers, DriftSpec, DriftTest, Labels, Line, MonitorSpec, Sketch, SketchKind, Sketches, Value};
+use super::{Answers, DriftSpec, DriftTest, Line, MonitorSpec, Sketch, SketchKind, Sketches, Value};
 use crate::base::{Drift, EmbeddingDrift, FeatureDrift, Latency, Quality, Tested};
-use crate::platform::train::less_is_better;
+use crate::platform::train::{labelled as metric_of, less_is_better, proportion};
 
 /// Bins of a number for PSI and chi-square, besides one below and one above all that was seen.
 const BINS: u64 = 10;
@@ -18,15 +18,14 @@ const MOST_POINTS: usize = 500;
 /// With fewer requests nothing is said of latency.
 const FEW_REQUESTS: usize = 20;
 
-/// Fills in what the answers say: `about` names the version and the limits, `labels` what is known of the truth.
+/// Fills in what the answers say: `about` names the version and the limits.
 /// A model without sketches is judged by quality and latency alone.
 pub fn judge(
     about: Drift,
     spec: &MonitorSpec,
     sketches: Option<&Sketches>,
     classes: &[String],
-    answers: &Answers,
-    labels: Option<&Labels>,
+    answers: &Answers<'_>,
 ) -> Drift {
     let mut drift = about;
     let lines = &answers.lines;
@@ -41,7 +40,7 @@ pub fn judge(
         }
     }
     latency(&mut drift, spec, lines);
-    quality(&mut drift, spec, classes, lines, labels);
+    quality(&mut drift, spec, classes, answers);
     drift
 }
 
@@ -173,32 +172,29 @@ fn latency(drift: &mut Drift, spec: &MonitorSpec, lines: &[Line]) {
     let at = |share: f64| times[((share * times.len() as f64).ceil() as usize).clamp(1, times.len()) - 1];
     let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|share| at(share) / 1000.0);
     let latency = Latency { p50, p95, p99 };
-    if let Some(limit) = &spec.latency
-        && 1000.0 * p95 > limit.p95_ms
-    {
-        drift.breaches.push(format!("latency: p95 {:.1} ms, over {}", 1000.0 * p95, limit.p95_ms));
+    if let Some(limit) = &spec.latency {
+        // A few slow ones of a few are chance: surely more than a twentieth must be over it.
+        let over = times.iter().filter(|time| **time > limit.p95_ms).count();
+        if proportion(over as u64, times.len() as u64).lower > 0.05 {
+            drift.breaches.push(format!("latency: p95 {:.1} ms, over {}", 1000.0 * p95, limit.p95_ms));
+        }
     }
     drift.latency = Some(latency);
 }
 
-fn quality(
-    drift: &mut Drift,
-    spec: &MonitorSpec,
-    classes: &[String],
-    lines: &[Line],
-    labels: Option<&Labels>,
-) {
+fn quality(drift: &mut Drift, spec: &MonitorSpec, classes: &[String], answers: &Answers<'_>) {
     let default = if classes.is_empty() { "rmse" } else { "accuracy" };
     let metric = spec.quality.as_ref().map_or(default, |quality| quality.metric.as_str());
-    let Some(labels) = labels else {
+    let Some(labels) = answers.labels() else {
         if spec.quality.is_some() {
             drift.unknown.push(format!("{metric}: no labels yet"));
         }
         return;
     };
-    let (labelled, estimate) = labels.measure(lines, classes, metric);
+    let both = answers.labelled();
+    let labelled = both.len();
     let unmatched = (labels.len() - labelled.min(labels.len())) as u64;
-    let Some(estimate) = estimate else {
+    let Some(estimate) = metric_of(classes, &both, metric) else {
         drift.unknown.push(format!("{metric}: cannot be said of {labelled} labelled answers"));
         return;
     };

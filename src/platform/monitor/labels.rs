@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{Line, MonitorError};
-use crate::base::Estimate;
-use crate::platform::train::labelled;
+use super::MonitorError;
 
 /// Labels of more answers than this are refused.
 const MOST: usize = 50_000_000;
@@ -59,10 +57,8 @@ impl Labels {
         self.0.is_empty()
     }
 
-    /// How many answers have a label, and the metric of these; none if it is not defined for them.
-    pub fn measure(&self, lines: &[Line], classes: &[String], metric: &str) -> (usize, Option<Estimate>) {
-        let both: Vec<_> =
-            lines.iter().filter_map(|line| Some((&line.output, self.0.get(&line.id)?.as_str()))).collect();
-        (both.len(), labelled(classes, &both, metric))
+    /// The label of an answer.
+    pub fn get(&self, id: &str) -> Option<&str> {
+        self.0.get(id).map(String::as_str)
     }
 }

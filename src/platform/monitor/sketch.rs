@@ -132,6 +132,9 @@ impl Sketches {
     /// [`MonitorError::Store`] if the store cannot give them; [`MonitorError::Sketches`].
     pub fn of_version(store: &Local, tree: &Digest) -> Result<Option<Self>, MonitorError> {
         match store.find(tree, SKETCHES)? {
+            Some(node) if node.size > LARGEST as u64 => {
+                Err(MonitorError::Sketches { detail: "it is over 64 MiB".to_owned() })
+            }
             Some(node) if matches!(node.kind, NodeKind::File | NodeKind::Executable) => {
                 Self::from_bytes(&store.read(&node.id)?).map(Some)
             }
@@ -155,7 +158,19 @@ impl Sketches {
                 sketches.schema.escape_debug()
             )));
         }
+        if sketches.points.len() > POINTS {
+            return Err(refuse(format!("it has more than {POINTS} points")));
+        }
         for sketch in sketches.inputs.iter().chain(&sketches.outputs) {
+            // Sums of counts, and of those of a window, must not overflow.
+            let counts: Vec<u64> = match &sketch.kind {
+                SketchKind::Number { counts, .. } => counts.clone(),
+                SketchKind::Category { counts } => counts.values().copied().collect(),
+            };
+            let most = counts.len() <= BINS.max(CATEGORIES) && counts.iter().all(|count| *count < 1 << 40);
+            if !most || sketch.missing >= 1 << 40 {
+                return Err(refuse(format!("the counts of `{}` are none", sketch.name.escape_debug())));
+            }
             if let SketchKind::Number { ends, counts, .. } = &sketch.kind
                 && (ends.len() != counts.len() || !ends.is_sorted_by(|a, b| a < b))
             {
@@ -307,9 +322,13 @@ mod tests {
             ("[-1.0,3.5]", "[3.5]"),
             ("sketches/1", "sketches/9"),
             ("1.235,", ""),
+            ("\"missing\":1", "\"missing\":18446744073709551615"),
         ] {
             assert!(text.contains(from), "{text}");
             assert!(Sketches::from_bytes(text.replacen(from, to, 1).as_bytes()).is_err(), "{from} {to}");
         }
+        // The distances of so many would take gigabytes.
+        let many = Sketches { points: vec![vec![0.5, 0.5]; POINTS + 1], ..sketches };
+        assert!(Sketches::from_bytes(&many.to_bytes()).is_err());
     }
 }

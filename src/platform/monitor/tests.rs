@@ -76,7 +76,7 @@ impl Trained {
         let answered = Answered { id, time, inputs, predictions, latency };
         let features = Features::of(&self.model);
         let tree = Digest::of(b"tree");
-        let mut answers = Answers::of(tree, count);
+        let mut answers = Answers::of(tree, count, None);
         answers.lines = lines(&self.model, &features, tree, &answered, false, count).expect("are made");
         let about = json!({"model": "m", "version": 1, "tree": tree, "window": {"answers": 0}, "limits": {}});
         let about = serde_json::from_value(about).expect("is a drift");

@@ -1,19 +1,21 @@
 //! The newest answers of one version, read from its log.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::log::{self, Gap, Head, SCHEMA};
-use super::{Line, MonitorError};
+use super::{Labels, Line, MonitorError};
 use crate::base::{Digest, Time, Window};
+use crate::platform::train::Prediction;
 
 /// Bytes of one line at most: an input of a megapixel is shorter.
 const LONGEST: u64 = 32 << 20;
 
-/// The newest answers of a version.
+/// The newest answers of a version, and those that have a label.
 #[derive(Clone, Debug, Default)]
-pub struct Answers {
+pub struct Answers<'a> {
     /// The answers, oldest first.
     pub lines: Vec<Line>,
     /// When requests were dropped, and how many.
@@ -23,12 +25,26 @@ pub struct Answers {
     /// How many answers are kept.
     most: usize,
     tree: Option<Digest>,
+    labels: Option<&'a Labels>,
+    /// What was answered to what has a label, by prediction id, however long ago: labels come late.
+    labelled: BTreeMap<String, Prediction>,
 }
 
-impl Answers {
-    /// At most `most` of the version whose files are `tree`, from what is read into it.
-    pub fn of(tree: Digest, most: usize) -> Self {
-        Self { most, tree: Some(tree), ..Self::default() }
+impl<'a> Answers<'a> {
+    /// At most `most` of the version whose files are `tree`, from what is read into it, and all that have one of `labels`.
+    pub fn of(tree: Digest, most: usize, labels: Option<&'a Labels>) -> Self {
+        Self { most, tree: Some(tree), labels, ..Self::default() }
+    }
+
+    /// The labels, if there are any.
+    pub(super) fn labels(&self) -> Option<&'a Labels> {
+        self.labels
+    }
+
+    /// The answers that have a label, with it.
+    pub(super) fn labelled(&self) -> Vec<(&Prediction, &'a str)> {
+        let Some(labels) = self.labels else { return Vec::new() };
+        self.labelled.iter().filter_map(|(id, answer)| Some((answer, labels.get(id)?))).collect()
     }
 
     /// Reads the files of the log in `folder`, newest first, for as long as they can hold newer answers than those that are here.
@@ -45,7 +61,8 @@ impl Answers {
             // Whatever stands in a file was written before it was changed last.
             let changed = file.metadata().and_then(|found| found.modified()).ok();
             let changed = changed.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-            if let (Some(changed), Some(oldest)) = (changed, self.oldest())
+            if self.labels.is_none()
+                && let (Some(changed), Some(oldest)) = (changed, self.oldest())
                 && (changed.as_millis() as i64) < oldest.as_ms()
             {
                 continue;
@@ -78,8 +95,13 @@ impl Answers {
 
     /// Takes one line; false if the lines after it are of a format that is not known.
     fn take(&mut self, bytes: &[u8]) -> bool {
-        if let Ok(line) = serde_json::from_slice::<Line>(bytes) {
+        if let Ok(mut line) = serde_json::from_slice::<Line>(bytes) {
             if Some(line.model) == self.tree {
+                if self.labels.is_some_and(|labels| labels.get(&line.id).is_some()) {
+                    self.labelled.insert(line.id.clone(), line.output.clone());
+                }
+                // Nothing here looks at whole inputs, which may be long.
+                line.input = Vec::new();
                 self.lines.push(line);
                 if self.lines.len() > 2 * self.most + 1000 {
                     self.trim();
@@ -156,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_newest_of_the_version_are_kept_in_order_and_once() {
-        let mut answers = Answers::of(Digest::of(b"m"), 3);
+        let mut answers = Answers::of(Digest::of(b"m"), 3, None);
         let text: String = [5, 1, 4, 2, 3].iter().map(|n| line(&format!("a{n}"), *n, b"m")).collect();
         answers.read(text.as_bytes()).expect("reads");
         answers.read((text.clone() + &line("b", 9, b"other")).as_bytes()).expect("reads");
@@ -166,8 +188,22 @@ mod tests {
     }
 
     #[test]
+    fn labels_find_their_answers_however_many_came_after() {
+        let folder = tempfile::tempdir().expect("makes a folder");
+        let path = folder.path().join("labels.csv");
+        std::fs::write(&path, "id,label\na1,1.5\nz,2\n").expect("writes");
+        let labels = Labels::read(&path).expect("reads");
+        let mut answers = Answers::of(Digest::of(b"m"), 3, Some(&labels));
+        let text: String = (1..9).map(|n| line(&format!("a{n}"), n, b"m")).collect();
+        answers.read(text.as_bytes()).expect("reads");
+        assert_eq!(answers.lines[0].id, "a6");
+        let both: Vec<_> = answers.labelled().iter().map(|(answer, label)| (answer.value, *label)).collect();
+        assert_eq!(both, [(Some(2.0), "1.5")]);
+    }
+
+    #[test]
     fn what_is_no_line_is_counted_and_a_half_one_at_the_end_is_not() {
-        let mut answers = Answers::of(Digest::of(b"m"), 10);
+        let mut answers = Answers::of(Digest::of(b"m"), 10, None);
         let text = format!(
             "{}\u{0}garbage\n{{}}\n{{\"dropped\":7,\"time\":\"2026-01-01T00:00:00Z\"}}\n{}",
             line("a", 1, b"m"),

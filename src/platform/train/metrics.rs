@@ -87,7 +87,7 @@ pub(super) fn top(metric: &str) -> Option<u32> {
 const Z: f64 = 1.959_963_984_540_054;
 
 /// A proportion with its score interval (Wilson, 1927).
-pub(super) fn proportion(successes: u64, count: u64) -> Estimate {
+pub fn proportion(successes: u64, count: u64) -> Estimate {
     if count == 0 {
         return Estimate { value: f64::NAN, lower: 0.0, upper: 1.0 };
     }

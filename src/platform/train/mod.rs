@@ -34,7 +34,9 @@ pub use init::Origin;
 #[cfg(feature = "measuring")]
 pub use kernels::roofline::roofline;
 pub use labelled::labelled;
-pub use metrics::{Gain, METRICS, Predicted, is_metric, is_share, less_is_better, paired_bootstrap};
+pub use metrics::{
+    Gain, METRICS, Predicted, is_metric, is_share, less_is_better, paired_bootstrap, proportion,
+};
 pub use model::{Model, Prediction};
 pub use network::{check, last_outputs};
 pub(crate) use random::{Purpose, Stream};

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::platform::monitor::Labels;
 use crate::base::{Digest, Time};
 use crate::platform::train::{Prediction, Purpose, Stream};
 
@@ -81,10 +82,10 @@ fn about() -> Drift {
 
 fn judged(spec: serde_json::Value, world: &World, count: usize, labels: Option<&Labels>) -> Drift {
     let spec: MonitorSpec = serde_json::from_value(spec).expect("is a spec");
-    let mut answers = Answers::of(Digest::of(b"m"), spec.drift.window);
+    let mut answers = Answers::of(Digest::of(b"m"), spec.drift.window, labels);
     answers.lines = world.lines(7, count);
     let classes = ["a".to_owned(), "b".to_owned()];
-    judge(about(), &spec, Some(&USUAL.sketches(1)), &classes, &answers, labels)
+    judge(about(), &spec, Some(&USUAL.sketches(1)), &classes, &answers)
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn spec() -> LogSpec {
 }
 
 fn read(folder: &Path) -> Answers {
-    let mut answers = Answers::of(Digest::of(b"tree"), 10_000);
+    let mut answers = Answers::of(Digest::of(b"tree"), 10_000, None);
     answers.read_folder(folder).expect("reads");
     answers
 }
