@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -57,7 +57,10 @@ impl App {
     ) -> Result<(T, Arc<Answered>), Refusal> {
         let began = Instant::now();
         let Chosen { served, canary } = chosen;
-        let (extra, made) = self.engine.predict(&served, long, read).await.inspect_err(|refusal| {
+        let mut patience = Patience { canary, began, limit: self.limits.request_time };
+        let predicted = self.engine.predict(&served, long, read).await;
+        patience.canary = None;
+        let (extra, made) = predicted.inspect_err(|refusal| {
             let own_fault = refusal.status.is_server_error() && refusal.code != "busy";
             canary.filter(|_| own_fault).into_iter().for_each(|canary| canary.failed());
         })?;
@@ -77,6 +80,23 @@ impl App {
         let answered = Arc::new(answered);
         self.observers.iter().for_each(|observer| observer.answered(&answered));
         Ok((extra, answered))
+    }
+}
+
+/// How long a canary is waited for. What takes so long that the request is given up is its failure, and nobody is there any more to
+/// say so.
+struct Patience<'a> {
+    canary: Option<&'a Arc<Canary>>,
+    began: Instant,
+    limit: Duration,
+}
+
+impl Drop for Patience<'_> {
+    fn drop(&mut self) {
+        // The limit counts from the beginning of the request; a client that leaves sooner is no fault of the canary.
+        if let Some(canary) = self.canary.filter(|_| self.began.elapsed() > self.limit / 2) {
+            canary.failed();
+        }
     }
 }
 
@@ -305,7 +325,7 @@ pub(super) async fn infer(
     }
     let body = body::read(&headers, body, app.limits.body, &app.memory).await?;
     let chosen = choose()?;
-    let long = head.unwrap_or(body.bytes.len()) > SHORT;
+    let long = body.bytes.len() > SHORT;
     let read = move |signature: &Signature| {
         let (batch, asked) = protocol::infer(&body.bytes, head, signature)?;
         Ok((asked, batch))

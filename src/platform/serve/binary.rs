@@ -15,6 +15,7 @@ pub(super) fn read(
     bytes: &[u8],
     values: &mut Values,
     signature: &Signature,
+    most: usize,
 ) -> Result<(), String> {
     match datatype {
         "UINT8" => numbers(bytes, values, |[byte]: [u8; 1]| f64::from(byte)),
@@ -28,7 +29,7 @@ pub(super) fn read(
         "INT64" => numbers(bytes, values, |bytes| i64::from_le_bytes(bytes) as f64),
         "FP32" => numbers(bytes, values, |bytes| f64::from(f32::from_le_bytes(bytes))),
         "FP64" => numbers(bytes, values, f64::from_le_bytes),
-        _ => texts(bytes, values, signature),
+        _ => texts(bytes, values, signature, most),
     }
 }
 
@@ -45,9 +46,13 @@ fn numbers<const N: usize>(
 }
 
 /// Elements of the datatype BYTES: a length in four bytes, then so many bytes of text.
-fn texts(mut bytes: &[u8], values: &mut Values, signature: &Signature) -> Result<(), String> {
+fn texts(mut bytes: &[u8], values: &mut Values, signature: &Signature, most: usize) -> Result<(), String> {
     let encoding = signature.text.as_ref().ok_or("BYTES are texts, and the model takes none")?;
     while let Some((length, rest)) = bytes.split_first_chunk() {
+        // Each becomes as many values as the longest text has tokens, however short it is.
+        if values.len() >= most {
+            return Err("more texts than `shape` announces".to_owned());
+        }
         let length = u32::from_le_bytes(*length) as usize;
         let (text, rest) =
             rest.split_at_checked(length).ok_or("an element of BYTES is longer than the tensor")?;
@@ -76,7 +81,7 @@ mod tests {
     fn read_as(datatype: &str, bytes: &[u8], pixels: bool) -> Result<Inputs, String> {
         let signature = signature(pixels);
         let mut values = Values::new(&signature);
-        read(datatype, bytes, &mut values, &signature)?;
+        read(datatype, bytes, &mut values, &signature, 1000)?;
         Ok(values.into_inputs())
     }
 

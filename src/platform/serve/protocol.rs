@@ -381,7 +381,7 @@ impl<'a> TensorKeys<'a> {
             }
             (None, Some(_)) => {
                 let mut values = Values::new(self.signature);
-                binary::read(&datatype, bytes, &mut values, self.signature)?;
+                binary::read(&datatype, bytes, &mut values, self.signature, count * size)?;
                 values
             }
         };

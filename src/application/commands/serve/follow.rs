@@ -71,7 +71,7 @@ impl Follower {
         }
     }
 
-    /// Whether the ledger has grown. One that cannot be asked has not, as far as anybody knows.
+    /// Whether the ledger has grown. One that cannot be asked may have: taking what is live says why it cannot be known.
     fn has_moved(&self, asked: &mut Instant) -> bool {
         let model = self.deployment.name().clone();
         let ledger = Ledger { home: &self.home, project: self.project, model };
@@ -82,7 +82,7 @@ impl Follower {
             return false;
         }
         *asked = Instant::now();
-        ledger.is_longer(self.seen).unwrap_or(false)
+        ledger.is_longer(self.seen).unwrap_or(true)
     }
 
     /// Lets the version that is live in the stage answer, once it is verified.

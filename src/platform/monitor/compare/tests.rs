@@ -1,8 +1,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::platform::monitor::Labels;
 use crate::base::{Digest, Time};
+use crate::platform::monitor::Labels;
 use crate::platform::train::{Prediction, Purpose, Stream};
 
 fn number(value: f32) -> Value {
