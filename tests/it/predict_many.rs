@@ -168,6 +168,13 @@ fn what_does_not_fit_is_named_and_counted_and_the_call_goes_on_where_it_stopped(
     assert!(said.contains("rows.jsonl:521"), "{said}");
     assert!(!project.path().join("out.csv").exists() && project.path().join("out.csv.partial").exists());
 
+    // A slip in a name costs nothing of it.
+    let kept = || fs::read(project.path().join("out.csv.partial")).expect("reads");
+    let before = kept();
+    let said = refused(project.path(), &["predict", "stripes@1", "rows.json", "--output", "out.csv"], 3);
+    assert!(said.contains("rows.json") && said.contains("serve::io"), "{said}");
+    assert_eq!(kept(), before);
+
     let mut skip = args.to_vec();
     skip.extend(["--on-error", "skip", "--json"]);
     let output = run(project.path(), &skip, 0);

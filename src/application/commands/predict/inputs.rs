@@ -12,7 +12,7 @@ use crate::infrastructure::store::Node;
 use crate::infrastructure::store::worktree::{CheckoutOptions, checkout, identify};
 use crate::platform::data::Dataset;
 use crate::platform::project::Project;
-use crate::platform::serve::{Batch, Served};
+use crate::platform::serve::{Batch, ServeError, Served};
 use crate::platform::train::TrainError;
 
 /// The parts of a dataset, in the order that they are predicted.
@@ -48,9 +48,9 @@ pub(super) fn find(text: &str, project: &Project, context: &Context) -> Result<F
         return Ok(Found { input, place: Place::Path(path) });
     }
     if !is_dataset && !text.contains('@') {
-        // Whoever reads it says that it is not there.
-        let input = Input { name: text.to_owned(), dataset: None, digest: None };
-        return Ok(Found { input, place: Place::Path(path) });
+        // A slip must not touch what an earlier call left.
+        let source = std::fs::metadata(&path).err().unwrap_or_else(|| std::io::ErrorKind::NotFound.into());
+        return Err(ServeError::Io { action: "read", path: path.into(), source }.into());
     }
     let place = place(text, project, context)?;
     let node = place.node(project, &mut source(project, None)?)?;
@@ -120,7 +120,7 @@ fn lay_out(node: &Node, name: &str, project: &Project, context: &Context) -> Res
     source(project, None)?.complete(&[node.id], &context.ui)?;
     let state = project.repo.state_dir();
     let folder = tempfile::Builder::new().prefix("predict-").tempdir_in(&state).map_err(|source| {
-        crate::platform::serve::ServeError::Io { action: "make a folder in", path: state, source }
+        ServeError::Io { action: "make a folder in", path: state, source }
     })?;
     let options = CheckoutOptions { force: true, kept: None };
     checkout(node, &folder.path().join(name), &project.store, None, options, &context.ui)?;

@@ -52,13 +52,16 @@ enum Line {
 pub(super) struct Partial {
     path: PathBuf,
     out: BufWriter<File>,
+    /// The first line, until it is written.
+    first: Option<String>,
     /// Outcomes that an earlier call left.
     pub(super) done: u64,
     synced: Instant,
 }
 
 impl Partial {
-    /// The file beside `output`, with what an earlier call about the same question left in it, unless `restart`.
+    /// The file beside `output`, with what an earlier call about the same question left in it, unless `restart`. What was left about
+    /// another question goes when the first answer comes.
     pub(super) fn open(output: &Path, question: &Question, restart: bool) -> Result<Self, ServeError> {
         let mut name = output.file_name().unwrap_or_default().to_owned();
         name.push(".partial");
@@ -69,17 +72,25 @@ impl Partial {
         let first = serde_json::to_string(question).unwrap_or_default() + "\n";
         let resumable = !restart && question.inputs.iter().all(|input| input.digest.is_some());
         let (whole, done) = if resumable { whole(&mut file, &first).map_err(io)? } else { (0, 0) };
-        file.set_len(whole).and_then(|()| file.seek(SeekFrom::Start(whole))).map_err(io)?;
-        let mut out = BufWriter::new(file);
-        if whole == 0 {
-            out.write_all(first.as_bytes()).map_err(io)?;
+        if whole > 0 {
+            file.set_len(whole).and_then(|()| file.seek(SeekFrom::Start(whole))).map_err(io)?;
         }
-        Ok(Self { path, out, done, synced: Instant::now() })
+        let first = (whole == 0).then_some(first);
+        Ok(Self { path, out: BufWriter::new(file), first, done, synced: Instant::now() })
+    }
+
+    /// Empties the file and writes its first line, if that was not done.
+    fn begin(&mut self) -> std::io::Result<()> {
+        let Some(first) = self.first.take() else { return Ok(()) };
+        self.out.get_ref().set_len(0)?;
+        self.out.rewind()?;
+        self.out.write_all(first.as_bytes())
     }
 
     /// Adds outcomes.
     pub(super) fn add(&mut self, outcomes: Vec<Outcome>) -> Result<(), ServeError> {
-        let add = || {
+        let mut add = || {
+            self.begin()?;
             for outcome in outcomes {
                 let line = match outcome {
                     Outcome::Predicted(predicted) => Line::Ok(predicted),
@@ -103,6 +114,7 @@ impl Partial {
     pub(super) fn outcomes(
         &mut self,
     ) -> std::io::Result<impl Iterator<Item = std::io::Result<Outcome>> + use<>> {
+        self.begin()?;
         self.out.flush()?;
         let lines = BufReader::new(File::open(&self.path)?).lines().skip(1);
         Ok(lines.map(|line| {
@@ -191,6 +203,18 @@ mod tests {
                 assert_eq!(std::fs::read(&path).expect("reads"), all, "cut at {cut}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_left_of_another_question_goes_when_the_first_answer_comes() {
+        let folder = tempfile::tempdir().expect("makes a folder");
+        let output = folder.path().join("out.csv");
+        let open = |question: &Question| Partial::open(&output, question, false).expect("opens");
+        open(&question(b"m")).add(vec![outcome(0)]).expect("adds");
+        drop(open(&question(b"n")));
+        assert_eq!(open(&question(b"m")).done, 1);
+        assert_eq!(open(&question(b"n")).outcomes().expect("reads").count(), 0);
+        assert_eq!(open(&question(b"m")).done, 0);
     }
 
     #[test]
