@@ -156,6 +156,30 @@ fn a_dataset_is_predicted_whether_it_is_checked_out_or_not() {
 }
 
 #[test]
+fn an_output_never_replaces_an_input() {
+    let project = Project::new(true);
+    fs::create_dir_all(project.path().join("photos/deep")).expect("makes");
+    project.write("photos/a.png", &png(&image(0, 901)));
+    project.write("rows.csv", b"a\n1\n");
+    project.write("out.csv.lineage.json", b"[]\n");
+    std::os::unix::fs::symlink("rows.csv", project.path().join("link.csv")).expect("links");
+    for (input, output) in [
+        ("rows.csv", "rows.csv"),
+        ("rows.csv", "photos/../rows.csv"),
+        ("link.csv", "rows.csv"),
+        ("rows.csv", "link.csv"),
+        ("photos", "photos/deep/out.csv"),
+        (".", "new.csv"),
+        ("out.csv.lineage.json", "out.csv"),
+    ] {
+        let said = refused(project.path(), &["predict", "stripes", input, "--output", output], 2);
+        assert!(said.contains("serve::input") && said.contains("elsewhere"), "{input} {output}: {said}");
+    }
+    assert_eq!(fs::read(project.path().join("rows.csv")).expect("reads"), b"a\n1\n");
+    assert!(!project.path().join("photos/deep/out.csv.partial").exists());
+}
+
+#[test]
 fn what_does_not_fit_is_named_and_counted_and_the_call_goes_on_where_it_stopped() {
     let project = Project::new(true);
     let line = |index: usize| serde_json::to_string(&image(index % 3, 900 + index)).expect("writes") + "\n";

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use self::form::Form;
-use self::inputs::{Found, find, predict};
+use self::inputs::{Found, apart, find, predict};
 use self::partial::{Input, Partial, Question};
 use super::{Answer, Context};
 use crate::application::chosen;
@@ -152,6 +152,15 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     // A wrong name of the output must not cost the work.
     let form = args.output.as_deref().map(Form::of).transpose()?;
     let project = context.project()?;
+    if let Some(output) = &args.output {
+        let output = context.dir.join(output);
+        apart(
+            &args.inputs,
+            &[beside(&output, "lineage.json"), beside(&output, "partial"), output],
+            &project,
+            context,
+        )?;
+    }
     let served = chosen::open(&project, &args.reference, &context.ui)?;
     let found = args.inputs.iter().map(|input| find(input, &project, context));
     let found = found.collect::<Result<Vec<_>, _>>()?;
@@ -201,15 +210,15 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     });
     let classes = &served.model.classes;
     durable::replace_with(&path, |out| form.write(out, classes, &lineage, rows)).map_err(io)?;
-    let beside = beside(&path);
-    durable::replace_with(&beside, |out| out.write_all(lineage.as_bytes())).map_err(io)?;
+    let lineage_path = beside(&path, "lineage.json");
+    durable::replace_with(&lineage_path, |out| out.write_all(lineage.as_bytes())).map_err(io)?;
     partial.remove()?;
     name(&unfit, context);
     context.ui.report(&Written {
         model: served.name,
         version: served.version,
         digest: served.tree,
-        lineage: self::beside(output),
+        lineage: beside(output, "lineage.json"),
         output: output.clone(),
         predictions,
         unfit: unfit.len() as u64,
@@ -218,10 +227,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     Ok(Exit::Ok)
 }
 
-/// `out.csv.lineage.json`
-fn beside(output: &Path) -> PathBuf {
+/// `out.csv.lineage.json`, `out.csv.partial`
+fn beside(output: &Path, what: &str) -> PathBuf {
     let mut name = output.file_name().unwrap_or_default().to_owned();
-    name.push(".lineage.json");
+    name.push(".");
+    name.push(what);
     output.with_file_name(name)
 }
 

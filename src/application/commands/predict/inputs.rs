@@ -8,6 +8,7 @@ use super::super::Context;
 use super::super::data::subject::{place, source};
 use super::partial::Input;
 use crate::base::Failure;
+use crate::infrastructure::durable;
 use crate::infrastructure::store::Node;
 use crate::infrastructure::store::worktree::{CheckoutOptions, checkout, identify};
 use crate::platform::data::Dataset;
@@ -61,6 +62,34 @@ pub(super) fn find(text: &str, project: &Project, context: &Context) -> Result<F
         _ => Place::Stored(Node { name: place.file_name().into_bytes(), ..node }),
     };
     Ok(Found { input, place })
+}
+
+/// Refuses outputs that would replace an input, or be one the next time: `outputs` are all files that are written.
+pub(super) fn apart(
+    inputs: &[String],
+    outputs: &[PathBuf],
+    project: &Project,
+    context: &Context,
+) -> Result<(), Failure> {
+    for text in inputs.iter().filter(|text| *text != "-") {
+        let (word, inner) = text.split_once('/').unwrap_or((text, ""));
+        let path = match project.dataset(word) {
+            Ok(dataset) if inner.is_empty() => dataset.path,
+            Ok(dataset) => dataset.path.join(inner),
+            Err(_) => below(&context.dir, text).into(),
+        };
+        let Ok(input) = path.canonicalize() else { continue };
+        for output in outputs {
+            // Where it will stand, and what stands there, which may be a link.
+            let folder = durable::folder_of(output).canonicalize();
+            let will = folder.map(|folder| folder.join(output.file_name().unwrap_or_default()));
+            if [will, output.canonicalize()].iter().flatten().any(|output| output.starts_with(&input)) {
+                let detail = format!("is the input `{text}` or lies in it; write the predictions elsewhere");
+                return Err(ServeError::Input { path: output.display().to_string(), detail }.into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Predicts all of `found`; `part` of datasets if not all.

@@ -63,9 +63,7 @@ impl Partial {
     /// The file beside `output`, with what an earlier call about the same question left in it, unless `restart`. What was left about
     /// another question goes when the first answer comes.
     pub(super) fn open(output: &Path, question: &Question, restart: bool) -> Result<Self, ServeError> {
-        let mut name = output.file_name().unwrap_or_default().to_owned();
-        name.push(".partial");
-        let path = output.with_file_name(name);
+        let path = super::beside(output, "partial");
         let io = |source| ServeError::Io { action: "write", path: path.clone(), source };
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
