@@ -1,6 +1,8 @@
 //! Predictions for many inputs, in order: read, predicted some at a time, and given away before the next are read.
 
 mod files;
+#[cfg(test)]
+mod tests;
 
 pub use files::count;
 
@@ -9,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::input::Values;
-use super::{ServeError, Served};
+use super::{ServeError, Served, engine};
 use crate::base::{Sink, Unit};
 use crate::platform::data::{Examples, Inputs};
 use crate::platform::train::Prediction;
@@ -147,20 +149,61 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         let values = std::mem::replace(&mut self.values, Values::new(&self.served.signature));
-        let mut predictions = match values.len() {
-            0 => Vec::new(),
-            _ => self.served.model.predict(&values.into_inputs())?,
-        }
-        .into_iter();
-        let outcomes = std::mem::take(&mut self.waiting).into_iter().filter_map(|waiting| match waiting {
-            Waiting::Fits(source) => {
-                predictions.next().map(|prediction| Outcome::Predicted(Predicted { source, prediction }))
+        let count = values.len() / self.served.signature.size();
+        let mut answers = self.answers(count, &values.into_inputs()).into_iter();
+        let (mut outcomes, mut ended) = (Vec::with_capacity(self.waiting.len()), None);
+        for waiting in std::mem::take(&mut self.waiting) {
+            let unfit = match waiting {
+                Waiting::Unfit(unfit) => unfit,
+                Waiting::Fits(source) => match answers.next() {
+                    Some(Ok(prediction)) => {
+                        outcomes.push(Outcome::Predicted(Predicted { source, prediction }));
+                        continue;
+                    }
+                    Some(Err(error)) => Unfit { source, error },
+                    None => Unfit { source, error: "the model did not answer".to_owned() },
+                },
+            };
+            if self.on_error == OnError::Stop {
+                ended = Some(wrong(&unfit.source, unfit.error));
+                break;
             }
-            Waiting::Unfit(unfit) => Some(Outcome::Unfit(unfit)),
-        });
-        (self.take)(outcomes.collect())?;
+            outcomes.push(Outcome::Unfit(unfit));
+        }
+        // What came before the end is not lost.
+        (self.take)(outcomes)?;
         self.sink.progress("predicting", self.seen, self.total, Unit::Samples);
-        Ok(())
+        ended.map_or(Ok(()), Err)
+    }
+
+    /// What the model says of each input, or why it says nothing. One that fails is no reason to lose those beside it.
+    fn answers(&self, count: usize, inputs: &Inputs) -> Vec<Result<Prediction, String>> {
+        let size = self.served.signature.size();
+        let run = |count, inputs: &Inputs| match count {
+            0 => Ok(Vec::new()),
+            _ => engine::run(self.served, count, inputs).map_err(|refusal| refusal.message),
+        };
+        let finite = |prediction| match engine::is_finite(&prediction) {
+            true => Ok(prediction),
+            false => Err(engine::NOT_FINITE.to_owned()),
+        };
+        if let Ok(predictions) = run(count, inputs) {
+            return predictions.into_iter().map(finite).collect();
+        }
+        let alone = |index| {
+            let input = slice(inputs, index, size);
+            run(1, &input).map(|predictions| (input, predictions))
+        };
+        let alone: Vec<_> = (0..count).map(alone).collect();
+        // Together again without those that fail: sums are rounded as in any other call.
+        let mut fitting = Values::new(&self.served.signature);
+        let fits = alone.iter().flatten().filter(|(input, _)| fitting.append(input).is_ok()).count();
+        let mut together = run(fits, &fitting.into_inputs()).unwrap_or_default().into_iter();
+        let answer = |alone: Result<(Inputs, Vec<Prediction>), String>| {
+            let (_, one) = alone?;
+            together.next().or(one.into_iter().next()).ok_or_else(|| "the model did not answer".to_owned())
+        };
+        alone.into_iter().map(answer).map(|answer| answer.and_then(finite)).collect()
     }
 }
 

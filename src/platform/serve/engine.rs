@@ -253,11 +253,17 @@ pub(super) fn run(served: &Served, count: usize, inputs: &Inputs) -> Result<Vec<
 
 /// The predictions, if all of their numbers are finite.
 pub(super) fn finite(predictions: Vec<Prediction>) -> Result<Vec<Prediction>, Refusal> {
-    let finite = |p: &Prediction| {
-        p.value.is_none_or(f32::is_finite) && p.probabilities.iter().all(|value| value.is_finite())
-    };
-    if predictions.iter().all(finite) {
+    if predictions.iter().all(is_finite) {
         return Ok(predictions);
     }
-    Err(Refusal::internal("the model gave a value that is not finite"))
+    Err(Refusal::internal(NOT_FINITE))
+}
+
+/// Said of a prediction that is not [finite](is_finite).
+pub(super) const NOT_FINITE: &str = "the model gave a value that is not finite";
+
+/// Whether all numbers of a prediction are finite.
+pub(super) fn is_finite(prediction: &Prediction) -> bool {
+    prediction.value.is_none_or(f32::is_finite)
+        && prediction.probabilities.iter().all(|value| value.is_finite())
 }
