@@ -59,6 +59,15 @@ enum What {
     Skip,
 }
 
+impl From<What> for OnError {
+    fn from(what: What) -> Self {
+        match what {
+            What::Stop => Self::Stop,
+            What::Skip => Self::Skip,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Predictions {
     model: Name,
@@ -174,7 +183,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         part: args.part.clone(),
     };
     let path = context.dir.join(output);
-    let mut partial = Partial::open(&path, &question, args.restart)?;
+    let mut partial = Partial::open(&path, &question, args.restart, args.on_error.into())?;
     let resumed = partial.done;
     if resumed > 0 {
         context
@@ -270,16 +279,12 @@ fn every(
     project: &Project,
     context: &Context,
 ) -> Result<(), Failure> {
-    let on_error = match args.on_error {
-        What::Stop => OnError::Stop,
-        What::Skip => OnError::Skip,
-    };
     let of_file = |found: &Found| match found.input.dataset {
         Some(_) => None,
         None => count(&context.dir.join(&found.input.name).to_string_lossy()),
     };
     let total = found.iter().map(of_file).sum();
-    let mut batch = Batch::new(served, on_error, passed, total, take, &context.ui);
+    let mut batch = Batch::new(served, args.on_error.into(), passed, total, take, &context.ui);
     for found in found {
         predict(found, args.part.as_deref(), served, &mut batch, project, context)?;
     }

@@ -45,7 +45,7 @@ pub(super) fn find(text: &str, project: &Project, context: &Context) -> Result<F
             "-" => None,
             _ => Some(identify(Path::new(&path), &project.cache(), &context.ui)?.root.id),
         };
-        let input = Input { name: text.to_owned(), dataset: None, digest };
+        let input = Input { name: text.to_owned(), dataset: None, digest, settings: None };
         return Ok(Found { input, place: Place::Path(path) });
     }
     if !is_dataset && !text.contains('@') {
@@ -55,10 +55,17 @@ pub(super) fn find(text: &str, project: &Project, context: &Context) -> Result<F
     }
     let place = place(text, project, context)?;
     let node = place.node(project, &mut source(project, None)?)?;
-    let input =
-        Input { name: text.to_owned(), dataset: Some(place.subject.name.clone()), digest: Some(node.id) };
+    let mut input = Input {
+        name: text.to_owned(),
+        dataset: Some(place.subject.name.clone()),
+        digest: Some(node.id),
+        settings: None,
+    };
     let place = match project.dataset(&place.subject.name) {
-        Ok(dataset) if place.inner.is_empty() => Place::Dataset(Box::new(dataset), node),
+        Ok(dataset) if place.inner.is_empty() => {
+            input.settings = Some(dataset.settings());
+            Place::Dataset(Box::new(dataset), node)
+        }
         _ => Place::Stored(Node { name: place.file_name().into_bytes(), ..node }),
     };
     Ok(Found { input, place })
@@ -148,9 +155,10 @@ pub(super) fn predict(
 fn lay_out(node: &Node, name: &str, project: &Project, context: &Context) -> Result<TempDir, Failure> {
     source(project, None)?.complete(&[node.id], &context.ui)?;
     let state = project.repo.state_dir();
-    let folder = tempfile::Builder::new().prefix("predict-").tempdir_in(&state).map_err(|source| {
-        ServeError::Io { action: "make a folder in", path: state, source }
-    })?;
+    let folder = tempfile::Builder::new()
+        .prefix("predict-")
+        .tempdir_in(&state)
+        .map_err(|source| ServeError::Io { action: "make a folder in", path: state, source })?;
     let options = CheckoutOptions { force: true, kept: None };
     checkout(node, &folder.path().join(name), &project.store, None, options, &context.ui)?;
     Ok(folder)

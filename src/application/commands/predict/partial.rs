@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::base::Digest;
-use crate::platform::serve::{Outcome, Predicted, ServeError, Unfit};
+use crate::platform::serve::{OnError, Outcome, Predicted, ServeError, Unfit};
 
 /// How often what was predicted is put on the disk.
 const SYNC: Duration = Duration::from_secs(5);
@@ -38,6 +38,9 @@ pub(super) struct Input {
     /// Its content; absent for standard input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) digest: Option<Digest>,
+    /// The settings of a whole dataset, which say what stands in which part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) settings: Option<Digest>,
 }
 
 /// A line after the first.
@@ -61,15 +64,24 @@ pub(super) struct Partial {
 
 impl Partial {
     /// The file beside `output`, with what an earlier call about the same question left in it, unless `restart`. What was left about
-    /// another question goes when the first answer comes.
-    pub(super) fn open(output: &Path, question: &Question, restart: bool) -> Result<Self, ServeError> {
+    /// another question goes when the first answer comes. To stop at what does not fit is to stop at what did not fit then.
+    pub(super) fn open(
+        output: &Path,
+        question: &Question,
+        restart: bool,
+        on_error: OnError,
+    ) -> Result<Self, ServeError> {
         let path = super::beside(output, "partial");
         let io = |source| ServeError::Io { action: "write", path: path.clone(), source };
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
         let first = serde_json::to_string(question).unwrap_or_default() + "\n";
         let resumable = !restart && question.inputs.iter().all(|input| input.digest.is_some());
-        let (whole, done) = if resumable { whole(&mut file, &first).map_err(io)? } else { (0, 0) };
+        let Whole { bytes: whole, count: done, unfit } =
+            if resumable { whole(&mut file, &first).map_err(io)? } else { Whole::default() };
+        if let (OnError::Stop, Some(Unfit { source, error })) = (on_error, unfit) {
+            return Err(ServeError::Input { path: source, detail: error });
+        }
         if whole > 0 {
             file.set_len(whole).and_then(|()| file.seek(SeekFrom::Start(whole))).map_err(io)?;
         }
@@ -87,7 +99,7 @@ impl Partial {
 
     /// Adds outcomes.
     pub(super) fn add(&mut self, outcomes: Vec<Outcome>) -> Result<(), ServeError> {
-        let mut add = || {
+        let add = || {
             self.begin()?;
             for outcome in outcomes {
                 let line = match outcome {
@@ -135,24 +147,37 @@ impl Partial {
     }
 }
 
-/// Bytes and number of the whole lines of a file that begins with `first`; none of it counts if it begins otherwise. What a crash
-/// left of a line, and all behind it, is not whole.
-fn whole(file: &mut File, first: &str) -> std::io::Result<(u64, u64)> {
+/// The lines of a file that are whole.
+#[derive(Default)]
+struct Whole {
+    bytes: u64,
+    /// Without the first.
+    count: u64,
+    /// The first input that did not fit.
+    unfit: Option<Unfit>,
+}
+
+/// The whole lines of a file that begins with `first`; none of it counts if it begins otherwise. What a crash left of a line, and all
+/// behind it, is not whole.
+fn whole(file: &mut File, first: &str) -> std::io::Result<Whole> {
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
     reader.read_until(b'\n', &mut line)?;
     if line != first.as_bytes() {
-        return Ok((0, 0));
+        return Ok(Whole::default());
     }
-    let (mut bytes, mut count) = (line.len() as u64, 0);
+    let mut whole = Whole { bytes: line.len() as u64, ..Whole::default() };
     loop {
         line.clear();
         reader.read_until(b'\n', &mut line)?;
-        if line.last() != Some(&b'\n') || serde_json::from_slice::<Line>(&line).is_err() {
-            return Ok((bytes, count));
+        let read = serde_json::from_slice::<Line>(&line).ok().filter(|_| line.last() == Some(&b'\n'));
+        match read {
+            None => return Ok(whole),
+            Some(Line::Unfit(unfit)) => _ = whole.unfit.get_or_insert(unfit),
+            Some(Line::Ok(_)) => {}
         }
-        bytes += line.len() as u64;
-        count += 1;
+        whole.bytes += line.len() as u64;
+        whole.count += 1;
     }
 }
 
@@ -162,7 +187,8 @@ mod tests {
     use crate::platform::train::Prediction;
 
     fn question(model: &[u8]) -> Question {
-        let input = Input { name: "a.csv".into(), dataset: None, digest: Some(Digest::of(b"a")) };
+        let input =
+            Input { name: "a.csv".into(), dataset: None, digest: Some(Digest::of(b"a")), settings: None };
         Question {
             schema: "mlp/predict-partial/1".into(),
             model: Digest::of(model),
@@ -184,14 +210,15 @@ mod tests {
         let folder = tempfile::tempdir().expect("makes a folder");
         let output = folder.path().join("out.csv");
         let path = folder.path().join("out.csv.partial");
-        let mut partial = Partial::open(&output, &question(b"m"), false).expect("opens");
+        let mut partial = Partial::open(&output, &question(b"m"), false, OnError::Skip).expect("opens");
         partial.add((0..6).map(outcome).collect()).expect("adds");
         drop(partial);
         let all = std::fs::read(&path).expect("reads");
         for cut in 0..=all.len() {
             for tail in [&b""[..], b"\0\0\0", b"{\"ok\":{}}\n"] {
                 std::fs::write(&path, [&all[..cut], tail].concat()).expect("writes");
-                let mut partial = Partial::open(&output, &question(b"m"), false).expect("opens");
+                let mut partial =
+                    Partial::open(&output, &question(b"m"), false, OnError::Skip).expect("opens");
                 let done = partial.done;
                 partial.add((done..6).map(outcome).collect()).expect("adds");
                 let found: Vec<Outcome> =
@@ -204,10 +231,24 @@ mod tests {
     }
 
     #[test]
+    fn to_stop_is_to_stop_at_what_did_not_fit_then() {
+        let folder = tempfile::tempdir().expect("makes a folder");
+        let output = folder.path().join("out.csv");
+        let open = |on_error| Partial::open(&output, &question(b"m"), false, on_error);
+        open(OnError::Skip).expect("opens").add((0..4).map(outcome).collect()).expect("adds");
+        let Err(ServeError::Input { path, detail }) = open(OnError::Stop) else { panic!("goes on") };
+        assert_eq!((path.as_str(), detail.as_str()), ("a.csv:2", "no"));
+        assert_eq!(open(OnError::Skip).expect("opens").done, 4);
+        let restarted = Partial::open(&output, &question(b"m"), true, OnError::Stop).expect("opens");
+        assert_eq!(restarted.done, 0);
+    }
+
+    #[test]
     fn what_is_left_of_another_question_goes_when_the_first_answer_comes() {
         let folder = tempfile::tempdir().expect("makes a folder");
         let output = folder.path().join("out.csv");
-        let open = |question: &Question| Partial::open(&output, question, false).expect("opens");
+        let open =
+            |question: &Question| Partial::open(&output, question, false, OnError::Skip).expect("opens");
         open(&question(b"m")).add(vec![outcome(0)]).expect("adds");
         drop(open(&question(b"n")));
         assert_eq!(open(&question(b"m")).done, 1);
@@ -220,7 +261,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("makes a folder");
         let output = folder.path().join("out.csv");
         let begin = |question: &Question, restart| {
-            let mut partial = Partial::open(&output, question, restart).expect("opens");
+            let mut partial = Partial::open(&output, question, restart, OnError::Skip).expect("opens");
             let done = partial.done;
             partial.add(vec![outcome(0)]).expect("adds");
             done
@@ -229,6 +270,9 @@ mod tests {
         assert_eq!(begin(&question(b"m"), false), 1);
         assert_eq!(begin(&question(b"n"), false), 0);
         assert_eq!(begin(&question(b"n"), true), 0);
+        let mut split = question(b"n");
+        split.inputs[0].settings = Some(Digest::of(b"split"));
+        assert_eq!((begin(&split, false), begin(&split, false)), (0, 1));
         let mut stdin = question(b"n");
         stdin.inputs[0].digest = None;
         assert_eq!(
