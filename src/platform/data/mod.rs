@@ -66,5 +66,4 @@ pub use spec::{
     SplitBy,
 };
 pub use storage::{Batch, Scratch, Storage};
-pub use text::each_line;
 pub use text_encoding::TextEncoding;

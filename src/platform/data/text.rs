@@ -190,7 +190,7 @@ fn list(
 
 /// Gives each line of a file of texts that is not blank to `each`, with its number from 1. `shown` is the file's name in
 /// messages.
-pub fn each_line(path: &Path, shown: &str, mut each: impl FnMut(u32, &str)) -> Result<(), DataError> {
+fn each_line(path: &Path, shown: &str, mut each: impl FnMut(u32, &str)) -> Result<(), DataError> {
     let mut reader = BufReader::new(File::open(path).map_err(DataError::io("read", path))?);
     let mut bytes = Vec::new();
     for number in 1.. {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use csv::StringRecord;
 
-use super::{Batch, slice};
+use super::{Batch, OnError, slice};
 use crate::platform::data::{self, Inputs, images};
 use crate::platform::serve::{ServeError, input};
 
@@ -29,14 +29,11 @@ impl Batch<'_> {
 
     /// The same for the file or folder at `path`, which is called `name`.
     pub fn file_as(&mut self, name: &str, path: &Path) -> Result<(), ServeError> {
-        let io = |source| ServeError::Io { action: "read", path: path.to_owned(), source };
-        if std::fs::metadata(path).map_err(io)?.is_dir() {
-            return self.folder(name, path);
-        }
-        let mut file = File::open(path).map_err(io)?;
-        let mut first = Vec::new();
-        Read::by_ref(&mut file).take(12).read_to_end(&mut first).map_err(io)?;
-        std::io::Seek::rewind(&mut file).map_err(io)?;
+        let (file, first) = match open(path) {
+            Ok(Some(opened)) => opened,
+            Ok(None) => return self.folder(name, path),
+            Err(source) => return self.unreadable(name, path, source),
+        };
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         match first.as_slice() {
             [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, ..] => self.image(name, file),
@@ -49,7 +46,7 @@ impl Batch<'_> {
             }
             [b'P', b'A', b'R', b'1', ..] => self.parquet(name, path),
             _ if extension == "csv" => self.table(name, file),
-            _ if extension == "txt" => self.lines(name, path),
+            _ if extension == "txt" => self.lines(name, BufReader::new(file)),
             _ if extension == "jsonl" || extension == "json" => self.json_lines(name, BufReader::new(file)),
             _ => {
                 let detail = "is none of PNG, JPEG, WebP, IDX, NPY, Parquet, `.csv`, `.jsonl` and `.txt`";
@@ -60,17 +57,10 @@ impl Batch<'_> {
 
     /// All files below a folder, by name.
     fn folder(&mut self, name: &str, path: &Path) -> Result<(), ServeError> {
-        let io = |source| ServeError::Io { action: "read", path: path.to_owned(), source };
-        let mut entries = Vec::new();
-        for entry in std::fs::read_dir(path).map_err(io)? {
-            let entry = entry.map_err(io)?;
-            let below = entry.file_name().to_string_lossy().into_owned();
-            // A link to a folder could lead in a circle.
-            let is_folder_link = entry.file_type().map_err(io)?.is_symlink() && entry.path().is_dir();
-            if !below.starts_with('.') && !is_folder_link {
-                entries.push(below);
-            }
-        }
+        let mut entries = match entries(path) {
+            Ok(entries) => entries,
+            Err(source) => return self.unreadable(name, path, source),
+        };
         if entries.is_empty() {
             return self.unfit(name, "holds nothing to predict for");
         }
@@ -82,6 +72,18 @@ impl Batch<'_> {
     /// A file that holds nothing to predict is one input that does not fit.
     fn unfit(&mut self, name: &str, detail: impl Into<String>) -> Result<(), ServeError> {
         self.push(name.to_owned(), |_| Err(detail.into()))
+    }
+
+    /// What cannot be read is an input that does not fit too, but where that ends all.
+    fn unreadable(&mut self, name: &str, path: &Path, source: std::io::Error) -> Result<(), ServeError> {
+        let error = ServeError::Io { action: "read", path: path.to_owned(), source };
+        match self.on_error {
+            OnError::Skip => self.unfit(name, error.to_string()),
+            OnError::Stop => {
+                self.flush()?;
+                Err(error)
+            }
+        }
     }
 
     fn image(&mut self, name: &str, file: File) -> Result<(), ServeError> {
@@ -121,18 +123,22 @@ impl Batch<'_> {
     }
 
     /// A text in each line.
-    fn lines(&mut self, name: &str, path: &Path) -> Result<(), ServeError> {
-        let mut texts = Vec::new();
-        data::each_line(path, name, |line, text| texts.push((line, text.to_owned())))?;
-        texts.into_iter().try_for_each(|(line, text)| self.text(format!("{name}:{line}"), &text))
+    fn lines(&mut self, name: &str, reader: impl BufRead) -> Result<(), ServeError> {
+        self.each_line(name, reader, |batch, place, line| {
+            let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned());
+            match text.map(|text| text.trim_start_matches('\u{feff}').trim()) {
+                Ok("") => Ok(()),
+                text => batch.text(place, text),
+            }
+        })
     }
 
-    fn text(&mut self, place: String, text: &str) -> Result<(), ServeError> {
+    fn text(&mut self, place: String, text: Result<&str, String>) -> Result<(), ServeError> {
         self.push(place, |served| {
             let Some(encoding) = &served.signature.text else {
                 return Err("is a text, and the model takes none".to_owned());
             };
-            Ok(Inputs::F32(Arc::new(encoding.encode(text)?)))
+            Ok(Inputs::F32(Arc::new(encoding.encode(text?)?)))
         })
     }
 
@@ -202,7 +208,7 @@ impl Batch<'_> {
     fn row(&mut self, place: String, positions: &[usize], row: &StringRecord) -> Result<(), ServeError> {
         let mut cells = positions.iter().map(|position| row.get(*position).unwrap_or_default());
         if self.served.signature.text.is_some() {
-            return self.text(place, cells.next().unwrap_or_default());
+            return self.text(place, Ok(cells.next().unwrap_or_default()));
         }
         self.push(place, |served| {
             let Some(encoding) = &served.signature.encoding else {
@@ -214,23 +220,69 @@ impl Batch<'_> {
         })
     }
 
-    fn json_lines(&mut self, name: &str, mut reader: impl BufRead) -> Result<(), ServeError> {
+    fn json_lines(&mut self, name: &str, reader: impl BufRead) -> Result<(), ServeError> {
+        self.each_line(name, reader, |batch, place, line| {
+            if line.iter().all(u8::is_ascii_whitespace) {
+                return Ok(());
+            }
+            batch.push(place, |served| {
+                input::instance(line, &served.signature).map_err(|refusal| refusal.message)
+            })
+        })
+    }
+
+    /// Gives each line with its place to `each`. One that is too long does not fit.
+    fn each_line(
+        &mut self,
+        name: &str,
+        mut reader: impl BufRead,
+        mut each: impl FnMut(&mut Self, String, &[u8]) -> Result<(), ServeError>,
+    ) -> Result<(), ServeError> {
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
-            let io = |source| ServeError::Io { action: "read", path: name.into(), source };
-            if reader.by_ref().take(LARGEST).read_until(b'\n', &mut line).map_err(io)? == 0 {
-                break;
+            let place = format!("{name}:{number}");
+            let mut read = reader.by_ref().take(LARGEST + 1).read_until(b'\n', &mut line);
+            let cut = line.len() as u64 > LARGEST && line.last() != Some(&b'\n');
+            if cut && read.is_ok() {
+                read = reader.skip_until(b'\n');
             }
-            if line.iter().all(u8::is_ascii_whitespace) {
-                continue;
+            match read {
+                Err(source) => return self.unreadable(&place, Path::new(name), source),
+                Ok(_) if cut => self.unfit(&place, format!("is longer than {} MiB", LARGEST >> 20))?,
+                Ok(0) => break,
+                Ok(_) => each(self, place, &line)?,
             }
-            self.push(format!("{name}:{number}"), |served| {
-                input::instance(&line, &served.signature).map_err(|refusal| refusal.message)
-            })?;
         }
         Ok(())
     }
+}
+
+/// A file and its first bytes; none for a folder.
+fn open(path: &Path) -> std::io::Result<Option<(File, Vec<u8>)>> {
+    if std::fs::metadata(path)?.is_dir() {
+        return Ok(None);
+    }
+    let mut file = File::open(path)?;
+    let mut first = Vec::new();
+    Read::by_ref(&mut file).take(12).read_to_end(&mut first)?;
+    std::io::Seek::rewind(&mut file)?;
+    Ok(Some((file, first)))
+}
+
+/// Names of the files and folders in a folder that are not hidden.
+fn entries(path: &Path) -> std::io::Result<Vec<String>> {
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let below = entry.file_name().to_string_lossy().into_owned();
+        // A link to a folder could lead in a circle.
+        let is_folder_link = entry.file_type()?.is_symlink() && entry.path().is_dir();
+        if !below.starts_with('.') && !is_folder_link {
+            entries.push(below);
+        }
+    }
+    Ok(entries)
 }
 
 /// How many inputs a file or folder holds, by a look that is cheap; none where only reading tells.

@@ -76,3 +76,31 @@ fn an_input_without_an_answer_is_named_and_those_beside_it_are_answered() {
         assert_eq!(found.len(), 1);
     }
 }
+
+#[test]
+fn what_cannot_be_read_is_skipped_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("a.txt"), b"ab\n\xff\n\ncd\n").expect("writes");
+    std::os::unix::fs::symlink("nothing", path("b.txt")).expect("links");
+    let long = std::fs::File::create(path("c.jsonl")).expect("makes");
+    long.set_len(70 << 20).expect("grows");
+    let mut long = std::fs::OpenOptions::new().append(true).open(path("c.jsonl")).expect("opens");
+    std::io::Write::write_all(&mut long, b"\n\"ab\"\n").expect("writes");
+    let (found, end) = outcomes(OnError::Skip, |batch| batch.file_as("f", folder.path()));
+    assert_eq!(end, Ok(()));
+    let shown: Vec<_> = found.iter().map(|(place, error)| (place.as_str(), error.is_none())).collect();
+    let expected = [
+        ("f/a.txt:1", true),
+        ("f/a.txt:2", false),
+        ("f/a.txt:4", true),
+        ("f/b.txt", false),
+        ("f/c.jsonl:1", false),
+        ("f/c.jsonl:2", true),
+    ];
+    assert_eq!(shown, expected);
+    let why = |index: usize| found[index].1.clone().unwrap_or_default();
+    assert!(why(1).contains("UTF-8") && why(4).contains("64 MiB"), "{found:?}");
+    let (found, end) = outcomes(OnError::Stop, |batch| batch.file_as("f/b.txt", &path("b.txt")));
+    assert!(end.is_err_and(|said| said.contains("cannot read")) && found.is_empty());
+}
