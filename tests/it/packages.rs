@@ -86,6 +86,19 @@ fn what_is_there_and_not_approved_is_refused_with_a_reason() {
     fs::write(lab.path().join("mine/notes.txt"), "mine").expect("writes");
     let said = refused(lab.path(), &["model", "pull", "digits@1", "mine", "--force"], 2);
     assert!(said.contains("package::occupied"), "{said}");
+    // Nor does another paper or format take the place of what is served.
+    for args in [
+        ["dossier", "digits@1", "other"].as_slice(),
+        &["model", "export", "digits@1", "other", "--format", "oci"],
+    ] {
+        let said = refused(lab.path(), &[args, &["--dry-run"]].concat(), 2);
+        assert!(said.contains("package::another"), "{said}");
+        assert!(refused(lab.path(), args, 2).contains("package::another"));
+    }
+    let dry = lab.json(&["model", "pull", "digits@1", "other", "--dry-run"], 0);
+    assert_eq!((&dry["dry_run"], &dry["changed"]), (&true.into(), &false.into()));
+    let said = refused(lab.path(), &["model", "pull", "digits@1", "mine", "--dry-run"], 2);
+    assert!(said.contains("package::occupied"), "{said}");
     let dry = lab.json(&["model", "pull", "digits@1", "new", "--dry-run"], 0);
     assert_eq!((&dry["dry_run"], lab.path().join("new").exists()), (&true.into(), false));
 }

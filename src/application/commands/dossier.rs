@@ -13,7 +13,7 @@ use crate::application::ui::{Report, plural};
 use crate::base::{Digest, Exit, Failure, Name};
 use crate::infrastructure::durable;
 use crate::infrastructure::store::Local;
-use crate::platform::model::package::{PackageError, Stamp, place};
+use crate::platform::model::package::{PackageError, Stamp, look, place};
 use crate::platform::model::paper::{Link, Part, Portrait, dossier, model_card, page};
 use crate::platform::run::{Curves, picture};
 
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// The folder: new, empty, or from an earlier call.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Replace a folder of an earlier call that somebody changed.
+    /// Replace a folder of an earlier call that somebody changed, or that is of something else.
     #[arg(long)]
     force: bool,
     /// Only say what would be missing.
@@ -112,21 +112,24 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let parts = dossier(&portrait, link, &pictures);
     let records = portrait.records();
     let reference = portrait.reference();
-    if !args.dry_run {
-        let stamp = Stamp {
-            schema: Stamp::SCHEMA.to_owned(),
-            format: "dossier".to_owned(),
-            project: project.id(),
-            model: portrait.model.clone(),
-            version: version.number,
-            stage: None,
-            tree: version.tree,
-            entry: version.entry,
-            run: version.run,
-            commit: version.commit.clone(),
-            files: Default::default(),
-        };
-        place(&context.dir.join(&args.folder), &stamp, None, args.force, |new| {
+    let stamp = Stamp {
+        schema: Stamp::SCHEMA.to_owned(),
+        format: "dossier".to_owned(),
+        project: project.id(),
+        model: portrait.model.clone(),
+        version: version.number,
+        stage: None,
+        tree: version.tree,
+        entry: version.entry,
+        run: version.run,
+        commit: version.commit.clone(),
+        files: Default::default(),
+    };
+    let folder = context.dir.join(&args.folder);
+    if args.dry_run {
+        look(&folder, &stamp, None, args.force)?;
+    } else {
+        place(&folder, &stamp, None, args.force, |new| {
             let write = |name: String, bytes: &[u8]| {
                 let path = new.join(name);
                 durable::make_folders(durable::folder_of(&path))

@@ -12,7 +12,7 @@ use crate::application::judgement::Judging;
 use crate::application::ui::{Report, argument};
 use crate::base::{Digest, Exit, Failure, Name};
 use crate::infrastructure::durable;
-use crate::platform::model::package::{Image, PackageError, Placed, files, place, write_files};
+use crate::platform::model::package::{Image, PackageError, Placed, files, look, place, write_files};
 use crate::platform::serve::load;
 
 /// Writes a version for programs that know nothing of mlp.
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// What it is to be.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Replace a package that somebody changed.
+    /// Replace a package that somebody changed, or that is of something else.
     #[arg(long)]
     force: bool,
     /// Only say what would be written.
@@ -67,7 +67,7 @@ struct Exported {
     digest: Digest,
     format: &'static str,
     folder: PathBuf,
-    /// Whether the folder is another now.
+    /// Whether the folder is another now, or would be.
     changed: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     dry_run: bool,
@@ -84,9 +84,9 @@ impl Report for Exported {
     fn human(&self) -> String {
         let Self { model, version, format, folder, .. } = self;
         let verb = match (self.dry_run, self.changed) {
-            (true, _) => "would hold",
+            (true, true) => "would hold",
             (false, true) => "holds now",
-            (false, false) => "holds already",
+            (_, false) => "holds already",
         };
         let mut text = format!("{} {verb} {model}@{version} as {format}\n", folder.display());
         if let Some(tag) = self.tag.as_ref().filter(|_| !self.dry_run) {
@@ -115,22 +115,27 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         Format::Onnx => Some(onnx(store, &stamp.reference(), tree, &stamp.model)?),
         Format::Folder | Format::Oci => None,
     };
+    let wanted = match (args.format, &onnx) {
+        (Format::Folder, _) => Some(files.into_iter().map(|(path, node)| (path, node.id)).collect()),
+        (_, Some(bytes)) => Some([("model.onnx".to_owned(), Digest::of(bytes))].into()),
+        // An image is made of the same bytes each time.
+        (_, None) => None,
+    };
+    let wanted = wanted.as_ref();
     let placed = match (args.dry_run, args.format) {
-        (true, _) => Placed::Written(None),
+        (true, _) => look(&folder, &stamp, wanted, force)?,
         (false, Format::Folder) => {
-            let wanted = files.into_iter().map(|(path, node)| (path, node.id)).collect();
-            place(&folder, &stamp, Some(&wanted), force, |new| write_files(store, &tree, new))?
+            place(&folder, &stamp, wanted, force, |new| write_files(store, &tree, new))?
         }
         (false, Format::Oci) => {
             let spec = project.manifest.models.get(&stamp.model);
             let licence = spec.and_then(|spec| spec.licence.clone());
             let image = Image { stamp: &stamp, time: version.time, licence };
-            place(&folder, &stamp, None, force, |new| image.write(store, &tree, new))?
+            place(&folder, &stamp, wanted, force, |new| image.write(store, &tree, new))?
         }
         (false, Format::Onnx) => {
             let bytes = onnx.unwrap_or_default();
-            let wanted = [("model.onnx".to_owned(), Digest::of(&bytes))].into();
-            place(&folder, &stamp, Some(&wanted), force, |new| {
+            place(&folder, &stamp, wanted, force, |new| {
                 let path = new.join("model.onnx");
                 durable::replace(&path, &bytes).map_err(|source| PackageError::Io {
                     action: "write",

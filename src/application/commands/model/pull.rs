@@ -12,7 +12,7 @@ use crate::application::completion;
 use crate::application::judgement::Judging;
 use crate::application::ui::{Report, bytes};
 use crate::base::{Digest, Exit, Failure, Name, Sink};
-use crate::platform::model::package::{PackageError, Placed, Stamp, files, place, write_files};
+use crate::platform::model::package::{PackageError, Placed, Stamp, files, look, place, write_files};
 use crate::platform::model::{History, Selector, Version};
 use crate::platform::project::Project;
 
@@ -32,7 +32,7 @@ pub(crate) struct Args {
     /// Ask also that what is live stands today: verdicts at hand and passing, approvals signed by those who may.
     #[arg(long)]
     verify: bool,
-    /// Replace a package that somebody changed.
+    /// Replace a package that somebody changed, or that is of something else.
     #[arg(long)]
     force: bool,
     /// Only say what would happen.
@@ -50,7 +50,7 @@ struct Pulled {
     entry: Digest,
     folder: PathBuf,
     size: u64,
-    /// Whether the folder is another now.
+    /// Whether the folder is another now, or would be.
     changed: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     dry_run: bool,
@@ -77,9 +77,9 @@ impl Report for Pulled {
         let Self { model, version, folder, size, .. } = self;
         let stage = self.stage.as_ref().map(|stage| format!(", live in {stage}")).unwrap_or_default();
         let verb = match (self.dry_run, self.changed) {
-            (true, _) => "would hold",
+            (true, true) => "would hold",
             (false, true) => "holds now",
-            (false, false) => "holds already",
+            (_, false) => "holds already",
         };
         let before = self.before.as_ref().map(|before| format!(", before {before}")).unwrap_or_default();
         let mut text =
@@ -155,7 +155,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let wanted = files.into_iter().map(|(path, node)| (path, node.id)).collect();
     let folder = context.dir.join(&args.folder);
     let placed = match args.dry_run {
-        true => Placed::Written(None),
+        true => look(&folder, &stamp, Some(&wanted), args.force)?,
         false => {
             place(&folder, &stamp, Some(&wanted), args.force, |new| write_files(store, &version.tree, new))?
         }

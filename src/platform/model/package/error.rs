@@ -22,6 +22,14 @@ pub enum PackageError {
         /// The folder.
         path: PathBuf,
     },
+    /// The folder holds a package of something else.
+    #[error("`{}` holds a package of something else: {}", path.display(), holds.escape_debug())]
+    Another {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds.
+        holds: String,
+    },
     /// What mlp put into the folder was changed.
     #[error("`{}` is not what was put there: {detail}", path.display())]
     Altered {
@@ -76,6 +84,7 @@ impl Diagnose for PackageError {
         match self {
             Self::Content { .. } => "package::content",
             Self::Occupied { .. } => "package::occupied",
+            Self::Another { .. } => "package::another",
             Self::Altered { .. } => "package::altered",
             Self::Unapproved { .. } => "package::unapproved",
             Self::NoStage { .. } => "package::no-stage",
@@ -87,7 +96,7 @@ impl Diagnose for PackageError {
     fn exit(&self) -> Exit {
         match self {
             Self::Content { .. } | Self::Altered { .. } | Self::Unapproved { .. } => Exit::No,
-            Self::Occupied { .. } | Self::NoStage { .. } => Exit::Usage,
+            Self::Occupied { .. } | Self::Another { .. } | Self::NoStage { .. } => Exit::Usage,
             Self::Io { .. } => Exit::World,
             Self::Store(error) => error.exit(),
         }
@@ -100,6 +109,9 @@ impl Diagnose for PackageError {
                     .to_owned()
             }
             Self::Occupied { .. } => "name a folder that is new, empty, or from an earlier call".to_owned(),
+            Self::Another { .. } => {
+                "name another folder; `--force` puts the version there nevertheless".to_owned()
+            }
             Self::Altered { path, .. } => format!(
                 "find out who changed it; `--force` puts the version there, or remove `{}` first",
                 path.display()
@@ -130,6 +142,11 @@ pub const EXPLAIN: &[Explain] = &[
         code: "package::occupied",
         text: "`mlp model pull` and `mlp model export` replace only what they wrote: a folder with their file `mlp-model.json`. \
                Anything else in the folder is somebody's, and stays.",
+    },
+    Explain {
+        code: "package::another",
+        text: "A folder of mlp is replaced by a version of the same model of the same project in the same format: something may serve \
+               from it, and would find what it cannot load. `--force` replaces it by anything.",
     },
     Explain {
         code: "package::altered",

@@ -9,7 +9,7 @@ mod tests;
 
 pub use error::{EXPLAIN as PACKAGE_EXPLAIN, PackageError};
 pub use oci::Image;
-pub use place::{Placed, place};
+pub use place::{Placed, look, place};
 pub use stamp::{PackedFile, STAMP, Stamp};
 
 use std::path::{Component, Path};

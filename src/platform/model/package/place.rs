@@ -14,7 +14,7 @@ use crate::infrastructure::durable;
 /// Bytes that a stamp may have.
 const LARGEST_STAMP: u64 = 4 << 20;
 
-/// What became of a folder.
+/// What became of a folder, or would.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placed {
     /// It holds the package since now; what it held before, if it held one.
@@ -29,15 +29,40 @@ enum Found {
     Package(Box<Stamp>),
 }
 
+/// What would become of `folder` if it were to hold the package of `stamp`. Nothing is written.
+///
+/// `wanted` are the digests that the files must have, where they are known: a folder that holds them already stays. With `force` a
+/// package that somebody changed, or that is of something else, is replaced.
+///
+/// # Errors
+/// [`PackageError::Occupied`] for a folder that holds anything but a package; [`PackageError::Another`] for a package of another
+/// project, model or format; [`PackageError::Altered`] for a package whose files are not those of its stamp.
+pub fn look(
+    folder: &Path,
+    stamp: &Stamp,
+    wanted: Option<&BTreeMap<String, Digest>>,
+    force: bool,
+) -> Result<Placed, PackageError> {
+    let Found::Package(found) = find(folder)? else { return Ok(Placed::Written(None)) };
+    if !force && !found.is_kin(stamp) {
+        return Err(PackageError::Another { path: folder.to_owned(), holds: found.shown() });
+    }
+    match intact(folder, &found)? {
+        Ok(files) if found.head() == stamp.head() && wanted.is_some_and(|wanted| holds(&files, wanted)) => {
+            Ok(Placed::Already)
+        }
+        Err(detail) if !force => Err(PackageError::Altered { path: folder.to_owned(), detail }),
+        _ => Ok(Placed::Written(Some(found))),
+    }
+}
+
 /// Makes `folder` the package that `build` writes into an empty folder, with its stamp. Whoever looks sees the old folder or the new
 /// one, never a part (but for systems that cannot exchange two folders: there is a moment without either).
 ///
-/// `wanted` are the digests that the files must have, where they are known: then a folder that holds them already stays, and what is
-/// written is held against them. With `force` a package that somebody changed is replaced.
+/// `wanted` and `force` as for [`look`]; what is written is held against `wanted`.
 ///
 /// # Errors
-/// [`PackageError::Occupied`] for a folder that holds anything but a package; [`PackageError::Altered`] for a package whose files are
-/// not those of its stamp; those of `build`. In each case the folder is as it was.
+/// Those of [`look`] and of `build`. In each case the folder is as it was.
 pub fn place(
     folder: &Path,
     stamp: &Stamp,
@@ -45,23 +70,10 @@ pub fn place(
     force: bool,
     build: impl FnOnce(&Path) -> Result<(), PackageError>,
 ) -> Result<Placed, PackageError> {
-    let before = match find(folder)? {
-        Found::Nothing => None,
-        Found::Package(found) => {
-            match intact(folder, &found)? {
-                Ok(files)
-                    if found.head() == stamp.head() && wanted.is_some_and(|wanted| holds(&files, wanted)) =>
-                {
-                    return Ok(Placed::Already);
-                }
-                Err(detail) if !force => {
-                    return Err(PackageError::Altered { path: folder.to_owned(), detail });
-                }
-                _ => {}
-            }
-            Some(found)
-        }
-    };
+    let placed = look(folder, stamp, wanted, force)?;
+    if placed == Placed::Already {
+        return Ok(placed);
+    }
     let parent = durable::folder_of(folder);
     durable::make_folders(parent).map_err(PackageError::io("make", parent))?;
     let making = tempfile::Builder::new().prefix(durable::TEMPORARY).tempdir_in(parent);
@@ -81,7 +93,7 @@ pub fn place(
     durable::sync_disk(&new).map_err(PackageError::io("write", &new))?;
     exchange(&new, folder).map_err(PackageError::io("put a package at", folder))?;
     durable::sync_folder(parent).map_err(PackageError::io("write", parent))?;
-    Ok(Placed::Written(before))
+    Ok(placed)
 }
 
 /// What stands at `folder`.

@@ -14,7 +14,7 @@ pub const STAMP: &str = "mlp-model.json";
 pub struct Stamp {
     /// `mlp/package/1`.
     pub schema: String,
-    /// `folder`, `oci` or `onnx`.
+    /// `folder`, `oci`, `onnx` or `dossier`.
     pub format: String,
     /// The project.
     pub project: Id,
@@ -66,6 +66,16 @@ impl Stamp {
     /// The same without the list of files.
     pub(super) fn head(&self) -> Self {
         Self { files: BTreeMap::new(), ..self.clone() }
+    }
+
+    /// Whether both are of the same model of the same project, in the same format: one may follow the other.
+    pub(super) fn is_kin(&self, other: &Self) -> bool {
+        (self.project, &self.model, &self.format) == (other.project, &other.model, &other.format)
+    }
+
+    /// `digits@7 as oci`, for people.
+    pub(super) fn shown(&self) -> String {
+        format!("{} as {}", self.reference(), self.format)
     }
 
     /// `digits@7`.

@@ -156,6 +156,47 @@ fn a_stamp_that_lies_does_not_save_other_bytes() {
 }
 
 #[test]
+fn a_package_of_something_else_is_replaced_by_force_alone() {
+    let shelf = Shelf::new();
+    let tree = shelf.model(b"one");
+    let place = shelf.folder.path().join("model");
+    shelf.put(tree, 1, &place, false).expect("places");
+    let own = stamp(tree, 2);
+    for other in [
+        Stamp { project: "01jd3q0000000000000000000b".parse().expect("is an id"), ..own.clone() },
+        Stamp { model: "letters".parse().expect("is a name"), ..own.clone() },
+        Stamp { format: "dossier".into(), ..own.clone() },
+    ] {
+        let put = |force| super::place(&place, &other, None, force, |_| Ok(()));
+        let error = put(false).expect_err("is another");
+        assert!(
+            matches!(&error, PackageError::Another { holds, .. } if holds == "digits@1 as folder"),
+            "{error}"
+        );
+        assert!(place.join("model.json").exists());
+        assert!(matches!(put(true), Ok(Placed::Written(Some(_)))));
+        shelf.put(tree, 1, &place, true).expect("places");
+    }
+}
+
+#[test]
+fn a_look_says_what_would_become_of_a_folder() {
+    let shelf = Shelf::new();
+    let tree = shelf.model(b"one");
+    let place = shelf.folder.path().join("model");
+    let wanted = files(&shelf.store, &tree).expect("has some");
+    let wanted = wanted.into_iter().map(|(path, node)| (path, node.id)).collect();
+    let look = |version| super::look(&place, &stamp(tree, version), Some(&wanted), false);
+    assert_eq!(look(1).expect("is free"), Placed::Written(None));
+    assert!(!place.exists());
+    shelf.put(tree, 1, &place, false).expect("places");
+    assert_eq!(look(1).expect("is there"), Placed::Already);
+    assert!(matches!(look(2), Ok(Placed::Written(Some(before))) if before.version == 1));
+    fs::write(place.join("model.json"), b"[]").expect("writes");
+    assert!(matches!(look(1), Err(PackageError::Altered { .. })));
+}
+
+#[test]
 fn links_and_names_that_lead_elsewhere_are_refused() {
     let shelf = Shelf::new();
     for (name, kind) in [
