@@ -1,6 +1,5 @@
 //! `mlp model card`.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap_complete::engine::ArgValueCompleter;
@@ -15,10 +14,10 @@ use crate::base::{Digest, Exit, Failure, Name};
 use crate::infrastructure::durable;
 use crate::platform::model::package::PackageError;
 use crate::platform::model::paper::{Portrait, Written, model_card};
-use crate::platform::model::{History, Version};
+use crate::platform::model::{Card, History, Version};
 use crate::platform::project::Project;
 
-/// Writes the model card of a version from its records, with what people wrote in the project's card.
+/// Writes the model card of a version from its records, with what people wrote in the project's card on the trust branch.
 ///
 /// Markdown with the front matter of Hugging Face. Every number names the record that it comes from, and what is missing is listed
 /// with the command that makes it.
@@ -33,7 +32,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Serialize)]
-struct Card {
+struct Told {
     model: Name,
     version: u64,
     digest: Digest,
@@ -46,7 +45,7 @@ struct Card {
     card: Option<String>,
 }
 
-impl Report for Card {
+impl Report for Told {
     fn schema(&self) -> &'static str {
         "mlp/model-card/1"
     }
@@ -82,16 +81,13 @@ pub(in crate::application::commands) fn portrait(
     let version = history.select(&selector)?.clone();
     let mut portrait =
         with_lineage(project, &histories, |lineage| Ok(Portrait::of(lineage, &history, &version)))?;
-    let read = |path: &String| Written {
-        path: path.clone(),
-        text: std::fs::read_to_string(project.root.join(path)).ok(),
-    };
-    let manifest = &project.manifest;
-    portrait.licence = manifest.models.get(&model).and_then(|spec| spec.licence.clone());
-    portrait.card = manifest.models.get(&model).and_then(|spec| spec.card.as_ref()).map(read);
-    let cards =
-        manifest.data.iter().filter_map(|(name, spec)| Some((name.clone(), read(spec.card.as_ref()?))));
-    portrait.data_cards = cards.collect::<BTreeMap<_, _>>();
+    // What gates read of what people wrote: the trust branch, and not what somebody edits just now.
+    let rules = judging.rules(&model)?;
+    let read = |card: Card| Written { path: card.path, text: card.text };
+    portrait.licence = rules.licence;
+    portrait.card = rules.card.map(read);
+    let cards = rules.data.into_iter().filter_map(|(name, rule)| Some((name, read(rule.card?))));
+    portrait.data_cards = cards.collect();
     Ok((portrait, history, version))
 }
 
@@ -108,7 +104,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             source,
         })?;
     }
-    context.ui.report(&Card {
+    context.ui.report(&Told {
         version: version.number,
         digest: version.tree,
         records: portrait.records(),

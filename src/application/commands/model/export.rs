@@ -128,8 +128,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             place(&folder, &stamp, wanted, force, |new| write_files(store, &tree, new))?
         }
         (false, Format::Oci) => {
-            let spec = project.manifest.models.get(&stamp.model);
-            let licence = spec.and_then(|spec| spec.licence.clone());
+            let licence = judging.rules(&stamp.model)?.licence;
             let image = Image { stamp: &stamp, time: version.time, licence };
             place(&folder, &stamp, wanted, force, |new| image.write(store, &tree, new))?
         }

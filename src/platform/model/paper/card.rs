@@ -18,7 +18,7 @@ pub(super) const WRITTEN: [(&str, &str); 5] = [
     ("maintenance", "Maintenance"),
 ];
 
-/// The card of a version. It is made of its records alone, so that the same records give the same card.
+/// The card of a version. It is made of its records and of what people wrote: the same of both gives the same card.
 pub fn model_card(portrait: &Portrait) -> String {
     let link: Link = |id: &Digest| format!("#record-{}", id.short());
     let sections = Sections { of: portrait, link };
