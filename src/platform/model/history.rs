@@ -267,6 +267,12 @@ impl History {
         self.version(*number).ok()
     }
 
+    /// The stages in which a version is live, in the order of their first promotion.
+    pub fn live_in(&self, number: u64) -> Vec<Name> {
+        let live = self.stages().filter(|(_, live)| live.number == number);
+        live.map(|(stage, _)| stage.clone()).collect()
+    }
+
     /// Stages that hold something, with what is live there, in the order of their first promotion.
     pub fn stages(&self) -> impl Iterator<Item = (&Name, &Version)> {
         self.stages.keys().filter_map(|stage| Some((stage, self.live(stage)?)))

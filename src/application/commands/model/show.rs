@@ -194,11 +194,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
         tree: version.tree,
         registered: version.time,
         actor: version.actor.clone(),
-        live: history
-            .stages()
-            .filter(|(_, live)| live.number == version.number)
-            .map(|(stage, _)| stage.clone())
-            .collect(),
+        live: history.live_in(version.number),
         run,
         evaluations,
         reproductions: reproductions.collect(),

@@ -228,11 +228,7 @@ impl Spread<'_, '_> {
                 model: history.model().clone(),
                 version: version.number,
                 digest: version.tree,
-                live: history
-                    .stages()
-                    .filter(|(_, live)| live.number == version.number)
-                    .map(|(stage, _)| stage.clone())
-                    .collect(),
+                live: history.live_in(version.number),
                 retired: history.retired(version.number),
                 how,
                 through,

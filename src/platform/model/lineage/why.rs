@@ -75,11 +75,8 @@ impl Walk<'_, '_> {
 
     fn version(&mut self, history: &History, version: &Version) -> Result<String, ModelError> {
         let id = format!("{}@{}", history.model(), version.number);
-        let live: Vec<&str> = history
-            .stages()
-            .filter(|(_, live)| live.number == version.number)
-            .map(|(stage, _)| stage.as_str())
-            .collect();
+        let live = history.live_in(version.number);
+        let live: Vec<&str> = live.iter().map(Name::as_str).collect();
         let live =
             if live.is_empty() { "live nowhere".to_owned() } else { format!("live in {}", live.join(", ")) };
         let retired = if history.retired(version.number) { ", retired" } else { "" };

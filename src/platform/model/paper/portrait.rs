@@ -126,11 +126,7 @@ impl Portrait {
         }
         Self {
             model: history.model().clone(),
-            live: history
-                .stages()
-                .filter(|(_, live)| live.number == version.number)
-                .map(|(stage, _)| stage.clone())
-                .collect(),
+            live: history.live_in(version.number),
             retired: history.retired(version.number),
             earlier: history
                 .versions()
