@@ -1,6 +1,6 @@
-//! Numbers of bytes as people write them.
+//! Bytes and numbers of them, as people write them.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::str::FromStr;
 
 use schemars::JsonSchema;
@@ -23,6 +23,15 @@ const UNITS: [(&str, u64); 14] = [
     ("gb", 1_000_000_000),
     ("tb", 1_000_000_000_000),
 ];
+
+/// Bytes in lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to memory cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
 
 /// At least one byte: `500k`, `20MiB`, `1.5 GB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -73,6 +82,11 @@ impl fmt::Display for Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_have_two_digits_each() {
+        assert_eq!(hex(&[0, 0xab, 255]), "00abff");
+    }
 
     #[test]
     fn what_is_written_comes_back() {

@@ -28,7 +28,7 @@ pub mod variables;
 mod waiver;
 
 pub use attestation::Attestation;
-pub use bytes::Bytes;
+pub use bytes::{Bytes, hex};
 pub use canary::{Aborted, Canary};
 pub use caught::{caught, is_caught};
 pub use count::{count, plural};

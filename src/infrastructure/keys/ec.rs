@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::KeyError;
+use crate::base::hex;
 
 /// DER of a SubjectPublicKeyInfo (RFC 5480) up to the point: `id-ecPublicKey` on `prime256v1`, and a bit string of 65 bytes.
 const SPKI: [u8; 26] = [
@@ -100,7 +101,7 @@ impl EcPublicKey {
 
     /// What stands for the key in a bundle: SHA-256 of its PEM text in hexadecimal.
     pub fn hint(&self) -> String {
-        Sha256::digest(self.pem()).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(self.pem()))
     }
 
     /// Whether `signature` over `bytes` is by this key.

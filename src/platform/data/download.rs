@@ -17,7 +17,7 @@ use url::Url;
 
 use self::http::Fetcher;
 use super::{DataError, Dataset, Digits, Source, digits};
-use crate::base::{Level, Sink, Unit};
+use crate::base::{Level, Sink, Unit, hex};
 use crate::infrastructure::durable::{self, TEMPORARY};
 
 /// The files that rendered digits consist of.
@@ -253,7 +253,7 @@ fn identify(path: &Path, sink: &dyn Sink) -> Result<Option<(u64, String)>, DataE
     let mut done = 0;
     loop {
         match file.read(&mut buffer).map_err(DataError::io("read", path))? {
-            0 => return Ok(Some((done, hex(hasher)))),
+            0 => return Ok(Some((done, hex(&hasher.finalize())))),
             count => {
                 hasher.update(&buffer[..count]);
                 done += count as u64;
@@ -286,10 +286,6 @@ fn remove(path: &Path) -> Result<(), DataError> {
 
 fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-fn hex(hasher: Sha256) -> String {
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

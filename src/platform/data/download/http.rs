@@ -11,8 +11,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
 use url::Url;
 
-use super::{PART, TEMPORARY, file_name, hex};
-use crate::base::{Sink, Unit};
+use super::{PART, TEMPORARY, file_name};
+use crate::base::{Sink, Unit, hex};
 use crate::platform::data::DataError;
 
 /// Attempts without a single new byte before giving up.
@@ -93,7 +93,7 @@ impl Fetcher {
             let detail = match self.runtime.block_on(self.attempt(url, &mut part, sink)) {
                 Ok(()) => {
                     part.file.sync_all().map_err(DataError::io("write", part.path))?;
-                    return Ok((part.length, hex(part.hasher)));
+                    return Ok((part.length, hex(&part.hasher.finalize())));
                 }
                 Err(Stop::Disk(error)) => return Err(error),
                 Err(Stop::Never(detail)) => return Err(DataError::Download { url: url.to_string(), detail }),

@@ -8,6 +8,7 @@ use md5::{Digest, Md5};
 use sha2::Sha256;
 
 use super::{Algorithm, ForeignId};
+use crate::base::hex;
 
 /// DVC 2 read in pieces of this size and looked for line ends within each.
 const PIECE: usize = 1 << 20;
@@ -84,10 +85,6 @@ fn digest<D: Digest>(file: &Path, mut hash: D, mut update: impl FnMut(&mut D, &[
         }
         update(&mut hash, &piece[..length]);
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::place::{create, hex};
+use super::place::create;
 use super::{PackageError, Stamp, files};
-use crate::base::{Digest, Null, Time};
+use crate::base::{Digest, Null, Time, hex};
 use crate::infrastructure::durable;
 use crate::infrastructure::store::Local;
 use crate::infrastructure::store::worktree::archive;

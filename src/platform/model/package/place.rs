@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::{PackageError, PackedFile, STAMP, Stamp};
-use crate::base::{Digest, Hasher};
+use crate::base::{Digest, Hasher, hex};
 use crate::infrastructure::durable;
 
 /// Bytes that a stamp may have.
@@ -188,16 +188,6 @@ fn hash(path: &Path) -> Result<PackedFile, PackageError> {
         size += read as u64;
     }
     Ok(PackedFile { size, digest: blake3.finish(), sha256: hex(&sha256.finalize()) })
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to memory cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// A new file at `path` with what `fill` writes, on the disk; missing folders are made.

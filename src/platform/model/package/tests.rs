@@ -7,7 +7,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::base::Time;
+use crate::base::{Time, hex};
 use crate::infrastructure::store::Tree;
 
 struct Shelf {
@@ -86,7 +86,7 @@ fn a_folder_becomes_a_version_and_then_another() {
     assert_eq!(listed(place.parent().expect("has one")), ["model"]);
     let stamp: Stamp =
         serde_json::from_slice(&fs::read(place.join(STAMP)).expect("reads")).expect("is a stamp");
-    assert_eq!(stamp.files["model.safetensors"].sha256, place::hex(&Sha256::digest(b"two")));
+    assert_eq!(stamp.files["model.safetensors"].sha256, hex(&Sha256::digest(b"two")));
 }
 
 #[test]
@@ -230,10 +230,10 @@ fn an_image_layout_says_what_it_holds() {
     let json = |bytes: Vec<u8>| -> Value { serde_json::from_slice(&bytes).expect("is JSON") };
     // Every blob is called by its digest and has the size that names it.
     let blob = |descriptor: &Value| {
-        let hex =
+        let name =
             descriptor["digest"].as_str().expect("has one").strip_prefix("sha256:").expect("is SHA-256");
-        let bytes = fs::read(place.join("blobs/sha256").join(hex)).expect("is there");
-        assert_eq!(place::hex(&Sha256::digest(&bytes)), hex);
+        let bytes = fs::read(place.join("blobs/sha256").join(name)).expect("is there");
+        assert_eq!(hex(&Sha256::digest(&bytes)), name);
         assert_eq!(descriptor["size"], bytes.len());
         bytes
     };

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::files::{ModelFile, hex};
+use super::files::ModelFile;
+use crate::base::hex;
 use crate::infrastructure::keys::{EcKey, EcPublicKey, KeyError};
 
 /// The type of the statement.

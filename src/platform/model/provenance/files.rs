@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::base::{Digest, Hasher};
+use crate::base::{Digest, Hasher, hex};
 use crate::infrastructure::store::{Local, NodeKind, StoreError};
 use crate::platform::model::ModelError;
 
@@ -141,11 +141,6 @@ impl Write for Sums {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What is wrong with a file that holds weights, by its bytes: a pickle runs code where it is loaded, whatever it is called.
