@@ -8,13 +8,14 @@
 #   nginx, sshd       the WebDAV, web and SFTP servers, and hosts; nothing is started
 #   slurm*, sbatch    a cluster of two nodes; nothing is started
 #   mkfs.xfs          a file system that shares blocks between files
+#   skopeo            reads the container images that models are packed as
 #   faketime          clocks that are wrong
 #   ip                cables of machines in networks of their own
 #   node, npm         run Azurite (Azure Blob Storage) and s3rver (an S3 server that lies), which go to target/servers: 400 MB
 #   radosgw, ceph-*   the S3 server (Ceph): 66 MB to download, 259 MB on disk, nothing is started
 set -euo pipefail
 declare -A packages=(
-  [git]=git [git-lfs]=git-lfs [ssh-keygen]=openssh-client [curl]=curl [sshd]=openssh-server [slurmctld]=slurmctld [slurmd]=slurmd [sbatch]=slurm-client [ip]=iproute2 [nginx]=nginx-light [node]=nodejs [npm]=npm [faketime]=faketime [mkfs.xfs]=xfsprogs
+  [git]=git [git-lfs]=git-lfs [ssh-keygen]=openssh-client [curl]=curl [sshd]=openssh-server [slurmctld]=slurmctld [slurmd]=slurmd [sbatch]=slurm-client [ip]=iproute2 [nginx]=nginx-light [node]=nodejs [npm]=npm [faketime]=faketime [mkfs.xfs]=xfsprogs [skopeo]=skopeo
   [radosgw]=radosgw [ceph-mon]=ceph-mon [ceph-osd]=ceph-osd [ceph]=ceph-common [monmaptool]=ceph-common
 )
 missing=()
