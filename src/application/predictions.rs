@@ -1,11 +1,12 @@
 //! Prediction logs of a project: those of this machine, and those that others have pushed.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::base::{Digest, Failure, Level, Name, Predictions, Record, RecordKind, Sink};
+use crate::base::{Digest, Failure, Id, Level, Name, Predictions, Record, RecordKind, Sink};
 use crate::hardware::facts;
 use crate::infrastructure::store::{Local, Node, NodeKind, PinKind, Tree, fetch, fetch_pins};
-use crate::platform::monitor::{self, Answers, MonitorError};
+use crate::platform::monitor::{self, Answers, Line, MonitorError};
 use crate::platform::project::Project;
 use crate::platform::run::publish;
 
@@ -74,6 +75,41 @@ pub(crate) fn read<'a>(
         }
     }
     Ok(answers)
+}
+
+/// The logged answer that a client was told as `text` (`ID`, or `ID/n` for an instance), with its model: of this machine, or of a log
+/// that others have pushed and that is here.
+pub(crate) fn find(project: &Project, text: &str) -> Result<Option<(Name, Line)>, Failure> {
+    let (id, instance) = text.split_once('/').map_or((text, None), |(id, n)| (id, Some(n)));
+    let Ok(id) = id.parse::<Id>() else { return Ok(None) };
+    let id = instance.map_or_else(|| id.to_string(), |n| format!("{id}/{n}"));
+    for model in models(project)? {
+        let folder = folder(project, &model);
+        for path in monitor::files(&folder).map_err(|source| io("list", &folder, source))? {
+            let found = match File::open(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                file => file.and_then(|file| monitor::find(file, &id)),
+            };
+            if let Some(line) = found.map_err(|source| io("read", &path, source))? {
+                return Ok(Some((model, line)));
+            }
+        }
+    }
+    let store = &project.store;
+    for record in store.records(RecordKind::Predictions)?.into_iter().rev() {
+        let pushed = store.record::<Predictions>(&record)?.body;
+        if !store.is_complete(&[pushed.log])? {
+            continue;
+        }
+        for node in store.tree(&pushed.log)?.nodes {
+            let bytes = store.read(&node.id)?;
+            let found = monitor::find(bytes.as_slice(), &id);
+            if let Some(line) = found.map_err(|source| io("read", &logs(project), source))? {
+                return Ok(Some((pushed.model, line)));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// The newest log of each machine, with its record.

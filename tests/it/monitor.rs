@@ -12,9 +12,10 @@ use mlp::platform::train::Model;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::http::post_json;
 use crate::support::http_server::{Reply, Server};
 use crate::support::serving::{CLASSES, Project, image, trained};
-use crate::support::{mlp, ok, run};
+use crate::support::{mlp, ok, refused, run};
 
 /// The version that answered.
 struct Version {
@@ -128,6 +129,32 @@ fn what_was_found_is_a_record_that_rests_on_its_answers() {
     let bytes = store.read(&lines).expect("reads");
     assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 120);
     assert!(!record.body.breaches.is_empty());
+}
+
+#[test]
+fn an_answer_leads_to_the_version_that_gave_it() {
+    let project = project("");
+    project.settings("log: {}");
+    let server = project.serve("stripes@production");
+    let body = serde_json::json!({"instances": [image(0, 1), image(1, 2)]}).to_string();
+    let answered = post_json(server.address, "/predict", &body);
+    let id = answered.header("x-mlp-prediction").expect("is told").to_owned();
+    server.stop();
+    for (asked, root) in [(id.to_uppercase(), format!("{id}/0")), (format!("{id}/1"), format!("{id}/1"))] {
+        let told: Value =
+            serde_json::from_str(&ok(project.path(), &["why", &asked, "--json"])).expect("is JSON");
+        assert_eq!((&told["root"], &told["nodes"][0]["kind"]), (&root.as_str().into(), &"prediction".into()));
+        let edge = &told["edges"].as_array().expect("has edges")[..];
+        assert!(
+            edge.iter().any(|edge| edge["from"] == *root
+                && edge["to"] == "stripes@1"
+                && edge["as"] == "answered by"),
+            "{told}"
+        );
+    }
+    let unknown = Id::new().to_string();
+    assert!(refused(project.path(), &["why", &unknown], 2).contains("lineage::unknown"));
+    assert!(refused(project.path(), &["why", &format!("{id}/2")], 2).contains("lineage::unknown"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::Context;
 use super::data::subject::{place, relative, root};
 use crate::application::judgement::Judging;
-use crate::application::stores;
+use crate::application::{predictions, stores};
 use crate::base::{Failure, Name};
 use crate::infrastructure::store::OnDemand;
 use crate::infrastructure::store::worktree::identify;
@@ -40,8 +40,8 @@ pub(super) enum First {
     Data,
 }
 
-/// What `text` means: a model version, a dataset or a place in one at a revision, a file, or the beginning of a digest, a run or a
-/// commit.
+/// What `text` means: a model version, a dataset or a place in one at a revision, a file, the beginning of a digest, a run or a
+/// commit, or the id of a logged answer.
 pub(super) fn thing(
     text: &str,
     first: First,
@@ -85,15 +85,22 @@ pub(super) fn thing(
     match lineage.find(text) {
         Ok(thing) => Ok(thing),
         Err(ambiguous @ LineageError::Ambiguous { .. }) => Err(ambiguous.into()),
-        Err(unknown) => match (lineage.newest_run(text), parse_reference(text)) {
-            (Some(run), _) => Ok(run),
-            // `digts@3` is a misspelt model, not a misspelt digest.
-            (None, Ok((model, _))) if text.contains('@') => {
-                project.model(model.as_str())?;
-                Err(ModelError::NothingRegistered { model }.into())
+        Err(unknown) => {
+            if let Some(run) = lineage.newest_run(text) {
+                return Ok(run);
             }
-            (None, _) => Err(unknown.into()),
-        },
+            if let Some((model, line)) = predictions::find(project, text)? {
+                return Ok(Thing::Prediction { id: line.id, model, tree: line.model, time: line.time });
+            }
+            match parse_reference(text) {
+                // `digts@3` is a misspelt model, not a misspelt digest.
+                Ok((model, _)) if text.contains('@') => {
+                    project.model(model.as_str())?;
+                    Err(ModelError::NothingRegistered { model }.into())
+                }
+                _ => Err(unknown.into()),
+            }
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::platform::model::{Graph, Node};
 /// promotions with their verdicts. Each line ends with what `mlp why` takes to go on from there.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// A model version, dataset (`mnist`, `mnist/a.png@REV`), file, run, commit, or the beginning of a digest.
+    /// A model version, dataset (`mnist`, `mnist/a.png@REV`), file, run, commit, the id of a prediction, or the beginning of a digest.
     #[arg(value_name = "ID")]
     subject: String,
 }

@@ -23,7 +23,7 @@ pub use log::{Answering, Log, files};
 pub use sketch::{SKETCHES, Sketch, SketchKind, Sketches};
 pub use spec::{AlertSpec, DriftSpec, DriftTest, LatencySpec, LogSpec, MonitorSpec, QualitySpec};
 pub use value::Value;
-pub use window::Answers;
+pub use window::{Answers, find};
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,27 @@ use crate::platform::train::Prediction;
 /// Bytes of one line at most: an input of a megapixel is shorter.
 const LONGEST: u64 = 32 << 20;
 
+/// The line of the answer `id` in a file of a log. `id` without an instance means the first of its request.
+///
+/// # Errors
+/// What reading gives.
+pub fn find(file: impl Read, id: &str) -> std::io::Result<Option<Line>> {
+    let mut file = BufReader::with_capacity(1 << 16, file);
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        if (&mut file).take(LONGEST).read_until(b'\n', &mut bytes)? == 0 {
+            return Ok(None);
+        }
+        // Few lines are worth to be parsed.
+        let mentions = std::str::from_utf8(&bytes).is_ok_and(|text| text.contains(id));
+        let line = mentions.then(|| serde_json::from_slice::<Line>(&bytes).ok()).flatten();
+        if let Some(line) = line.filter(|line| line.id == id || line.id.split('/').next() == Some(id)) {
+            return Ok(Some(line));
+        }
+    }
+}
+
 /// The newest answers of a version, and those that have a label.
 #[derive(Clone, Debug, Default)]
 pub struct Answers<'a> {

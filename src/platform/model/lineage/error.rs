@@ -32,8 +32,8 @@ impl Diagnose for LineageError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Unknown(_) => "name a model version (`digits@7`), a run, a dataset (`mnist`, `mnist@REV`), a file, a commit, or \
-                                 the beginning of a digest (`b3:1f3a`)"
+            Self::Unknown(_) => "name a model version (`digits@7`), a run, a dataset (`mnist`, `mnist@REV`), a file, a commit, \
+                                 the whole id of an answer, or the beginning of a digest (`b3:1f3a`)"
                 .to_owned(),
             Self::Ambiguous { candidates, .. } => format!("write more of it: {}", candidates.join(", ")),
         })
@@ -45,7 +45,7 @@ pub const EXPLAIN: &[Explain] = &[
     Explain {
         code: "lineage::unknown",
         text: "`mlp why` and `mlp impact` take a model version, the beginning of a run's identifier, a dataset at a git \
-               revision, a file, a commit, or four digits or more of a digest. Only what a record, a ledger or a dataset at hand \
+               revision, a file, a commit, the id of an answer whose prediction log is here, or four digits or more of a digest. Only what a record, a ledger or a dataset at hand \
                names can be found: `mlp model ls`, `mlp runs ls` and `mlp data ls` list it.",
     },
     Explain {

@@ -1,7 +1,7 @@
 //! What a user means by the beginning of a digest, a run or a commit.
 
 use super::{Lineage, LineageError};
-use crate::base::{Digest, Name, RecordKind};
+use crate::base::{Digest, Name, RecordKind, Time};
 
 /// What is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,17 @@ pub enum Thing {
         path: String,
         /// Those commits.
         commits: Vec<String>,
+    },
+    /// A logged answer.
+    Prediction {
+        /// What the client was told.
+        id: String,
+        /// The model that answered.
+        model: Name,
+        /// The files of the version that answered.
+        tree: Digest,
+        /// When.
+        time: Time,
     },
 }
 

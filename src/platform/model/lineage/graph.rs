@@ -9,7 +9,7 @@ use crate::base::Digest;
 pub struct Node {
     /// What it is called: `digits@7`, a digest, a commit.
     pub id: String,
-    /// `version`, `data`, `file`, `commit`, `settings`, `binary`, `entry` (of a ledger), or the kind of a record.
+    /// `version`, `prediction`, `data`, `file`, `commit`, `settings`, `binary`, `entry` (of a ledger), or the kind of a record.
     pub kind: String,
     /// What is to be known of it, for people.
     pub about: String,

@@ -72,6 +72,8 @@ impl Lineage<'_> {
             }
             Thing::Record(id) | Thing::Entry(id) | Thing::Content(id) => start.push(*id),
             Thing::Commit(commit) => drop(spread.commits.insert(commit.clone())),
+            // Nothing is made of an answer.
+            Thing::Prediction { .. } => {}
             Thing::Code { commits, .. } => spread.commits.extend(commits.iter().cloned()),
         }
         if let Thing::Content(id) = thing {

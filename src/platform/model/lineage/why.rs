@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::link::{is_made, links};
 use super::{Edge, Graph, Lineage, Node, Thing, summary};
-use crate::base::{AnyRecord, Digest, Entry, EntryKind, Name, RecordKind};
+use crate::base::{AnyRecord, Digest, Entry, EntryKind, Name, RecordKind, Time};
 use crate::infrastructure::store::{NodeKind, StoreError};
 use crate::platform::model::{History, ModelError, Version};
 
@@ -40,6 +40,7 @@ impl Lineage<'_> {
             Thing::Commit(commit) => walk.commit(commit),
             Thing::Content(id) => walk.content("", *id)?,
             Thing::Code { path, commits } => walk.code(path, commits),
+            Thing::Prediction { id, model, tree, time } => walk.prediction(id, model, *tree, *time)?,
         };
         Ok(walk.graph)
     }
@@ -71,6 +72,30 @@ impl Walk<'_, '_> {
         if from != to && self.drawn.insert((from.to_owned(), to.clone())) {
             self.graph.edges.push(Edge { from: from.to_owned(), to, role: role.to_owned() });
         }
+    }
+
+    /// An answer, and the version that gave it with all that speaks for it.
+    fn prediction(&mut self, id: &str, model: &Name, tree: Digest, time: Time) -> Result<String, ModelError> {
+        self.add(Node {
+            id: id.to_owned(),
+            kind: "prediction".to_owned(),
+            about: format!("answered {time} by {model}"),
+            digest: None,
+            missing: false,
+        });
+        self.judged = Some(tree);
+        let lineage = self.lineage;
+        let history = lineage.histories.iter().find(|history| history.model() == model);
+        let version = history.and_then(|history| {
+            let version = history.versions().iter().rev().find(|version| version.tree == tree)?;
+            Some((history, version))
+        });
+        let by = match version {
+            Some((history, version)) => self.version(history, version)?,
+            None => self.content("", tree)?,
+        };
+        self.edge(id, "answered by", by);
+        Ok(id.to_owned())
     }
 
     fn version(&mut self, history: &History, version: &Version) -> Result<String, ModelError> {
