@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Answer, Context};
 use crate::application::ui::{Report, Severity, event, plural, render};
-use crate::base::{ErrorEvent, Exit};
+use crate::base::{ErrorEvent, Exit, Time};
 use crate::platform::project::{Findings, Manifest, Project, ProjectError};
 
 /// Validates the project: mlp.yaml, its references, networks, gates and files.
@@ -49,7 +49,7 @@ struct Finding {
 
 impl Checked {
     fn new(manifest: &Manifest, findings: &Findings) -> Self {
-        let stages = Project::stages(manifest);
+        let stages = Project::stages(manifest, Time::now());
         let finding = |severity| {
             move |error: &ProjectError| Finding {
                 severity,

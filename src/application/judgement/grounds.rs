@@ -40,7 +40,8 @@ type Known<'a> = Rc<Result<Then<'a>, NoRules>>;
 pub(crate) struct Grounds<'j, 'a> {
     judging: &'j Judging<'a>,
     model: Name,
-    known: RefCell<BTreeMap<String, Known<'a>>>,
+    /// By commit and day, for waivers end with a day.
+    known: RefCell<BTreeMap<(String, String), Known<'a>>>,
 }
 
 impl<'j, 'a> Grounds<'j, 'a> {
@@ -51,17 +52,20 @@ impl<'j, 'a> Grounds<'j, 'a> {
     /// The rules that the promotion `entry` was judged by.
     pub(crate) fn then(&self, entry: &Entry) -> Result<Known<'a>, Failure> {
         let Some(commit) = &entry.subject.commit else { return Ok(Rc::new(Err(NoRules::Unnamed))) };
-        if let Some(known) = self.known.borrow().get(commit) {
+        let mut day = entry.time.to_string();
+        day.truncate(10);
+        let key = (commit.clone(), day);
+        if let Some(known) = self.known.borrow().get(&key) {
             return Ok(known.clone());
         }
-        let known = Rc::new(match self.judging.at(commit)? {
+        let known = Rc::new(match self.judging.at(commit, entry.time)? {
             Ok(judging) => {
                 let rules = judging.rules(&self.model)?;
                 Ok(Then { judging, rules })
             }
             Err(why) => Err(NoRules::Void(why)),
         });
-        self.known.borrow_mut().insert(commit.clone(), known.clone());
+        self.known.borrow_mut().insert(key, known.clone());
         Ok(known)
     }
 

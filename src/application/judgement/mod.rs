@@ -9,7 +9,7 @@ mod trusted;
 
 use std::path::Path;
 
-use crate::base::{Digest, Failure, Level, Name, Run, Sink, nearest};
+use crate::base::{Digest, Failure, Level, Name, Run, Sink, Time, nearest};
 use crate::infrastructure::compute::LocalExecutor;
 use crate::infrastructure::git::Trust;
 use crate::infrastructure::keys::{Signers, SigningKey};
@@ -34,6 +34,8 @@ pub(crate) struct Judging<'a> {
     signers: Signers,
     pub(crate) home: LedgerHome,
     sink: &'a dyn Sink,
+    /// The time of the rules: the waivers that hold then count.
+    time: Time,
 }
 
 impl<'a> Judging<'a> {
@@ -47,12 +49,12 @@ impl<'a> Judging<'a> {
         if let Some(remote) = home.store() {
             fetch_pins(&project.store, remote, project.id(), sink)?;
         }
-        Ok(Self { project, manifest, trust, signers, home, sink })
+        Ok(Self { project, manifest, trust, signers, home, sink, time: Time::now() })
     }
 
-    /// The same project with its rules as they stood at `commit`, or why rules are not read there: only what the trust branch once was
-    /// has any. Whoever may push a branch could write rules of their own.
-    pub(crate) fn at(&self, commit: &str) -> Result<Result<Judging<'a>, String>, Failure> {
+    /// The same project with its rules as they stood at `commit` and counted at `time`, or why rules are not read there: only what the
+    /// trust branch once was has any. Whoever may push a branch could write rules of their own.
+    pub(crate) fn at(&self, commit: &str, time: Time) -> Result<Result<Judging<'a>, String>, Failure> {
         let repo = &self.project.repo;
         if repo.commit_author(commit)?.is_none() {
             return Ok(Err(format!(
@@ -70,7 +72,7 @@ impl<'a> Judging<'a> {
         let trust = Trust { rev: commit.to_owned(), ..self.trust.clone() };
         let (manifest, signers) = self.project.trusted_at(&trust)?;
         let home = self.project.ledger_home()?;
-        Ok(Ok(Judging { project: self.project, manifest, trust, signers, home, sink: self.sink }))
+        Ok(Ok(Judging { project: self.project, manifest, trust, signers, home, sink: self.sink, time }))
     }
 
     /// Makes a tree or file that only the project's store has present in the local one.

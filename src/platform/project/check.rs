@@ -153,7 +153,7 @@ fn outputs(model: &ModelSpec, data: Option<&DataSpec>, there: Option<usize>) -> 
 }
 
 fn loosened(manifest: &Manifest, found: &mut Found<'_>) {
-    for loose in Project::loosened(manifest) {
+    for loose in Project::loosened(manifest, Time::now()) {
         let path = ["stages", loose.stage.as_str(), "gates", loose.gate.as_str()];
         let message = format!(
             "the gate `{}` of the stage `{}` asks for less than that of the profile `{}`: {}",
@@ -165,12 +165,10 @@ fn loosened(manifest: &Manifest, found: &mut Found<'_>) {
 }
 
 fn waivers(manifest: &Manifest, found: &mut Found<'_>) {
-    // The last day counts in full, wherever it ends last.
-    let today = Time::now().to_string();
     for (i, waiver) in manifest.waivers.iter().enumerate() {
-        if today.get(..10).is_some_and(|today| waiver.until.as_str() < today) {
+        if !waiver.holds(Time::now()) {
             let message = format!(
-                "the waiver of the gate `{}` ended on {}, and the gate fails now",
+                "the waiver of the gate `{}` ended on {}, and the gate counts again",
                 waiver.gate, waiver.until
             );
             let hint = "remove it and meet the gate, or have it signed again with a later date";
@@ -206,7 +204,7 @@ fn files(manifest: &Manifest, root: &Path, found: &mut Found<'_>) {
             found.warn("project::missing-file", &path, message, hint);
         }
     }
-    let wants_card = Project::stages(manifest)
+    let wants_card = Project::stages(manifest, Time::now())
         .values()
         .any(|stage| stage.gates.values().any(|gate| matches!(gate, GateSpec::ModelCard(_))));
     for (name, _) in manifest.models.iter().filter(|(_, model)| wants_card && model.card.is_none()) {
@@ -214,7 +212,7 @@ fn files(manifest: &Manifest, root: &Path, found: &mut Found<'_>) {
         let hint = format!("add `card: docs/{name}.modelcard.md` to the model");
         found.warn("project::missing-file", &["models", name.as_str()], message, &hint);
     }
-    for (stage, spec) in Project::stages(manifest) {
+    for (stage, spec) in Project::stages(manifest, Time::now()) {
         for (gate, spec) in &spec.gates {
             let path = match spec {
                 GateSpec::Charter(charter) => &charter.path,
@@ -247,7 +245,7 @@ fn files(manifest: &Manifest, root: &Path, found: &mut Found<'_>) {
 
 /// Whether there are people who can give the approvals that gates ask for.
 fn people(manifest: &Manifest, root: &Path, found: &mut Found<'_>) {
-    let stages = Project::stages(manifest);
+    let stages = Project::stages(manifest, Time::now());
     let signers = std::fs::read_to_string(root.join(&manifest.trust.signers)).unwrap_or_default();
     let known = Signers(signers).principals();
     for (stage, spec) in &stages {

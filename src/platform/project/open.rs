@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::source::Source;
 use super::{Loosening, Manifest, ProjectError, personal, profile};
-use crate::base::{Failure, Id, Name, nearest};
+use crate::base::{Failure, Id, Name, Time, nearest};
 use crate::infrastructure::git::{Repo, Trust};
 use crate::infrastructure::keys::{Secrets, Signers};
 use crate::infrastructure::store::worktree::{SparseFile, StatCache, Unfinished};
@@ -122,15 +122,16 @@ impl Project {
         self.repo.state_dir().join("jobs")
     }
 
-    /// Stages in order with all their gates: those of the profile and those of the manifest.
+    /// Stages in order with all their gates at `at`: those of the profile and those of the manifest.
     /// Judgements use [`Project::trusted`]'s, never the work tree's.
-    pub fn stages(manifest: &Manifest) -> IndexMap<Name, StageSpec> {
-        profile::merged(manifest)
+    pub fn stages(manifest: &Manifest, at: Time) -> IndexMap<Name, StageSpec> {
+        profile::merged(manifest, at)
     }
 
-    /// Gates of the manifest that ask for less than the profile's of the same name, without a waiver. They do not count.
-    pub fn loosened(manifest: &Manifest) -> Vec<Loosening> {
-        profile::loosened(manifest)
+    /// Gates of the manifest that ask for less than the profile's of the same name, without a waiver that
+    /// holds at `at`. They do not count.
+    pub fn loosened(manifest: &Manifest, at: Time) -> Vec<Loosening> {
+        profile::loosened(manifest, at)
     }
 
     /// `mlp.yaml` and the signers as they stand on the trust branch.

@@ -16,7 +16,7 @@ use versions::{Each, Of};
 use weaker::weaker;
 
 use super::Manifest;
-use crate::base::Name;
+use crate::base::{Name, Time};
 use crate::platform::model::{GateSpec, StageSpec, Waiver};
 
 /// The stages that a profile brings, in order.
@@ -113,9 +113,9 @@ fn predicted(manifest: &Manifest) -> Option<Of> {
 }
 
 /// The stages with the gates of the profile and of the manifest. A gate of the manifest replaces the profile's of the same
-/// name, unless it asks for less and no waiver covers that: then the profile's stays.
-pub(super) fn merged(manifest: &Manifest) -> IndexMap<Name, StageSpec> {
-    let loosened = loosened(manifest);
+/// name, unless it asks for less and no waiver that holds at `at` covers that: then the profile's stays.
+pub(super) fn merged(manifest: &Manifest, at: Time) -> IndexMap<Name, StageSpec> {
+    let loosened = loosened(manifest, at);
     let mut stages = IndexMap::new();
     for (stage, mut gates) in defaults(manifest, manifest.project.profile) {
         let own = manifest.stages.get(&stage).cloned().unwrap_or_default();
@@ -129,21 +129,26 @@ pub(super) fn merged(manifest: &Manifest) -> IndexMap<Name, StageSpec> {
     stages
 }
 
-/// The gates that ask for less than the profile's without a waiver.
-pub(super) fn loosened(manifest: &Manifest) -> Vec<Loosening> {
+/// The gates that ask for less than the profile's without a waiver that holds at `at`.
+pub(super) fn loosened(manifest: &Manifest, at: Time) -> Vec<Loosening> {
     let mut found = Vec::new();
     for (stage, gates) in defaults(manifest, manifest.project.profile) {
         let Some(own) = manifest.stages.get(&stage) else { continue };
         for (gate, spec) in &gates {
-            let waived = |waiver: &Waiver| waiver.stage == stage && waiver.gate == *gate;
             if let Some(why) = own.gates.get(gate).and_then(|own| weaker(spec, own))
-                && !manifest.waivers.iter().any(waived)
+                && !waived(manifest, &stage, gate, at)
             {
                 found.push(Loosening { stage: stage.clone(), gate: gate.clone(), why });
             }
         }
     }
     found
+}
+
+/// Whether a waiver of `mlp.yaml` suspends a gate at `at`.
+fn waived(manifest: &Manifest, stage: &Name, gate: &Name, at: Time) -> bool {
+    let of_gate = |waiver: &&Waiver| waiver.stage == *stage && waiver.gate == *gate;
+    manifest.waivers.iter().filter(of_gate).any(|waiver| waiver.holds(at))
 }
 
 #[cfg(test)]

@@ -224,7 +224,8 @@ mod tests {
                 assert_eq!((manifest.project.name, manifest.project.profile), (name(), followed));
                 assert_eq!(
                     Project::loosened(
-                        &Project::parse(text.clone().into_bytes(), Path::new(path)).expect("reads")
+                        &Project::parse(text.clone().into_bytes(), Path::new(path)).expect("reads"),
+                        crate::base::Time::now()
                     ),
                     []
                 );

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{named, render, target};
 use crate::application::commands::{Answer, Context};
 use crate::application::ui::Report;
-use crate::base::Exit;
+use crate::base::{Exit, Time};
 use crate::platform::project::{Project, Update};
 
 /// Says what another version of the profile, or another profile, asks more or less of this project.
@@ -64,7 +64,7 @@ pub(super) fn human(update: &Update) -> String {
 pub(super) fn run(args: &Args, context: &Context) -> Answer {
     let (_, manifest) = Project::read(&context.dir)?;
     let to = args.to.as_deref().map(named).transpose()?;
-    let update = Update::plan(&manifest, target(manifest.project.profile, to));
+    let update = Update::plan(&manifest, target(manifest.project.profile, to), Time::now());
     context.ui.report(&Difference { update });
     Ok(Exit::Ok)
 }

@@ -7,7 +7,7 @@ use super::diff::human;
 use super::{named, target};
 use crate::application::commands::{Answer, Context};
 use crate::application::ui::Report;
-use crate::base::Exit;
+use crate::base::{Exit, Time};
 use crate::platform::project::{Project, Update, follow};
 
 /// Makes the project follow another version of its profile, or another profile.
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Answer {
     let (root, manifest) = Project::read(&context.dir)?;
     let from = manifest.project.profile;
     let to = target(from, args.to.as_deref().map(named).transpose()?);
-    let update = Update::plan(&manifest, to);
+    let update = Update::plan(&manifest, to, Time::now());
     let open = update.conflicts.is_empty();
     let written = open && from != to && !args.dry_run;
     if written {

@@ -4,9 +4,9 @@
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::{Following, Manifest, defaults, versions, weaker};
-use crate::base::Name;
-use crate::platform::model::{GateSpec, Waiver};
+use super::{Following, Manifest, defaults, versions, waived, weaker};
+use crate::base::{Name, Time};
+use crate::platform::model::GateSpec;
 
 /// A gate that another version of the profile has and this one has not, or the other way round, or in another form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -76,8 +76,8 @@ fn shown<S: serde::Serializer>(following: &Following, serializer: S) -> Result<S
 type Gates = IndexMap<Name, IndexMap<Name, GateSpec>>;
 
 impl Update {
-    /// What following the version `to` instead of the present one would come to in this project.
-    pub fn plan(manifest: &Manifest, to: Following) -> Self {
+    /// What following the version `to` instead of the present one would come to in this project at `at`.
+    pub fn plan(manifest: &Manifest, to: Following, at: Time) -> Self {
         let from = manifest.project.profile;
         let (base, other) = (defaults(manifest, from), defaults(manifest, to));
         let mut update = Self { from, to, changes: Vec::new(), kept: Vec::new(), conflicts: Vec::new() };
@@ -92,8 +92,8 @@ impl Update {
                 }
                 continue;
             };
-            let waived = |waiver: &Waiver| waiver.stage == change.stage && waiver.gate == change.gate;
-            match weaker(theirs, own).filter(|_| !manifest.waivers.iter().any(waived)) {
+            let waived = waived(manifest, &change.stage, &change.gate, at);
+            match weaker(theirs, own).filter(|_| !waived) {
                 None => update.kept.push(change),
                 Some(why) => update.conflicts.push(Conflict {
                     stage: change.stage,

@@ -13,11 +13,16 @@ fn manifest(profile: &str, more: &str) -> Manifest {
     Project::parse(text.into_bytes(), Path::new("mlp.yaml")).expect("is right")
 }
 
+/// A time at which the waivers of these tests hold.
+fn now() -> Time {
+    "2026-11-01T00:00:00.000Z".parse().expect("is a time")
+}
+
 fn gates(manifest: &Manifest) -> String {
     let stage = |(name, stage): (&Name, &StageSpec)| {
         format!("{name}: {}\n", stage.gates.keys().map(Name::as_str).collect::<Vec<_>>().join(" "))
     };
-    merged(manifest).iter().map(stage).collect()
+    merged(manifest, now()).iter().map(stage).collect()
 }
 
 #[test]
@@ -67,12 +72,13 @@ fn the_second_versions_ask_for_more() {
     production: licence rollback-drill approval
     ");
     for profile in Profile::ALL {
-        let update = Update::plan(&manifest(profile.as_str(), ""), Following::newest(profile));
+        let update = Update::plan(&manifest(profile.as_str(), ""), Following::newest(profile), now());
         assert!(update.changes.iter().all(|change| change.kind == ChangeKind::More), "{update:?}");
         assert!(!update.changes.is_empty() && update.kept.is_empty() && update.conflicts.is_empty());
         let back = Update::plan(
             &manifest(&format!("{}@2", profile.as_str()), ""),
             Following { profile, version: 1 },
+            now(),
         );
         assert!(back.changes.iter().all(|change| change.kind == ChangeKind::Less), "{back:?}");
     }
@@ -82,7 +88,7 @@ fn the_second_versions_ask_for_more() {
 fn update(profile: &str, to: &str, stage: &str, own: &str, more: &str) -> Update {
     let stages = "stages: {candidate: {}, staging: {}, production: {}}\n"
         .replace(&format!("{stage}: {{}}"), &format!("{stage}: {{gates: {{{own}}}}}"));
-    Update::plan(&manifest(profile, &(stages + more)), to.parse().expect("is a profile"))
+    Update::plan(&manifest(profile, &(stages + more)), to.parse().expect("is a profile"), now())
 }
 
 #[test]
@@ -112,6 +118,9 @@ fn an_update_keeps_what_the_project_has_and_names_what_asks_for_less() {
     let waived =
         update("product", "regulated@2", "staging", "calibration: {calibration: {max: 0.5}}", waiver);
     assert_eq!((waived.kept.len(), waived.conflicts.len()), (1, 0));
+    let over = waiver.replace("2026", "2020");
+    let over = update("product", "regulated@2", "staging", "calibration: {calibration: {max: 0.5}}", &over);
+    assert_eq!(over.conflicts, weaker.conflicts, "a waiver that is over covers nothing");
 
     let changed =
         update("regulated", "product", "staging", "slices: {slices: {metric: accuracy, min: 0.9}}", "");
@@ -125,7 +134,7 @@ fn an_update_keeps_what_the_project_has_and_names_what_asks_for_less() {
 fn gates_of_a_stage_that_is_not_there_move_to_the_next_and_are_not_lost() {
     let own = manifest("product", "stages: {dev: {}, live: {}}\n");
     assert_eq!(gates(&own), "dev: \nlive: expectations-d leakage-d code floor not-worse card approval\n");
-    let GateSpec::Compare(compare) = &merged(&own)["live"].gates["not-worse"] else {
+    let GateSpec::Compare(compare) = &merged(&own, now())["live"].gates["not-worse"] else {
         panic!("not a comparison")
     };
     assert_eq!(compare.to.as_str(), "live");
@@ -143,11 +152,11 @@ fn a_gate_of_the_same_name_may_tighten_and_others_are_added() {
         "stages: {candidate: {gates: {extra: {command: 'true'}}}, staging: {keep: 3, gates: {floor: {metric: {name: accuracy, \
          min: 0.99, bound: lower-95}}}}, production: {}}\n",
     );
-    let merged = merged(&own);
+    let merged = merged(&own, now());
     let GateSpec::Metric(floor) = &merged["staging"].gates["floor"] else { panic!("not a metric") };
     assert_eq!((floor.min, merged["staging"].keep), (Some(0.99), Some(3)));
     assert!(merged["candidate"].gates.contains_key("extra"));
-    assert_eq!(loosened(&own), []);
+    assert_eq!(loosened(&own, now()), []);
 }
 
 #[test]
@@ -205,11 +214,11 @@ fn loosening_is_found_and_does_not_count_without_a_waiver() {
             .join(", ");
         let stages = format!("stages: {{{stages}}}\n");
         let own = manifest("product", &stages);
-        let found = loosened(&own);
+        let found = loosened(&own, now());
         assert_eq!(found.len(), 1, "{spec}");
         assert_eq!((found[0].gate.as_str(), found[0].why.as_str()), (gate, why));
         assert_eq!(
-            merged(&own)[stage].gates[gate],
+            merged(&own, now())[stage].gates[gate],
             defaults(&own, own.project.profile)[stage][gate],
             "{spec}"
         );
@@ -217,8 +226,11 @@ fn loosening_is_found_and_does_not_count_without_a_waiver() {
         let waiver =
             format!("waivers: [{{gate: {gate}, stage: {stage}, reason: r, signer: s, until: 2026-12-31}}]\n");
         let waived = manifest("product", &(stages + &waiver));
-        assert_eq!(loosened(&waived), []);
-        assert_eq!(merged(&waived)[stage].gates[gate], waived.stages[stage].gates[gate], "{spec}");
+        assert_eq!(loosened(&waived, now()), []);
+        assert_eq!(merged(&waived, now())[stage].gates[gate], waived.stages[stage].gates[gate], "{spec}");
+        let later = "2027-01-01T00:00:00.000Z".parse().expect("is a time");
+        assert_eq!(loosened(&waived, later), found, "a waiver that is over loosens nothing");
+        assert_eq!(merged(&waived, later)[stage].gates[gate], merged(&own, now())[stage].gates[gate]);
     }
 }
 
@@ -232,10 +244,10 @@ fn a_gate_that_looks_at_other_slices_asks_for_less() {
             ),
         )
     };
-    let found = loosened(&own("{metric: accuracy, by: corruption, min: 0.9}"));
+    let found = loosened(&own("{metric: accuracy, by: corruption, min: 0.9}"), now());
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].why, "only the slices by `corruption` are looked at");
-    assert_eq!(loosened(&own("{metric: accuracy, min: 0.9}")), []);
+    assert_eq!(loosened(&own("{metric: accuracy, min: 0.9}"), now()), []);
 }
 
 #[test]
@@ -252,7 +264,7 @@ fn what_asks_for_more_is_not_loosening() {
             &"stages: {candidate: {}, staging: {}, production: {}}\n"
                 .replace(&format!("{stage}: {{}}"), &format!("{stage}: {{gates: {{{gate}: {spec}}}}}")),
         );
-        assert_eq!(loosened(&own), [], "{spec}");
+        assert_eq!(loosened(&own, now()), [], "{spec}");
     }
 }
 
@@ -261,6 +273,8 @@ fn a_regression_is_judged_by_r2_and_not_by_mcnemar() {
     let mut own = manifest("product", "");
     own.models["m"].train.loss = crate::platform::train::Loss::Mse;
     assert!(gates(&own).contains("staging: floor card\n"), "{}", gates(&own));
-    let GateSpec::Metric(floor) = &merged(&own)["staging"].gates["floor"] else { panic!("not a metric") };
+    let GateSpec::Metric(floor) = &merged(&own, now())["staging"].gates["floor"] else {
+        panic!("not a metric")
+    };
     assert_eq!(floor.name, "r2");
 }
