@@ -48,6 +48,7 @@ pub(super) fn rules(judging: &Judging<'_>, model: &Name) -> Result<Rules, Failur
 fn data_rule(judging: &Judging<'_>, name: &Name, spec: &DataSpec) -> Result<DataRule, Failure> {
     let dataset = Dataset::new(name, spec, &judging.project.root);
     Ok(DataRule {
+        path: spec.path.clone(),
         settings: dataset.settings(),
         expectations: spec.expect.len(),
         overlap: spec.guard.overlap,

@@ -43,6 +43,8 @@ pub struct Rules {
 /// What the rules know of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataRule {
+    /// Where it lies in the project.
+    pub path: String,
     /// Digest of the settings that decide the parts.
     pub settings: Digest,
     /// How many expectations it has.

@@ -2,18 +2,22 @@
 //!
 //! Whether a model is an adaptation of the data it was trained with is disputed. The gate takes the careful side: it is one.
 
+use std::path::Path;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Case, Finding};
+use crate::base::Name;
+use crate::platform::model::{DataRule, Rules};
 
 pub(super) const WANTED: &str = "a licence of the model that those of its data allow";
 
 pub(super) const MEANING: &str = "`licence:` of the model and of each dataset that the run read, as SPDX identifiers in mlp.yaml on \
      the trust branch. Public domain and permissive licences allow any; share-alike ones only themselves and what their \
      stewards name as compatible; non-commercial ones only non-commercial licences; those that forbid derivatives none. It \
-     takes the careful side: a model counts as made from its data. What is not in the table (`mlp gate explain` names the page) is unknown: \
-     a waiver says who looked at it. This is no legal advice.";
+     takes the careful side: a model counts as made from its data. What is neither a dataset of mlp.yaml nor lies in one is unknown, and so is what is \
+     not in the table (`mlp gate explain` names the page): a waiver says who looked at it. This is no legal advice.";
 
 /// What is asked of licences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -99,6 +103,13 @@ fn allows(data: &str, model: &str) -> Option<bool> {
     })
 }
 
+/// The dataset that an input of a run is or lies in: runs of models record names, those of steps paths.
+fn dataset<'a>(rules: &'a Rules, input: &str) -> Option<(&'a Name, &'a DataRule)> {
+    let named = rules.data.iter().find(|(name, _)| name.as_str() == input);
+    let within = |path: &str| Path::new(input).starts_with(path.trim_end_matches('/'));
+    named.or_else(|| rules.data.iter().find(|(_, rule)| !rule.path.is_empty() && within(&rule.path)))
+}
+
 pub(super) fn find(case: &Case<'_>) -> Finding {
     let model = case.candidate.history.model();
     let Some((id, run)) = &case.candidate.run else {
@@ -109,10 +120,14 @@ pub(super) fn find(case: &Case<'_>) -> Finding {
             format!("add `licence: SPDX-IDENTIFIER` to the model `{model}` in mlp.yaml and commit it"),
         );
     };
-    let used = case.rules.data.iter().filter(|(name, _)| run.body.data.contains_key(name.as_str()));
     let (mut allowed, mut refused, mut open) = (Vec::new(), Vec::new(), Vec::new());
     let mut next = None;
-    for (name, rule) in used {
+    for input in run.body.data.keys() {
+        // The output of a step, a model that it began with, a dataset that is no longer there or has another name.
+        let Some((name, rule)) = dataset(case.rules, input) else {
+            open.push(format!("the licence of `{input}` is not known"));
+            continue;
+        };
         let Some(of_data) = &rule.licence else {
             open.push(format!("the dataset `{name}` names no licence"));
             next.get_or_insert(format!(
@@ -134,9 +149,7 @@ pub(super) fn find(case: &Case<'_>) -> Finding {
         (false, _) => Finding::decided(false, refused.join("; "))
             .next("choose another licence for the model, or other data"),
         (true, false) => Finding::unknown(open.join("; ")).next(next.unwrap_or(look)),
-        (true, true) if allowed.is_empty() => {
-            Finding::decided(true, format!("{licence}; it uses no dataset"))
-        }
+        (true, true) if allowed.is_empty() => Finding::decided(true, format!("{licence}; it read nothing")),
         (true, true) => Finding::decided(true, format!("{licence}, allowed by {}", allowed.join(", "))),
     };
     finding.resting_on([*id])

@@ -57,6 +57,7 @@ impl World {
             ["candidate", "staging", "production"].map(|stage| (name(stage), StageSpec::default())).into();
         stages[1].gates.insert(name("it"), gate);
         let rule = DataRule {
+            path: "data/mnist".into(),
             settings: digest("settings"),
             expectations: 1,
             overlap: 0,
@@ -76,7 +77,10 @@ impl World {
             signers_path: ".mlp/allowed_signers".into(),
             separation: Separation::AuthorNotApprover,
             waivers: Vec::new(),
-            data: BTreeMap::from([(name("mnist"), rule.clone()), (name("other"), rule)]),
+            data: BTreeMap::from([
+                (name("mnist"), rule.clone()),
+                (name("other"), DataRule { path: "data/other".into(), ..rule }),
+            ]),
             dataset: Some(name("mnist")),
             card: None,
             files: BTreeMap::new(),

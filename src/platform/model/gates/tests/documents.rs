@@ -118,3 +118,27 @@ fn licences_of_the_data_are_held_against_the_models() {
         assert_eq!(found.verdict.next.is_some(), verdict != Pass);
     }
 }
+
+#[test]
+fn the_licence_of_every_input_is_looked_for() {
+    // A step records paths, a model its dataset's name, and what it began with.
+    for (inputs, verdict, observed) in [
+        (vec!["data/mnist/"], Pass, "MIT, allowed by CC-BY-4.0 of `mnist`"),
+        (vec!["data/mnist/train.idx"], Pass, "MIT, allowed by CC-BY-4.0 of `mnist`"),
+        (vec!["data/mnist-2"], Unknown, "the licence of `data/mnist-2` is not known"),
+        (vec!["removed"], Unknown, "the licence of `removed` is not known"),
+        (vec!["digits@3", "mnist"], Unknown, "the licence of `digits@3` is not known"),
+        (vec!["data/other", "removed"], Fail, "CC-BY-SA-4.0 of `other` does not allow MIT"),
+        (vec![], Pass, "MIT; it read nothing"),
+    ] {
+        let mut world = World::new(json!({"licence": "compatible"}));
+        let data = inputs.iter().map(|name| ((*name).to_owned(), digest(name))).collect();
+        world.version_of(GitState::default(), |run| run.data = data);
+        world.rules.licence = Some("MIT".to_owned());
+        for (name, licence) in [("mnist", "CC-BY-4.0"), ("other", "CC-BY-SA-4.0")] {
+            world.rules.data.get_mut(name).expect("is there").licence = Some(licence.to_owned());
+        }
+        let found = world.judge();
+        assert_eq!((value(&found), found.verdict.observed.as_str()), (verdict, observed), "{inputs:?}");
+    }
+}
