@@ -1,7 +1,9 @@
 //! A real server of a version, started on loopback for a moment: to see what it answers before anybody depends on it.
 
+use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -13,6 +15,8 @@ use crate::platform::serve::ServeError;
 
 /// The longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest wait until the server listens: it reads and checks all weights first.
+const STARTING: Duration = Duration::from_secs(600);
 /// Bytes of the server's messages that an error shows.
 const SHOWN: usize = 2000;
 
@@ -52,16 +56,19 @@ impl Rehearsal {
         let mut child = Command::new(program)
             .arg("-C")
             .arg(root)
-            .args(["--json", "serve", &format!("{model}@{version}"), "--port", "0"])
+            .args(["--json", "serve", &format!("{model}@{version}"), "--port", "0", "--no-log"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(said)
             .spawn()
             .map_err(system("start the server"))?;
-        let answer = child.stdout.take().and_then(|stdout| {
-            serde_json::Deserializer::from_reader(stdout).into_iter::<Value>().next()?.ok()
+        let answer = match child.stdout.take() {
+            Some(stdout) => first(stdout, STARTING),
+            None => Err("it says nothing"),
+        };
+        let url = answer.and_then(|ready| {
+            ready["url"].as_str().map(str::to_owned).ok_or("what it said first names no address")
         });
-        let url = answer.as_ref().and_then(|ready| ready["url"].as_str()).map(str::to_owned);
         let mut rehearsal = Self {
             model: model.clone(),
             child,
@@ -71,10 +78,10 @@ impl Rehearsal {
             folder,
         };
         match url {
-            Some(_) => Ok(rehearsal),
-            None => {
+            Ok(_) => Ok(rehearsal),
+            Err(why) => {
                 rehearsal.stop();
-                Err(rehearsal.failed(format!("the server of {model}@{version} did not start")))
+                Err(rehearsal.failed(format!("the server of {model}@{version} did not start: {why}")))
             }
         }
     }
@@ -144,5 +151,47 @@ impl Rehearsal {
 impl Drop for Rehearsal {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// The first JSON value that a program writes, if it comes within `limit`. What follows is read and thrown away, so that the program
+/// never waits for a reader.
+fn first(mut output: impl Read + Send + 'static, limit: Duration) -> Result<Value, &'static str> {
+    let (sender, receiver) = mpsc::channel();
+    // It ends with the program, whose output ends then.
+    std::thread::spawn(move || {
+        let found = serde_json::Deserializer::from_reader(&mut output).into_iter::<Value>().next();
+        // Nobody waits any longer after the limit.
+        let _ = sender.send(found.and_then(Result::ok));
+        let _ = std::io::copy(&mut output, &mut std::io::sink());
+    });
+    match receiver.recv_timeout(limit) {
+        Ok(Some(value)) => Ok(value),
+        Ok(None) | Err(RecvTimeoutError::Disconnected) => Err("it ended, or said no JSON"),
+        Err(RecvTimeoutError::Timeout) => Err("it took too long"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Write, pipe};
+
+    use super::*;
+
+    #[test]
+    fn the_wait_for_a_server_has_an_end() {
+        let limit = Duration::from_secs(20);
+        let (reader, mut writer) = pipe().expect("makes a pipe");
+        writer.write_all(b"{\"url\": \"u\"}\n").expect("writes");
+        assert_eq!(first(reader, limit), Ok(json!({"url": "u"})));
+        // More than a pipe holds: somebody reads it.
+        writer.write_all(&vec![b' '; 1 << 20]).expect("is read");
+
+        let (reader, writer) = pipe().expect("makes a pipe");
+        assert_eq!(first(reader, Duration::from_millis(20)), Err("it took too long"));
+        drop(writer);
+        let (reader, writer) = pipe().expect("makes a pipe");
+        drop(writer);
+        assert_eq!(first(reader, limit), Err("it ended, or said no JSON"));
     }
 }

@@ -57,6 +57,11 @@ fn golden(project: &Project, change: impl Fn(usize, &mut Value)) {
 fn a_real_server_is_asked_what_the_golden_file_asks() {
     let project = Project::new(false);
     golden(&project, |_, _| ());
+    let path = project.path().join("mlp.yaml");
+    let text = std::fs::read_to_string(&path).expect("reads");
+    let logged = text.replace("serve: {max_body: 65536}", "serve: {max_body: 65536, log: {}}");
+    assert_ne!(text, logged);
+    std::fs::write(path, logged).expect("writes");
     gate(&project, "{serve: {golden: golden.jsonl}}");
     let found = judged(&project, "stripes@1");
     assert_eq!(found["verdict"], "pass", "{found}");
@@ -64,6 +69,8 @@ fn a_real_server_is_asked_what_the_golden_file_asks() {
         found["observed"].as_str().is_some_and(|text| text.starts_with("3 answers, numbers within 0.0e0")),
         "{found}"
     );
+    let log = project.path().join(".git/mlp/predictions");
+    assert!(!log.exists(), "a rehearsal is not logged as production");
 
     golden(&project, |class, answer| {
         if class == 1 {

@@ -62,6 +62,9 @@ pub(crate) struct Args {
     /// The container image of `--emit kubernetes`.
     #[arg(long, default_value = "mlp:latest", value_name = "IMAGE", requires = "emit")]
     image: String,
+    /// Answers without the prediction log of `serve:`: a rehearsal is no production.
+    #[arg(long, hide = true)]
+    no_log: bool,
 }
 
 /// What is said once requests are answered.
@@ -140,7 +143,7 @@ pub(crate) fn run(args: Args, context: &'static Context) -> Answer {
         let (host, port) = split(address)?;
         server = server.operators_at(host, port)?;
     }
-    if let Some(log) = &spec.log {
+    if let Some(log) = spec.log.as_ref().filter(|_| !args.no_log) {
         server = server.observe(Arc::new(PredictionLog::new(predictions::logs(&project), log.clone())));
     }
     for reference in &args.shadow {
