@@ -124,7 +124,7 @@ pub(crate) fn tasks() -> Vec<CompletionCandidate> {
 /// Names of stages.
 pub(crate) fn stages() -> Vec<CompletionCandidate> {
     names(|manifest| {
-        Project::stages(manifest, Time::now())
+        Project::stages(manifest, None, Time::now())
             .iter()
             .map(|(name, stage)| (name.to_string(), plural(stage.gates.len() as u64, "gate")))
             .collect()
@@ -134,7 +134,7 @@ pub(crate) fn stages() -> Vec<CompletionCandidate> {
 /// Names of gates.
 pub(crate) fn gates() -> Vec<CompletionCandidate> {
     names(|manifest| {
-        let stages = Project::stages(manifest, Time::now());
+        let stages = Project::stages(manifest, None, Time::now());
         let of = |(name, stage): (&Name, &StageSpec)| -> Vec<(String, String)> {
             stage.gates.keys().map(|gate| (gate.to_string(), format!("of {name}"))).collect()
         };

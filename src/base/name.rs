@@ -17,6 +17,9 @@ pub struct Name(String);
 pub struct NameError(pub String);
 
 impl Name {
+    /// The most bytes of a name.
+    pub const LONGEST: usize = 63;
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -27,7 +30,7 @@ impl FromStr for Name {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let valid = (1..=63).contains(&text.len())
+        let valid = (1..=Self::LONGEST).contains(&text.len())
             && text.as_bytes()[0].is_ascii_alphanumeric()
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         if valid {

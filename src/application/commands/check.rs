@@ -49,7 +49,7 @@ struct Finding {
 
 impl Checked {
     fn new(manifest: &Manifest, findings: &Findings) -> Self {
-        let stages = Project::stages(manifest, Time::now());
+        let stages = Project::stages(manifest, None, Time::now());
         let finding = |severity| {
             move |error: &ProjectError| Finding {
                 severity,

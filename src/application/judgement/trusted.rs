@@ -13,7 +13,7 @@ use crate::platform::project::{FILE, Manifest, Project};
 pub(super) fn rules(judging: &Judging<'_>, model: &Name) -> Result<Rules, Failure> {
     let manifest = &judging.manifest;
     let spec = manifest.models.get(model);
-    let stages = Project::stages(manifest, judging.time);
+    let stages = Project::stages(manifest, Some(model), judging.time);
     let mut data = BTreeMap::new();
     for (name, spec) in &manifest.data {
         data.insert(name.clone(), data_rule(judging, name, spec)?);

@@ -204,7 +204,7 @@ fn files(manifest: &Manifest, root: &Path, found: &mut Found<'_>) {
             found.warn("project::missing-file", &path, message, hint);
         }
     }
-    let wants_card = Project::stages(manifest, Time::now())
+    let wants_card = Project::stages(manifest, None, Time::now())
         .values()
         .any(|stage| stage.gates.values().any(|gate| matches!(gate, GateSpec::ModelCard(_))));
     for (name, _) in manifest.models.iter().filter(|(_, model)| wants_card && model.card.is_none()) {
@@ -212,7 +212,7 @@ fn files(manifest: &Manifest, root: &Path, found: &mut Found<'_>) {
         let hint = format!("add `card: docs/{name}.modelcard.md` to the model");
         found.warn("project::missing-file", &["models", name.as_str()], message, &hint);
     }
-    for (stage, spec) in Project::stages(manifest, Time::now()) {
+    for (stage, spec) in Project::stages(manifest, None, Time::now()) {
         for (gate, spec) in &spec.gates {
             let path = match spec {
                 GateSpec::Charter(charter) => &charter.path,
@@ -245,7 +245,7 @@ fn files(manifest: &Manifest, root: &Path, found: &mut Found<'_>) {
 
 /// Whether there are people who can give the approvals that gates ask for.
 fn people(manifest: &Manifest, root: &Path, found: &mut Found<'_>) {
-    let stages = Project::stages(manifest, Time::now());
+    let stages = Project::stages(manifest, None, Time::now());
     let signers = std::fs::read_to_string(root.join(&manifest.trust.signers)).unwrap_or_default();
     let known = Signers(signers).principals();
     for (stage, spec) in &stages {

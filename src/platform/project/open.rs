@@ -122,10 +122,10 @@ impl Project {
         self.repo.state_dir().join("jobs")
     }
 
-    /// Stages in order with all their gates at `at`: those of the profile and those of the manifest.
+    /// Stages in order with all their gates for `model`, or for all models, at `at`: those of the profile and those of the manifest.
     /// Judgements use [`Project::trusted`]'s, never the work tree's.
-    pub fn stages(manifest: &Manifest, at: Time) -> IndexMap<Name, StageSpec> {
-        profile::merged(manifest, at)
+    pub fn stages(manifest: &Manifest, model: Option<&Name>, at: Time) -> IndexMap<Name, StageSpec> {
+        profile::merged(manifest, model, at)
     }
 
     /// Gates of the manifest that ask for less than the profile's of the same name, without a waiver that

@@ -16,8 +16,9 @@ use versions::{Each, Of};
 use weaker::weaker;
 
 use super::Manifest;
-use crate::base::{Name, Time};
+use crate::base::{Digest, Name, Time};
 use crate::platform::model::{GateSpec, StageSpec, Waiver};
+use crate::platform::train::ModelSpec;
 
 /// The stages that a profile brings, in order.
 const STAGES: [&str; 3] = ["candidate", "staging", "production"];
@@ -37,9 +38,13 @@ fn name(text: &str) -> Name {
     text.parse().expect("the names of profiles are valid")
 }
 
-/// The gates of a version of a profile, by stage of the manifest. The gates of a stage that the manifest does not have move to the next
-/// that it has.
-fn defaults(manifest: &Manifest, following: Following) -> IndexMap<Name, IndexMap<Name, GateSpec>> {
+/// The gates of a version of a profile for models that predict `of`, by stage of the manifest. The gates of a stage that the manifest
+/// does not have move to the next that it has.
+fn defaults(
+    manifest: &Manifest,
+    following: Following,
+    of: Option<Of>,
+) -> IndexMap<Name, IndexMap<Name, GateSpec>> {
     let stages: Vec<Name> = match manifest.stages.is_empty() {
         true => STAGES.map(name).to_vec(),
         false => manifest.stages.keys().cloned().collect(),
@@ -53,9 +58,8 @@ fn defaults(manifest: &Manifest, following: Following) -> IndexMap<Name, IndexMa
         stages.iter().map(|stage| (stage.clone(), IndexMap::new())).collect();
     let uses = |data: &&Name| manifest.models.values().any(|model| model.data == **data);
     let used: Vec<&Name> = manifest.data.keys().filter(uses).collect();
-    let predicted = predicted(manifest);
     for entry in &versions::version(following).gates {
-        if entry.of.is_some() && entry.of != predicted {
+        if entry.of.is_some() && entry.of != of {
             continue;
         }
         let places: Vec<Option<&Name>> = match entry.each {
@@ -63,12 +67,8 @@ fn defaults(manifest: &Manifest, following: Following) -> IndexMap<Name, IndexMa
             None => vec![None],
         };
         for data in places {
-            // A name that became too long is left out of the data gates only.
-            if let (Ok(gate), Some(spec)) =
-                (filled(&entry.name, data).parse(), spec(&entry.gate, data, &target))
-            {
-                gates.entry(target(&entry.stage)).or_default().insert(gate, spec);
-            }
+            let spec = spec(&entry.gate, data, &target);
+            gates.entry(target(&entry.stage)).or_default().insert(named(&entry.name, data), spec);
         }
     }
     gates
@@ -79,8 +79,18 @@ fn filled(text: &str, data: Option<&Name>) -> String {
     data.map_or_else(|| text.to_owned(), |data| text.replace("DATA", data.as_str()))
 }
 
+/// The name of a gate. That of a dataset which is too long for it is cut, and its digest says which it is.
+fn named(text: &str, data: Option<&Name>) -> Name {
+    filled(text, data).parse().unwrap_or_else(|_| {
+        let data = data.map_or("", Name::as_str);
+        let digest = &Digest::of(data.as_bytes()).hex()[..8];
+        let room = Name::LONGEST.saturating_sub(text.len() - "DATA".len() + 1 + digest.len());
+        name(&text.replace("DATA", &format!("{}-{digest}", &data[..room.min(data.len())])))
+    })
+}
+
 /// The gate that a profile says, about a dataset if it is for one, with its stages called as the project's.
-fn spec(gate: &Value, data: Option<&Name>, target: &dyn Fn(&Name) -> Name) -> Option<GateSpec> {
+fn spec(gate: &Value, data: Option<&Name>, target: &dyn Fn(&Name) -> Name) -> GateSpec {
     fn fill(value: &mut Value, data: Option<&Name>) {
         match value {
             Value::String(text) => *text = filled(text, data),
@@ -91,48 +101,77 @@ fn spec(gate: &Value, data: Option<&Name>, target: &dyn Fn(&Name) -> Name) -> Op
     }
     let mut gate = gate.clone();
     fill(&mut gate, data);
-    let mut spec = serde_json::from_value(gate).ok()?;
+    // A test reads them all: they are compiled in and cannot be wrong.
+    let mut spec = serde_json::from_value(gate).expect("a published gate reads");
     match &mut spec {
         GateSpec::Compare(compare) => compare.to = target(&compare.to),
         GateSpec::RollbackDrill(drill) => drill.stage = drill.stage.as_ref().map(target),
         GateSpec::Shadow(shadow) => shadow.stage = shadow.stage.as_ref().map(target),
         _ => {}
     }
-    Some(spec)
+    spec
 }
 
-/// What all models predict, if they predict the same.
-fn predicted(manifest: &Manifest) -> Option<Of> {
-    let classify = |yes: bool| manifest.models.values().all(|model| model.train.loss.of_classes() == yes);
-    match manifest.models.is_empty() {
-        true => None,
-        false if classify(true) => Some(Of::Classes),
-        false if classify(false) => Some(Of::Numbers),
-        false => None,
+/// What `model` predicts, or what all kinds of models of the project predict. There is always one: none where there are no models.
+fn kinds(manifest: &Manifest, model: Option<&Name>) -> Vec<Option<Of>> {
+    let of = |model: &ModelSpec| if model.train.loss.of_classes() { Of::Classes } else { Of::Numbers };
+    if let Some(model) = model.and_then(|model| manifest.models.get(model)) {
+        return vec![Some(of(model))];
     }
+    let there = |kind: &Of| manifest.models.values().any(|model| of(model) == *kind);
+    let kinds: Vec<_> = [Of::Classes, Of::Numbers].into_iter().filter(there).map(Some).collect();
+    if kinds.is_empty() { vec![None] } else { kinds }
 }
 
-/// The stages with the gates of the profile and of the manifest. A gate of the manifest replaces the profile's of the same
-/// name, unless it asks for less and no waiver that holds at `at` covers that: then the profile's stays.
-pub(super) fn merged(manifest: &Manifest, at: Time) -> IndexMap<Name, StageSpec> {
-    let loosened = loosened(manifest, at);
-    let mut stages = IndexMap::new();
-    for (stage, mut gates) in defaults(manifest, manifest.project.profile) {
-        let own = manifest.stages.get(&stage).cloned().unwrap_or_default();
-        for (gate, spec) in own.gates {
-            if !loosened.iter().any(|loose| loose.stage == stage && loose.gate == gate) {
-                gates.insert(gate, spec);
+/// The stages with the gates of the profile and of the manifest for `model`; for all models if none is named or it is not in the
+/// manifest. A gate of the manifest replaces the profile's of the same name, unless it asks for less and no waiver that holds at `at`
+/// covers that: then the profile's stays.
+pub(super) fn merged(manifest: &Manifest, model: Option<&Name>, at: Time) -> IndexMap<Name, StageSpec> {
+    let mut stages: IndexMap<Name, StageSpec> = IndexMap::new();
+    for of in kinds(manifest, model) {
+        let loosened = loosened_of(manifest, of, at);
+        for (stage, mut gates) in defaults(manifest, manifest.project.profile, of) {
+            let own = manifest.stages.get(&stage).cloned().unwrap_or_default();
+            for (gate, spec) in own.gates {
+                if !loosened.iter().any(|loose| loose.stage == stage && loose.gate == gate) {
+                    gates.insert(gate, spec);
+                }
+            }
+            let merged = stages.entry(stage).or_default();
+            merged.keep = own.keep;
+            for (gate, spec) in gates {
+                merged.gates.entry(gate).or_insert(spec);
             }
         }
-        stages.insert(stage, StageSpec { gates, keep: own.keep });
     }
     stages
 }
 
-/// The gates that ask for less than the profile's without a waiver that holds at `at`.
+/// The gates that ask for less than the profile's without a waiver that holds at `at`. One that asks for as much as the profile's for
+/// classifiers, or for models of numbers, is not among them: it counts for those.
 pub(super) fn loosened(manifest: &Manifest, at: Time) -> Vec<Loosening> {
+    let each: Vec<_> = kinds(manifest, None)
+        .into_iter()
+        .map(|of| (defaults(manifest, manifest.project.profile, of), loosened_of(manifest, of, at)))
+        .collect();
+    let same = |one: &Loosening, other: &Loosening| (&one.stage, &one.gate) == (&other.stage, &other.gate);
+    let mut found: Vec<Loosening> = Vec::new();
+    for loose in each.iter().flat_map(|(_, loosened)| loosened) {
+        let everywhere = each.iter().all(|(gates, loosened)| {
+            let there = gates.get(&loose.stage).is_some_and(|gates| gates.contains_key(&loose.gate));
+            !there || loosened.iter().any(|other| same(loose, other))
+        });
+        if everywhere && !found.iter().any(|other| same(loose, other)) {
+            found.push(loose.clone());
+        }
+    }
+    found
+}
+
+/// The same for models that predict `of`.
+fn loosened_of(manifest: &Manifest, of: Option<Of>, at: Time) -> Vec<Loosening> {
     let mut found = Vec::new();
-    for (stage, gates) in defaults(manifest, manifest.project.profile) {
+    for (stage, gates) in defaults(manifest, manifest.project.profile, of) {
         let Some(own) = manifest.stages.get(&stage) else { continue };
         for (gate, spec) in &gates {
             if let Some(why) = own.gates.get(gate).and_then(|own| weaker(spec, own))

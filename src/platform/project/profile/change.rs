@@ -4,7 +4,7 @@
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::{Following, Manifest, defaults, versions, waived, weaker};
+use super::{Following, Manifest, defaults, kinds, versions, waived, weaker};
 use crate::base::{Name, Time};
 use crate::platform::model::GateSpec;
 
@@ -79,23 +79,39 @@ impl Update {
     /// What following the version `to` instead of the present one would come to in this project at `at`.
     pub fn plan(manifest: &Manifest, to: Following, at: Time) -> Self {
         let from = manifest.project.profile;
-        let (base, other) = (defaults(manifest, from), defaults(manifest, to));
         let mut update = Self { from, to, changes: Vec::new(), kept: Vec::new(), conflicts: Vec::new() };
-        for change in changes(&base, &other) {
+        for of in kinds(manifest, None) {
+            update.add(manifest, &defaults(manifest, from, of), &defaults(manifest, to, of), at);
+        }
+        // What asks for as much for one kind of models counts for it; the other kind gets the version's own.
+        let kept = std::mem::take(&mut update.kept);
+        let stays = |conflict: &Conflict| {
+            kept.iter().any(|kept| (&kept.stage, &kept.gate) == (&conflict.stage, &conflict.gate))
+        };
+        update.conflicts.retain(|conflict| !stays(conflict));
+        Self { kept, ..update }
+    }
+
+    /// Adds what changes for models of one kind.
+    fn add(&mut self, manifest: &Manifest, base: &Gates, other: &Gates, at: Time) {
+        for change in changes(base, other) {
+            if self.changes.contains(&change) || self.kept.contains(&change) {
+                continue;
+            }
             let own = manifest.stages.get(&change.stage).and_then(|stage| stage.gates.get(&change.gate));
             let theirs = other.get(&change.stage).and_then(|gates| gates.get(&change.gate));
             // A gate that leaves the profile and that the project has in its own form is the project's own from then on.
             let (Some(own), Some(theirs)) = (own, theirs) else {
                 match own {
-                    Some(_) => update.kept.push(change),
-                    None => update.changes.push(change),
+                    Some(_) => self.kept.push(change),
+                    None => self.changes.push(change),
                 }
                 continue;
             };
             let waived = waived(manifest, &change.stage, &change.gate, at);
             match weaker(theirs, own).filter(|_| !waived) {
-                None => update.kept.push(change),
-                Some(why) => update.conflicts.push(Conflict {
+                None => self.kept.push(change),
+                Some(why) => self.conflicts.push(Conflict {
                     stage: change.stage,
                     gate: change.gate,
                     own: own.wanted(),
@@ -104,7 +120,6 @@ impl Update {
                 }),
             }
         }
-        update
     }
 }
 

@@ -22,7 +22,7 @@ fn gates(manifest: &Manifest) -> String {
     let stage = |(name, stage): (&Name, &StageSpec)| {
         format!("{name}: {}\n", stage.gates.keys().map(Name::as_str).collect::<Vec<_>>().join(" "))
     };
-    merged(manifest, now()).iter().map(stage).collect()
+    merged(manifest, None, now()).iter().map(stage).collect()
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn an_update_keeps_what_the_project_has_and_names_what_asks_for_less() {
 fn gates_of_a_stage_that_is_not_there_move_to_the_next_and_are_not_lost() {
     let own = manifest("product", "stages: {dev: {}, live: {}}\n");
     assert_eq!(gates(&own), "dev: \nlive: expectations-d leakage-d code floor not-worse card approval\n");
-    let GateSpec::Compare(compare) = &merged(&own, now())["live"].gates["not-worse"] else {
+    let GateSpec::Compare(compare) = &merged(&own, None, now())["live"].gates["not-worse"] else {
         panic!("not a comparison")
     };
     assert_eq!(compare.to.as_str(), "live");
@@ -152,7 +152,7 @@ fn a_gate_of_the_same_name_may_tighten_and_others_are_added() {
         "stages: {candidate: {gates: {extra: {command: 'true'}}}, staging: {keep: 3, gates: {floor: {metric: {name: accuracy, \
          min: 0.99, bound: lower-95}}}}, production: {}}\n",
     );
-    let merged = merged(&own, now());
+    let merged = merged(&own, None, now());
     let GateSpec::Metric(floor) = &merged["staging"].gates["floor"] else { panic!("not a metric") };
     assert_eq!((floor.min, merged["staging"].keep), (Some(0.99), Some(3)));
     assert!(merged["candidate"].gates.contains_key("extra"));
@@ -218,8 +218,8 @@ fn loosening_is_found_and_does_not_count_without_a_waiver() {
         assert_eq!(found.len(), 1, "{spec}");
         assert_eq!((found[0].gate.as_str(), found[0].why.as_str()), (gate, why));
         assert_eq!(
-            merged(&own, now())[stage].gates[gate],
-            defaults(&own, own.project.profile)[stage][gate],
+            merged(&own, None, now())[stage].gates[gate],
+            defaults(&own, own.project.profile, Some(Of::Classes))[stage][gate],
             "{spec}"
         );
 
@@ -227,10 +227,17 @@ fn loosening_is_found_and_does_not_count_without_a_waiver() {
             format!("waivers: [{{gate: {gate}, stage: {stage}, reason: r, signer: s, until: 2026-12-31}}]\n");
         let waived = manifest("product", &(stages + &waiver));
         assert_eq!(loosened(&waived, now()), []);
-        assert_eq!(merged(&waived, now())[stage].gates[gate], waived.stages[stage].gates[gate], "{spec}");
+        assert_eq!(
+            merged(&waived, None, now())[stage].gates[gate],
+            waived.stages[stage].gates[gate],
+            "{spec}"
+        );
         let later = "2027-01-01T00:00:00.000Z".parse().expect("is a time");
         assert_eq!(loosened(&waived, later), found, "a waiver that is over loosens nothing");
-        assert_eq!(merged(&waived, later)[stage].gates[gate], merged(&own, now())[stage].gates[gate]);
+        assert_eq!(
+            merged(&waived, None, later)[stage].gates[gate],
+            merged(&own, None, now())[stage].gates[gate]
+        );
     }
 }
 
@@ -273,8 +280,71 @@ fn a_regression_is_judged_by_r2_and_not_by_mcnemar() {
     let mut own = manifest("product", "");
     own.models["m"].train.loss = crate::platform::train::Loss::Mse;
     assert!(gates(&own).contains("staging: floor card\n"), "{}", gates(&own));
-    let GateSpec::Metric(floor) = &merged(&own, now())["staging"].gates["floor"] else {
+    let GateSpec::Metric(floor) = &merged(&own, None, now())["staging"].gates["floor"] else {
         panic!("not a metric")
     };
     assert_eq!(floor.name, "r2");
+}
+
+#[test]
+fn models_of_both_kinds_have_the_gates_of_their_kind() {
+    let mut own = manifest(
+        "regulated@2",
+        "stages: {candidate: {}, staging: {gates: {floor: {metric: {name: accuracy, min: 0.9, bound: lower-95}}}}, production: {}}\n",
+    );
+    let mut other = own.models["m"].clone();
+    other.train.loss = crate::platform::train::Loss::Mse;
+    own.models.insert(name("numbers"), other);
+    let floor = |model: Option<&str>| {
+        let merged = merged(&own, model.map(name).as_ref(), now());
+        let GateSpec::Metric(floor) = &merged["staging"].gates["floor"] else { panic!("not a metric") };
+        let gates = &merged["staging"].gates;
+        (floor.name.clone(), floor.min, gates.contains_key("not-worse"), gates.contains_key("groups"))
+    };
+    assert_eq!(floor(Some("m")), ("accuracy".to_owned(), Some(0.9), true, true));
+    assert_eq!(floor(Some("numbers")), ("r2".to_owned(), Some(0.0), true, false));
+    // A step's model may predict either.
+    assert_eq!(floor(Some("step")), ("accuracy".to_owned(), Some(0.9), true, true));
+    assert_eq!(loosened(&own, now()), [], "it asks for more of the classifiers");
+    let loose = own.stages[1].gates.get_mut("floor").expect("is there");
+    *loose = serde_json::from_value(serde_json::json!({"metric": {"name": "accuracy", "min": 0.1}}))
+        .expect("is a gate");
+    assert_eq!(loosened(&own, now()).len(), 1);
+    let back = Update::plan(&own, Following { version: 1, ..own.project.profile }, now());
+    assert!(!back.changes.is_empty());
+    for (i, change) in back.changes.iter().enumerate() {
+        assert!(!back.changes[..i].contains(change), "{change:?} is said once");
+    }
+}
+
+#[test]
+fn no_gate_is_lost_to_a_long_name() {
+    let long = format!("{}a", "x".repeat(Name::LONGEST - 1));
+    let other = format!("{}b", "x".repeat(Name::LONGEST - 1));
+    let text = format!(
+        "mlp: 1\nproject: {{name: p, id: 01jd3q7z8x9y0v1w2s3t4r5p6n, profile: research}}\n\
+         data: {{{long}: {{path: d, format: idx}}, {other}: {{path: e, format: idx}}}}\n\
+         models: {{m: {{data: {long}, network: [{{linear: 10}}]}}, n: {{data: {other}, network: [{{linear: 10}}]}}}}\n"
+    );
+    let own = Project::parse(text.into_bytes(), Path::new("mlp.yaml")).expect("is right");
+    let merged = merged(&own, None, now());
+    let gates: Vec<&str> = merged["candidate"].gates.keys().map(Name::as_str).collect();
+    assert_eq!(gates.len(), 5, "{gates:?}");
+    assert!(gates[0].starts_with("expectations-xxx") && gates[0].len() == Name::LONGEST, "{gates:?}");
+    assert_ne!(gates[0], gates[1]);
+    assert_eq!(merged["candidate"].gates[0], GateSpec::Expectations(name(&long)));
+}
+
+#[test]
+fn every_gate_of_every_file_reads() {
+    for profile in Profile::ALL {
+        for version in 1..=Following::newest(profile).version {
+            let following = Following { profile, version };
+            for entry in &versions::version(following).gates {
+                let data = name("d");
+                spec(&entry.gate, entry.each.map(|_| &data), &Name::clone);
+                named(&entry.name, entry.each.map(|_| &data));
+            }
+        }
+    }
 }

@@ -63,7 +63,7 @@ pub(super) enum Each {
     Data,
 }
 
-/// What all models of a project predict.
+/// What a model predicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Of {

@@ -7,7 +7,7 @@ use crate::platform::project::{Manifest, profile};
 
 pub(super) fn stages(manifest: &Manifest) -> Checked {
     // Only the names count here, and they are the same at any time.
-    let known = profile::merged(manifest, Time::now());
+    let known = profile::merged(manifest, None, Time::now());
     let known: Vec<&str> = known.keys().map(Name::as_str).collect();
     for (stage, spec) in &manifest.stages {
         for (name, gate) in &spec.gates {
@@ -149,7 +149,7 @@ fn approval(manifest: &Manifest, path: &[&str], approvals: &Approvals) -> Checke
 }
 
 pub(super) fn waived(manifest: &Manifest, path: &[&str], waiver: &Waiver) -> Checked {
-    let merged = profile::merged(manifest, Time::now());
+    let merged = profile::merged(manifest, None, Time::now());
     let stages: Vec<&str> = merged.keys().map(Name::as_str).collect();
     let Some(stage) = merged.get(&waiver.stage) else {
         return Err(Wrong::reference(&at(path, &["stage"]), "stage", waiver.stage.as_str(), &stages));
