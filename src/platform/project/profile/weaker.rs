@@ -1,5 +1,6 @@
 //! Whether a gate asks for less than another of the same kind.
 
+use crate::base::Slice;
 use crate::platform::model::{
     Approvals, AtLeast, Bound, Budget, Compare, GateSpec, MetricGate, Placeholders, SeedGate,
 };
@@ -11,10 +12,7 @@ pub(super) fn weaker(profile: &GateSpec, own: &GateSpec) -> Option<String> {
         (GateSpec::Compare(want), GateSpec::Compare(have)) => weaker_comparison(want, have),
         (GateSpec::Slices(want), GateSpec::Slices(have)) => differs("metric", &want.metric, &have.metric)
             .or_else(|| differs("part", &want.on, &have.on))
-            .or_else(|| {
-                let other = have.by.as_ref().filter(|by| want.by.as_ref() != Some(by));
-                other.map(|by| format!("only the slices by `{by}` are looked at"))
-            })
+            .or_else(|| weaker_by("slices", want.by.as_deref(), have.by.as_deref()))
             .or_else(|| below("min", Some(want.min), Some(have.min))),
         (GateSpec::Code(_), GateSpec::Code(_)) => None,
         (GateSpec::Reproduce(want), GateSpec::Reproduce(have)) => {
@@ -38,10 +36,7 @@ pub(super) fn weaker(profile: &GateSpec, own: &GateSpec) -> Option<String> {
             .or_else(|| looser(false, want.bound, have.bound)),
         (GateSpec::Groups(want), GateSpec::Groups(have)) => differs("metric", &want.metric, &have.metric)
             .or_else(|| differs("part", &want.on, &have.on))
-            .or_else(|| {
-                let other = have.by.as_ref().filter(|by| want.by.as_ref() != Some(by));
-                other.map(|by| format!("only the groups by `{by}` are looked at"))
-            })
+            .or_else(|| weaker_by("groups", want.by.as_deref(), have.by.as_deref()))
             .or_else(|| above("max_difference", Some(want.max_difference), Some(have.max_difference)))
             .or_else(|| {
                 let fewer = have.min_examples > want.min_examples;
@@ -84,10 +79,22 @@ pub(super) fn weaker(profile: &GateSpec, own: &GateSpec) -> Option<String> {
             data.map(|data| format!("the dataset is `{data}`"))
                 .or_else(|| weaker_page(&want.fields, want.placeholders, &have.fields, have.placeholders))
         }
-        (GateSpec::Charter(want), GateSpec::Charter(have)) => {
-            weaker_page(&want.fields, want.placeholders, &have.fields, have.placeholders)
-        }
+        (GateSpec::Charter(want), GateSpec::Charter(have)) => differs("file", &want.path, &have.path)
+            .or_else(|| differs("section of the criteria", &want.criteria, &have.criteria))
+            .or_else(|| weaker_page(&want.fields, want.placeholders, &have.fields, have.placeholders)),
         _ => Some("it is another kind of gate".to_owned()),
+    }
+}
+
+/// Whether other slices are looked at. Without `by` they are all but those of corruptions.
+fn weaker_by(what: &str, want: Option<&str>, have: Option<&str>) -> Option<String> {
+    match (want, have) {
+        (want, have) if want == have => None,
+        (_, Some(by)) => Some(format!("only the {what} by `{by}` are looked at")),
+        (Some(by), None) if by == Slice::CORRUPTION => {
+            Some(format!("the {what} by `{by}` are not looked at"))
+        }
+        (_, None) => None,
     }
 }
 
@@ -259,6 +266,26 @@ mod tests {
                 json!({"charter": {}}),
                 json!({"charter": {"placeholders": "allow"}}),
                 "placeholders are allowed",
+            ),
+            (
+                json!({"charter": {}}),
+                json!({"charter": {"path": "docs/other.md"}}),
+                "the file is `docs/other.md`, not `docs/charter.md`",
+            ),
+            (
+                json!({"charter": {}}),
+                json!({"charter": {"criteria": "people"}}),
+                "the section of the criteria is `people`, not `what_success_is`",
+            ),
+            (
+                json!({"slices": {"metric": "accuracy", "by": "corruption", "min": 0.5}}),
+                json!({"slices": {"metric": "accuracy", "min": 0.9}}),
+                "the slices by `corruption` are not looked at",
+            ),
+            (
+                json!({"groups": {"metric": "accuracy", "by": "corruption", "max_difference": 0.1}}),
+                json!({"groups": {"metric": "accuracy", "max_difference": 0.1}}),
+                "the groups by `corruption` are not looked at",
             ),
             (json!({"budget": {"kwh": 1.0}}), json!({"budget": {"kwh": 2.0}}), "kwh 2 is weaker than 1"),
             (json!({"inputs": "pinned"}), json!({"code": "committed"}), "it is another kind of gate"),
