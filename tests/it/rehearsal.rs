@@ -106,6 +106,9 @@ fn a_rollback_is_rehearsed_with_real_servers() {
     description.push(b'\n');
     let other = project.put(&[("model.json", description), ("model.safetensors", read("model.safetensors"))]);
     project.append(EntryKind::Register, 2, other, None);
+    // Version 2 is live nowhere: without a version it is version 1 that would be rolled back.
+    let said = refused(project.path(), &["rollback", "stripes", "--drill"], 2);
+    assert!(said.contains("nothing was live in `production` of `stripes` before version 1"), "{said}");
     let open = judged(&project, "stripes@2");
     assert_eq!(open["next"], "mlp rollback stripes@2 --stage production --drill");
     let ledger = || ok(project.path(), &["model", "history", "stripes", "--json"]);

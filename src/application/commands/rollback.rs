@@ -19,7 +19,8 @@ use crate::platform::model::{ModelError, Selector};
 /// Puts the previous version of a stage back.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// The model; the only one of the project if left out. With `--drill` the version that would be rolled back.
+    /// The model; the only one of the project if left out. With `--drill` the version that would be rolled back (`digits@7`);
+    /// what is live in the stage if none is named.
     #[arg(value_name = "MODEL", add = ArgValueCandidates::new(completion::models))]
     model: Option<String>,
     /// The stage; the last one that holds something if left out.

@@ -54,7 +54,6 @@ pub(super) fn run(
     };
     let rules = judging.rules(&model)?;
     let history = judging.registry().history(&model)?;
-    let version = history.select(&selector)?;
     let stage = match stage {
         Some(stage) => rules.stage(stage)?,
         // A project always has stages: those of its profile.
@@ -67,6 +66,11 @@ pub(super) fn run(
             .ok_or_else(|| ModelError::NothingRegistered { model: model.clone() })?,
     };
     let live = history.select(&Selector::Stage(stage.clone()))?;
+    let version = match &selector {
+        // The newest version may be live nowhere.
+        Selector::Newest => live,
+        named => history.select(named)?,
+    };
     let back = if live.number == version.number { history.previous(stage) } else { Some(live) };
     let Some(back) = back else {
         let (model, stage) = (model.clone(), stage.clone());
