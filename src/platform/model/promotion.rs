@@ -88,9 +88,13 @@ pub fn judge_with(
         let evidence = Evidence::collect(store)?;
         let at = last.map_or_else(Time::now, |last| last.time.max(Time::now()));
         let judgements = judge(rules, candidate, &evidence, target, at)?;
-        let wanted = judgements.iter().filter_map(|judgement| judgement.need.clone());
-        let mut fresh: Vec<Need> = wanted.filter(|need| !made.contains(need)).collect();
-        fresh.dedup();
+        // Several gates may need the same.
+        let mut fresh: Vec<Need> = Vec::new();
+        for need in judgements.iter().filter_map(|judgement| judgement.need.as_ref()) {
+            if !made.contains(need) && !fresh.contains(need) {
+                fresh.push(need.clone());
+            }
+        }
         if fresh.is_empty() {
             return Ok((at, judgements));
         }
