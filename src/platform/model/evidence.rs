@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexSet;
-use serde::Deserialize;
 
 use super::{History, ModelError, Version};
 use crate::base::{
@@ -11,7 +10,7 @@ use crate::base::{
     RecordKind, Reproduction, Run, Shadow, SignedWaiver, Smoke, Timing,
 };
 use crate::infrastructure::store::{Local, Pin, PinKind, StoreError};
-use crate::platform::run::{Gain, paired};
+use crate::platform::train::{Gain, Predicted, Prediction, paired_bootstrap};
 
 /// A record with its id.
 pub type Filed<B> = (Digest, Record<B>);
@@ -295,37 +294,50 @@ impl<'a> Evidence<'a> {
         own: &Evaluation,
         other: &Evaluation,
     ) -> Result<Result<Gain, String>, ModelError> {
-        paired(self.store, metric, alpha, own, other)
-            .map_err(|error| ModelError::Evidence { id: own.predictions, why: error.to_string() })
+        let (one, two) = (self.predictions(own)?, self.predictions(other)?);
+        Ok(paired_bootstrap(metric, alpha, predicted(&one, own), predicted(&two, other)))
     }
 
     /// Which examples an evaluation got right. Its predictions must be in the local store.
     pub(super) fn answers(&self, evaluation: &Evaluation) -> Result<Answers, ModelError> {
-        #[derive(Deserialize)]
-        struct Line {
-            key: String,
-            label: Option<String>,
-            truth: Option<String>,
-        }
-        let id = evaluation.predictions;
-        let bytes = self.store.read(&id)?;
-        let wrong = |why: String| ModelError::Evidence { id, why };
-        let mut answers = Vec::new();
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let line: Line = serde_json::from_slice(line)
-                .map_err(|error| wrong(format!("line {} is no prediction: {error}", answers.len() + 1)))?;
-            let (Some(label), Some(truth)) = (line.label, line.truth) else {
-                return Err(wrong(
-                    "its predictions have no class; a paired test needs a classifier".to_owned(),
-                ));
+        let wrong = |why: &str| ModelError::Evidence { id: evaluation.predictions, why: why.to_owned() };
+        let answer = |prediction: Prediction| {
+            let key = prediction.key.ok_or_else(|| wrong("one of its predictions has no key"))?;
+            let (Some(label), Some(truth)) = (prediction.label, prediction.truth) else {
+                return Err(wrong("its predictions have no class; a paired test needs a classifier"));
             };
-            answers.push((line.key, label == truth));
-        }
-        if answers.len() as u64 != evaluation.examples {
-            return Err(wrong(format!("{} predictions for {} examples", answers.len(), evaluation.examples)));
-        }
-        Ok(answers)
+            Ok((key, label == truth))
+        };
+        self.predictions(evaluation)?.into_iter().map(answer).collect()
     }
+
+    /// The stored predictions of an evaluation, one for each of its examples.
+    fn predictions(&self, evaluation: &Evaluation) -> Result<Vec<Prediction>, ModelError> {
+        let id = evaluation.predictions;
+        let wrong = |why: String| ModelError::Evidence { id, why };
+        let bytes = self.store.read(&id)?;
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let predictions: Vec<Prediction> = lines
+            .enumerate()
+            .map(|(index, line)| {
+                serde_json::from_slice(line)
+                    .map_err(|error| wrong(format!("line {} is no prediction: {error}", index + 1)))
+            })
+            .collect::<Result<_, _>>()?;
+        if predictions.len() as u64 != evaluation.examples {
+            return Err(wrong(format!(
+                "{} predictions for {} examples",
+                predictions.len(),
+                evaluation.examples
+            )));
+        }
+        Ok(predictions)
+    }
+}
+
+fn predicted<'a>(predictions: &'a [Prediction], evaluation: &'a Evaluation) -> Predicted<'a> {
+    let classes = evaluation.confusion.as_ref().map_or(&[][..], |confusion| &confusion.labels);
+    Predicted { predictions, classes }
 }
 
 /// What is missing is no error: others may hold it. What is damaged is one, and names the object.

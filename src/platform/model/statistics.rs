@@ -1,6 +1,6 @@
 //! The paired test of `compare` gates.
 
-use std::collections::HashMap;
+use crate::platform::train::join;
 
 /// Two models on the same examples, counted by who is right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,16 +19,10 @@ impl Paired {
     /// Joins the answers of two models by example key. Keys may repeat (equal examples): the n-th of one belongs to the n-th
     /// of the other. None if the keys are not the same.
     pub fn join(candidate: &[(String, bool)], other: &[(String, bool)]) -> Option<Self> {
-        if candidate.len() != other.len() {
-            return None;
-        }
-        let mut answers: HashMap<&str, Vec<bool>> = HashMap::with_capacity(other.len());
-        for (key, right) in other.iter().rev() {
-            answers.entry(key).or_default().push(*right);
-        }
+        let joined = join(candidate, other, |(key, _)| Some(key))?;
         let mut counts = Self { examples: candidate.len() as u64, ..Self::default() };
-        for (key, right) in candidate {
-            match (*right, answers.get_mut(key.as_str())?.pop()?) {
+        for ((_, right), (_, other)) in candidate.iter().zip(joined) {
+            match (*right, *other) {
                 (true, true) => counts.both += 1,
                 (true, false) => counts.candidate += 1,
                 (false, true) => counts.other += 1,

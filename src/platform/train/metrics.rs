@@ -12,7 +12,7 @@ use crate::base::Estimate;
 
 pub(super) use classes::{Answer, calibration, of_classes};
 pub(super) use numbers::of_numbers;
-pub use paired::{Gain, Predicted, paired_bootstrap};
+pub use paired::{Gain, Predicted, join, paired_bootstrap};
 
 /// Metrics that an evaluation gives, besides `top_K_accuracy` with any K: of classes, of two classes, of numbers.
 pub const METRICS: [&str; 28] = [

@@ -35,7 +35,7 @@ pub use init::Origin;
 pub use kernels::roofline::roofline;
 pub use labelled::labelled;
 pub use metrics::{
-    Gain, METRICS, Predicted, is_metric, is_share, less_is_better, paired_bootstrap, proportion,
+    Gain, METRICS, Predicted, is_metric, is_share, join, less_is_better, paired_bootstrap, proportion,
 };
 pub use model::{Model, Prediction};
 pub use network::{check, last_outputs};

@@ -57,7 +57,7 @@ pub fn paired_bootstrap(
     first: Predicted<'_>,
     second: Predicted<'_>,
 ) -> Result<Gain, String> {
-    let joined = join(first.predictions, second.predictions)
+    let joined = join(first.predictions, second.predictions, |prediction| prediction.key.as_deref())
         .ok_or("the evaluations of the two versions have other examples")?;
     let of_classes = |predicted: &Predicted<'_>| !predicted.classes.is_empty();
     if of_classes(&first) != of_classes(&second) {
@@ -108,24 +108,42 @@ fn gain(
         .filter(|gain| gain.is_finite())
         .collect();
     gains.sort_by(f64::total_cmp);
+    if gains.len() * 2 < resamples {
+        return Err(format!(
+            "`{metric}` is defined in {} of {resamples} draws of the examples: too few for an interval",
+            gains.len()
+        ));
+    }
     let gain = sign * (first - second);
     let at = |share: f64| {
         let place = (share * gains.len().saturating_sub(1) as f64).round() as usize;
         gains.get(place).copied().unwrap_or(gain)
     };
-    Ok(Gain { first, second, gain, lower: at(alpha / 2.0), upper: at(1.0 - alpha / 2.0), resamples })
+    Ok(Gain {
+        first,
+        second,
+        gain,
+        lower: at(alpha / 2.0),
+        upper: at(1.0 - alpha / 2.0),
+        resamples: gains.len(),
+    })
 }
 
-/// The second predictions in the order of the first ones; none if the examples are not the same.
-fn join<'a>(first: &[Prediction], second: &'a [Prediction]) -> Option<Vec<&'a Prediction>> {
+/// The second examples in the order of the first ones, by key; of equal keys the n-th of one belongs to the n-th of the other. None if
+/// the keys are not the same, or an example has none.
+pub fn join<'a, T>(
+    first: &[T],
+    second: &'a [T],
+    key: impl for<'k> Fn(&'k T) -> Option<&'k str>,
+) -> Option<Vec<&'a T>> {
     if first.len() != second.len() {
         return None;
     }
-    let mut waiting: HashMap<&str, Vec<&Prediction>> = HashMap::with_capacity(second.len());
-    for prediction in second.iter().rev() {
-        waiting.entry(prediction.key.as_deref()?).or_default().push(prediction);
+    let mut waiting: HashMap<&str, Vec<&'a T>> = HashMap::with_capacity(second.len());
+    for example in second.iter().rev() {
+        waiting.entry(key(example)?).or_default().push(example);
     }
-    first.iter().map(|prediction| waiting.get_mut(prediction.key.as_deref()?)?.pop()).collect()
+    first.iter().map(|example| waiting.get_mut(key(example)?)?.pop()).collect()
 }
 
 /// Answers of a classifier and their rows of probabilities.
