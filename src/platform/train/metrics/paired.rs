@@ -23,7 +23,7 @@ pub struct Gain {
     pub lower: f64,
     /// Upper end of its interval.
     pub upper: f64,
-    /// How often examples were drawn.
+    /// In how many draws of examples the metric is defined for both.
     pub resamples: usize,
 }
 
@@ -47,7 +47,7 @@ const FEWEST: usize = 1000;
 /// replacement, from a fixed seed, so that the same predictions give the same interval anywhere.
 ///
 /// Examples are joined by key; of equal keys the n-th of one belongs to the n-th of the other. Draws in which the metric is not
-/// defined do not count.
+/// defined do not count; at least half of them must.
 ///
 /// # Errors
 /// Why the two cannot be compared, for people: other examples, predictions without truth, a metric that is not defined.
@@ -225,6 +225,27 @@ mod tests {
         assert!(paired_bootstrap("rmse", 0.05, of(&first), of(&second)).is_err());
         assert!(paired_bootstrap("rmse", 0.05, of(&first), of(&first[1..])).is_err());
         assert!(paired_bootstrap("accuracy", 0.05, of(&first), of(&first)).is_err());
+    }
+
+    #[test]
+    fn draws_that_define_nothing_do_not_count_and_some_must_define_it() {
+        // One example of the second class in four: a draw without it, or of it alone, has no AUC: one in three.
+        let classes = ["a".to_owned(), "b".to_owned()];
+        let draws = |others: usize| {
+            let all: Vec<_> =
+                (0..=others).map(|i| class(i, [0.6, 0.4], if i == 0 { "b" } else { "a" })).collect();
+            let all = Predicted { predictions: &all, classes: &classes };
+            paired_bootstrap("auc", 0.05, all, all)
+        };
+        let found = draws(3).expect("compares");
+        assert!((0.63..0.73).contains(&(found.resamples as f64 / RESAMPLES as f64)), "{found:?}");
+        let none = std::sync::atomic::AtomicBool::new(true);
+        let once = |_: &[u32]| match none.swap(false, std::sync::atomic::Ordering::Relaxed) {
+            true => (1.0, 0.5),
+            false => (f64::NAN, 0.5),
+        };
+        let error = gain("auc", 0.05, 2, once).expect_err("nothing is left");
+        assert_eq!(error, "`auc` is defined in 0 of 10000 draws of the examples: too few for an interval");
     }
 
     #[test]
