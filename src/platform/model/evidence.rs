@@ -373,8 +373,14 @@ impl<'a> Listed<'a> {
                 of_kind.flat_map(|pin| pin.records.iter().copied()).collect()
             }
             Self::Only(ids) => {
-                let of_kind = |id: &&Digest| store.any_record(id).is_ok_and(|record| record.kind == B::KIND);
-                ids.iter().filter(of_kind).copied().collect()
+                let mut of_kind = IndexSet::new();
+                for id in *ids {
+                    // Not all that a verdict rests on is a record.
+                    if at_hand(store.any_record(id))?.is_some_and(|record| record.kind == B::KIND) {
+                        of_kind.insert(*id);
+                    }
+                }
+                of_kind
             }
         };
         let mut found = Vec::new();

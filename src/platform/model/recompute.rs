@@ -35,13 +35,16 @@ pub struct Difference {
     pub now: Option<Value>,
 }
 
+/// The codes of errors about an object that is nowhere.
+const GONE: [&str; 2] = ["store::missing", "store::not-on-remote"];
+
 /// Judges the gates of the promotion `entry` again: by `rules` as they stood, of a `candidate` whose history ends before the entry,
 /// at the entry's time, each gate on the evidence that its recorded verdict names and on nothing else.
 ///
 /// `get` makes a tree or file present in the local store that is only in the project's.
 ///
 /// # Errors
-/// Damaged evidence, and what `get` fails with. Evidence that is missing makes another verdict, not an error.
+/// Damaged evidence, and what `get` fails with, unless it is that nobody has the object. Evidence that is missing makes another verdict, not an error.
 pub fn recompute(
     store: &Local,
     rules: &Rules,
@@ -82,8 +85,12 @@ pub fn recompute(
         // Two models have two files of predictions.
         for _ in 0..2 {
             let Some(Need::Files { id }) = now.need else { break };
-            get(id)?;
-            now = judge()?;
+            match get(id) {
+                Ok(()) => now = judge()?,
+                // Nobody has it any more: the gate stays unknown, which is not what is recorded.
+                Err(error) if GONE.contains(&error.0.code()) => break,
+                Err(error) => return Err(error),
+            }
         }
         let difference = match &there {
             None => {

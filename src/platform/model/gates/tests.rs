@@ -34,6 +34,7 @@ fn time(text: &str) -> Time {
 mod documents;
 mod provenance;
 mod rehearsed;
+mod rejudged;
 mod waived;
 
 const NOW: &str = "2026-06-01T12:00:00Z";
