@@ -265,8 +265,8 @@ pub const EXPLAIN: &[Explain] = &[
     },
     Explain {
         code: "project::waiver-expired",
-        text: "A waiver held until the day it names. After that the gate it suspended fails until the waiver is removed or \
-               renewed.",
+        text: "A waiver held until the day it names. After that the gate it suspended counts again, and where the project's \
+               asks for less than the profile's, the profile's does: remove the waiver or have it renewed.",
     },
     Explain {
         code: "project::missing-file",
