@@ -418,7 +418,7 @@ fn a_promotion_that_lacks_verdicts_of_its_rules_is_named_and_not_pulled() {
         change(&mut record);
         publish(&store, &record, "digits", &[]).expect("publishes")
     };
-    let mut is_named = |evidence: Vec<Digest>, commit: Option<&str>, name: &str, why: &str| {
+    let is_named = |evidence: Vec<Digest>, commit: Option<&str>, name: &str, why: &str| {
         let seq = promotion(&lab, |entry| {
             entry.evidence = evidence;
             if let Some(commit) = commit {

@@ -80,7 +80,7 @@ impl Trained {
         answers.lines = lines(&self.model, &features, tree, &answered, false, count).expect("are made");
         let about = json!({"model": "m", "version": 1, "tree": tree, "window": {"answers": 0}, "limits": {}});
         let about = serde_json::from_value(about).expect("is a drift");
-        judge(about, &MonitorSpec::default(), Some(&self.sketches), &self.model.classes, &answers, None)
+        judge(about, &MonitorSpec::default(), Some(&self.sketches), &self.model.classes, &answers)
     }
 }
 

@@ -69,7 +69,7 @@ fn spec() -> LogSpec {
     LogSpec { rotate: Bytes(4000), keep: Bytes(12_000), ..LogSpec::default() }
 }
 
-fn read(folder: &Path) -> Answers {
+fn read(folder: &Path) -> Answers<'static> {
     let mut answers = Answers::of(Digest::of(b"tree"), 10_000, None);
     answers.read_folder(folder).expect("reads");
     answers
