@@ -159,7 +159,7 @@ mod tests {
     fn other_keys_and_texts_are_refused_with_a_reason() {
         let (openssh, _) = generated("RFC4716");
         let said = |text: &str| EcKey::from_pem(text, "key.pem").err().expect("is refused").to_string();
-        assert!(said(&openssh).contains("-m PEM"));
+        assert!(said(&openssh).contains("`openssl ecparam "));
         assert!(said("").contains("no private key in PEM"));
         assert!(said("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").contains("P-256"));
         for text in ["", "ssh-ed25519 AAAA", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256 AAAA"] {

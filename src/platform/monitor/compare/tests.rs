@@ -83,7 +83,9 @@ fn about() -> Drift {
 fn judged(spec: serde_json::Value, world: &World, count: usize, labels: Option<&Labels>) -> Drift {
     let spec: MonitorSpec = serde_json::from_value(spec).expect("is a spec");
     let mut answers = Answers::of(Digest::of(b"m"), spec.drift.window, labels);
-    answers.lines = world.lines(7, count);
+    let lines = world.lines(7, count);
+    let text: String = lines.iter().map(|line| serde_json::to_string(line).expect("writes") + "\n").collect();
+    answers.read(text.as_bytes()).expect("reads");
     let classes = ["a".to_owned(), "b".to_owned()];
     judge(about(), &spec, Some(&USUAL.sketches(1)), &classes, &answers)
 }
