@@ -56,6 +56,7 @@ const LAYERS: [(&str, u8, &[&str]); 16] = [
             "infrastructure::git",
             "infrastructure::store",
             "platform::data",
+            "platform::train",
             "platform::run",
         ],
     ),
