@@ -5,6 +5,7 @@
 #   python3-venv      the independent reader of stores; two packages go to target/reader
 #   python3-venv      also onnxruntime, which runs exported models; it goes to target/onnx: 213 MB
 #   python3-venv      also model-signing, the public verifier of signed models; it goes to target/signing: 95 MB
+#   python3-venv      also the public schemas of what others read (CycloneDX, Kubernetes, GitHub, GitLab); they go to target/formats: 170 MB
 #   nginx, sshd       the WebDAV, web and SFTP servers, and hosts; nothing is started
 #   slurm*, sbatch    a cluster of two nodes; nothing is started
 #   mkfs.xfs          a file system that shares blocks between files
@@ -32,32 +33,25 @@ servers() {
   (cd "$place" && echo '{"private": true}' >package.json && npm install --no-audit --no-fund --loglevel=error "${packages[@]}" >&2)
   echo "${packages[*]}" >"$place/installed"
 }
-reader() {
-  local place packages=(blake3==1.0.11 zstandard==0.25.0)
-  place="$(dirname "${BASH_SOURCE[0]}")/../target/reader"
-  if [ "$(cat "$place/installed" 2>/dev/null)" = "${packages[*]}" ]; then return; fi
+# Python packages in a folder of their own below target/.
+python() {
+  local name=$1 place
+  shift
+  place="$(dirname "${BASH_SOURCE[0]}")/../target/$name"
+  if [ "$(cat "$place/installed" 2>/dev/null)" = "$*" ]; then return; fi
   python3 -m venv "$place"
-  "$place/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
-  echo "${packages[*]}" >"$place/installed"
+  "$place/bin/pip" install --quiet --disable-pip-version-check "$@"
+  echo "$*" >"$place/installed"
 }
-onnx() {
-  local place packages=(onnxruntime==1.32.0 onnx==1.23.2 numpy==2.4.6)
-  place="$(dirname "${BASH_SOURCE[0]}")/../target/onnx"
-  if [ "$(cat "$place/installed" 2>/dev/null)" = "${packages[*]}" ]; then return; fi
-  python3 -m venv "$place"
-  "$place/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
-  echo "${packages[*]}" >"$place/installed"
-}
-signing() {
+rest() {
+  python reader blake3==1.0.11 zstandard==0.25.0
+  python onnx onnxruntime==1.32.0 onnx==1.23.2 numpy==2.4.6
   # pyOpenSSL is imported by model-signing and not among what it says it needs.
-  local place packages=(model-signing==1.1.1 pyopenssl==26.4.0)
-  place="$(dirname "${BASH_SOURCE[0]}")/../target/signing"
-  if [ "$(cat "$place/installed" 2>/dev/null)" = "${packages[*]}" ]; then return; fi
-  python3 -m venv "$place"
-  "$place/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
-  echo "${packages[*]}" >"$place/installed"
+  python signing model-signing==1.1.1 pyopenssl==26.4.0
+  python formats "cyclonedx-python-lib[json-validation]==11.12.0" kubernetes-validate==1.37.0 check-jsonschema==0.39.0
+  servers
 }
-if [ ${#missing[@]} = 0 ]; then reader; onnx; signing; servers; exit; fi
+if [ ${#missing[@]} = 0 ]; then rest; exit; fi
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 if ! command -v apt-get >/dev/null; then
   echo "the tests need these programs, which are not here: ${missing[*]} (names of Debian packages)" >&2
@@ -68,7 +62,4 @@ echo "installing ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
-reader
-onnx
-signing
-servers
+rest

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::support::ok;
+use crate::support::{ok, theirs};
 
 const MANIFEST: &str = "mlp: 1\nproject: {name: apart, id: 01jd3q0000000000000000000f}\n\
                         stores:\n  origin: {url: \"fs://FAR\"}\n\
@@ -56,9 +56,7 @@ fn stored() -> TempDir {
 
 fn read(store: &Path, what: &str, out: &Path) -> Output {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = top.join("target/reader/bin/python");
-    assert!(python.exists(), "`{}` is not there: run tests/setup.sh", python.display());
-    Command::new(python)
+    theirs("reader/bin/python")
         .arg(top.join("docs/reference/read_store.py"))
         .args([store.as_os_str(), what.as_ref(), out.as_os_str()])
         .output()

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{mlp, ok};
+use crate::support::{accepted, mlp, ok, theirs};
 
 const GUIDE: &str = include_str!("../../docs/guides/monitoring.md");
 
@@ -124,6 +124,14 @@ fn the_files_for_ci_are_yaml_with_a_scheduled_look_at_every_model() {
     let gitlab: Value = serde_yaml::from_str(&read(".gitlab-ci.yml")).expect("is YAML");
     assert_eq!(gitlab["monitor"]["parallel"]["matrix"][0]["MODEL"][0], "digits@production");
     assert!(gitlab["check"]["script"].is_array());
+    for (schema, file) in [
+        ("vendor.github-workflows", ".github/workflows/mlp.yml"),
+        ("vendor.github-workflows", ".github/workflows/monitor.yml"),
+        ("vendor.gitlab-ci", ".gitlab-ci.yml"),
+    ] {
+        let mut checker = theirs("formats/bin/check-jsonschema");
+        accepted(checker.args(["--builtin-schema", schema]), &project.join(file));
+    }
     // A project that has none gets the same.
     let shown: Value = serde_json::from_str(&ok(&project, &["ci", "github", "--json"])).expect("is JSON");
     assert_eq!(shown["files"][0]["text"].as_str(), Some(read(".github/workflows/mlp.yml").as_str()));

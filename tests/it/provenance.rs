@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 use crate::support::lifecycle::{FLOOR, Lab, flip_object};
-use crate::support::{ok, refused, run};
+use crate::support::{accepted, ok, refused, run, theirs};
 
 /// A P-256 key in PEM, and its public half in PEM.
 fn key(folder: &Path) -> (String, String) {
@@ -44,9 +44,7 @@ fn json(path: &Path) -> Value {
 
 /// `model_signing verify key FOLDER`.
 fn tool(folder: &Path, signature: &Path, public: &str) -> Output {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/signing/bin/model_signing");
-    assert!(program.exists(), "`{}` is not there: run tests/setup.sh", program.display());
-    let mut command = Command::new(program);
+    let mut command = theirs("signing/bin/model_signing");
     command.args(["verify", "key"]).arg(folder).arg("--signature").arg(signature);
     command.args(["--public_key", public]).env("OTEL_SDK_DISABLED", "true").output().expect("starts")
 }
@@ -84,11 +82,10 @@ fn the_public_tool_verifies_what_mlp_signs_and_mlp_what_the_public_tool_signs() 
     fs::write(&weights, good).expect("writes");
 
     // The other way round.
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/signing/bin/model_signing");
-    let theirs = folder.join("model.sig");
-    let made = Command::new(program)
+    let their_signature = folder.join("model.sig");
+    let made = theirs("signing/bin/model_signing")
         .args(["sign", "key", shown, "--private_key", &private, "--signature"])
-        .arg(&theirs)
+        .arg(&their_signature)
         .output()
         .expect("starts");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -131,6 +128,10 @@ fn statements_say_where_a_version_comes_from_and_what_judged_it() {
     assert_eq!((&component["type"], &component["version"]), (&"machine-learning-model".into(), &"1".into()));
     let metrics = &component["modelCard"]["quantitativeAnalysis"]["performanceMetrics"];
     assert_eq!((&metrics[0]["type"], &metrics[0]["value"]), (&"accuracy".into(), &"0.95".into()));
+
+    let schema = "import sys; from cyclonedx.schema import SchemaVersion; from cyclonedx.validation.json import JsonStrictValidator; \
+                  sys.exit(str(JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read()) or '') or None)";
+    accepted(theirs("formats/bin/python").args(["-c", schema]), &folder.join("bom.cdx.json"));
 
     // The same bytes, made again.
     let again = lab.path().join("keys/again");

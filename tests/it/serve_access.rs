@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::http::{get, post_json, request};
 use crate::support::project::wait_for;
 use crate::support::serving::{Project, Server, image};
-use crate::support::{mlp, ok, refused};
+use crate::support::{accepted, mlp, ok, refused, theirs};
 
 fn body() -> String {
     json!({"instances": [image(1, 5)]}).to_string()
@@ -230,6 +230,10 @@ fn the_manifest_for_kubernetes_is_yaml_of_a_deployment_and_a_service() {
     let project = Project::new(true);
     let text =
         ok(project.path(), &[&WISHES[..], &["--emit", "kubernetes", "--image", "registry/mlp:1"]].concat());
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let file = folder.path().join("serve.yaml");
+    std::fs::write(&file, &text).expect("writes");
+    accepted(theirs("formats/bin/kubernetes-validate").arg("--strict"), &file);
     let documents: Vec<Value> =
         text.split("---\n").map(|one| serde_yaml::from_str(one).expect("is YAML")).collect();
     let [deployment, service] = &documents[..] else { panic!("{} documents", documents.len()) };

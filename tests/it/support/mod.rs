@@ -37,6 +37,24 @@ pub(crate) fn mlp(dir: &Path) -> Command {
     command
 }
 
+/// A program of others that tests/setup.sh puts below `target/`.
+pub(crate) fn theirs(program: &str) -> Command {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(program);
+    assert!(path.exists(), "`{}` is not there: run tests/setup.sh", path.display());
+    Command::new(path)
+}
+
+/// Panics with what a checker says of a file, if it says that it is wrong.
+pub(crate) fn accepted(checker: &mut Command, file: &Path) {
+    let output = checker.arg(file).output().expect("starts");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
 /// The output of `mlp ARGS` in `dir`; panics with all of it unless the exit status is `code`.
 pub(crate) fn run(dir: &Path, args: &[&str], code: i32) -> Output {
     let output = mlp(dir).args(args).output().expect("mlp starts");
