@@ -159,7 +159,7 @@ fn no_private_key_is_kept_and_bad_keys_are_refused() {
     let said = refused(lab.path(), &["model", "attest", "digits", "--sign"], 2);
     assert!(said.contains("MODEL_SIGNING_KEY"), "{said}");
     let ed = lab.key("max");
-    assert!(refused(lab.path(), &["model", "attest", "digits", "--key", &ed], 2).contains("-m PEM"));
+    assert!(refused(lab.path(), &["model", "attest", "digits", "--key", &ed], 2).contains("openssl ecparam"));
     refused(lab.path(), &["model", "attest", "digits"], 2);
     // By reference it works.
     let signed = crate::support::mlp(lab.path())
