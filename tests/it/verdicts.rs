@@ -184,6 +184,41 @@ fn what_was_never_promoted_or_names_no_rules_cannot_be_judged_again() {
 }
 
 #[test]
+fn a_verdict_that_is_not_here_is_named_and_the_others_are_judged() {
+    let lab = Lab::new(FLOOR);
+    lab.version(95);
+    let promoted = lab.json(&["promote", "digits", "--to", "staging"], 0);
+    let home = LedgerHome::Local(lab.path().join(".git/mlp/store"));
+    let project: Id = ID.parse().expect("is an identifier");
+    let ledger = Ledger { home: &home, project, model: "digits".parse().expect("is a name") };
+    let last = ledger.entries().expect("reads").pop().expect("is there");
+    let gone = *last.evidence.last().expect("names verdicts");
+    let file = object(&lab.path().join(".git/mlp/store"), gone).expect("is there");
+    std::fs::remove_file(file).expect("removes");
+    let found = run_json(lab.path(), &["gate", "verify", "digits"], 1);
+    let promotion = &found["promotions"][0];
+    assert_eq!(promotion["missing"], serde_json::json!([gone]), "{found}");
+    let gates = promotion["gates"].as_array().expect("is a list");
+    assert_eq!(gates.len(), promoted["gates"].as_array().expect("is a list").len());
+    assert_eq!(gates.iter().filter(|gate| gate.get("difference").is_none()).count(), gates.len() - 1);
+    let text =
+        String::from_utf8_lossy(&run(lab.path(), &["gate", "verify", "digits"], 1).stdout).into_owned();
+    assert!(text.contains(&format!("its record {gone} is not here")), "{text}");
+}
+
+/// The file of an object that lies in a file of its own.
+fn object(folder: &Path, id: Digest) -> Option<std::path::PathBuf> {
+    std::fs::read_dir(folder).ok()?.find_map(|entry| {
+        let path = entry.ok()?.path();
+        if path.is_dir() {
+            return object(&path, id);
+        }
+        let plain = path.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "");
+        plain.contains(&id.hex()[2..]).then_some(path)
+    })
+}
+
+#[test]
 fn rules_of_another_branch_do_not_count() {
     let lab = Lab::new(FLOOR);
     lab.version(95);

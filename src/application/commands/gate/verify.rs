@@ -9,9 +9,13 @@ use crate::application::completion;
 use crate::application::judgement::{Grounds, Judging, Then, before};
 use crate::application::ui::{Report, clean, plural};
 use crate::base::{Digest, Entry, EntryKind, Exit, Failure, Name, Time};
+use crate::infrastructure::store::StoreError;
 use crate::platform::model::{Candidate, Gap, History, ModelError, Recomputed, recompute};
 
-/// Judges again what let a version into its stages, and holds it against the recorded verdicts, byte for byte.
+/// Judges again what let a version into its stages, and holds it against the recorded verdicts.
+///
+/// What was found must be the same: rule, evidence, figures and verdict. Where another version of mlp only told it in other words, that
+/// is said.
 ///
 /// Each promotion of the version is judged by the rules as they stood then, at the time of its ledger entry, on the evidence that its
 /// verdicts name. Rules count only from a commit of the trust branch. A clone of the repository and the project's store are
@@ -27,6 +31,7 @@ pub(super) struct Args {
 struct Verified {
     model: Name,
     version: u64,
+    /// Whether all that was found is the same, in whatever words.
     identical: bool,
     promotions: Vec<Promotion>,
 }
@@ -45,6 +50,9 @@ struct Promotion {
     /// Why it cannot be judged again, or the first gate that it went past.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// Records that the entry names and that are not here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<Digest>,
     gates: Vec<Recomputed>,
 }
 
@@ -64,10 +72,18 @@ impl Report for Verified {
             if let Some(reason) = &promotion.reason {
                 text += &format!("  {} {}\n", style("✗").red().bold(), clean(reason));
             }
+            for id in &promotion.missing {
+                let words = format!("its record {id} is not here; `mlp data fetch` gets what others pushed");
+                text += &format!("  {} {words}\n", style("✗").red().bold());
+            }
             for gate in &promotion.gates {
                 let name = format!("{} {}", gate.gate, style(&gate.stage).dim());
                 let Some(difference) = &gate.difference else {
-                    text += &format!("  {} {name}\n", style("✓").green());
+                    let words = match &gate.wording {
+                        Some(wording) => format!(": the same in other words ({})", clean(&wording.at)),
+                        None => String::new(),
+                    };
+                    text += &format!("  {} {name}{words}\n", style("✓").green());
                     continue;
                 };
                 text += &format!("  {} {name}\n", style("✗").red().bold());
@@ -76,7 +92,11 @@ impl Report for Verified {
                         text += "      a verdict is recorded, and the rules have no such gate\n";
                     }
                     (None, _) if difference.at.is_empty() => {
-                        text += "      the rules have this gate, and no verdict is recorded\n";
+                        let what = match promotion.missing.is_empty() {
+                            true => "no verdict is recorded",
+                            false => "no verdict of it is here",
+                        };
+                        text += &format!("      the rules have this gate, and {what}\n");
                     }
                     (recorded, now) => {
                         let shown = |value: &Option<serde_json::Value>| match value {
@@ -96,10 +116,16 @@ impl Report for Verified {
         }
         let what = format!("{}@{}", self.model, self.version);
         let count: usize = self.promotions.iter().map(|promotion| promotion.gates.len()).sum();
+        let gates = self.promotions.iter().flat_map(|promotion| &promotion.gates);
+        let reworded = gates.filter(|gate| gate.wording.is_some()).count();
         let head = match self.identical {
             true => {
                 let verdicts = plural(count as u64, "verdict");
-                style(format!("{what}: {verdicts} judged again, every byte the same")).green()
+                let how = match reworded {
+                    0 => "every byte the same".to_owned(),
+                    some => format!("all found the same, {some} in other words"),
+                };
+                style(format!("{what}: {verdicts} judged again, {how}")).green()
             }
             false if self.promotions.iter().all(|promotion| promotion.reason.is_none()) => {
                 style(format!("{what}: not every verdict comes out as it is recorded")).red()
@@ -145,6 +171,7 @@ fn again(
         rules: entry.subject.commit.clone(),
         identical: false,
         reason: None,
+        missing: Vec::new(),
         gates: Vec::new(),
     };
     let known = grounds.then(entry)?;
@@ -161,8 +188,14 @@ fn again(
     let history = before(history, entry)?;
     let candidate: Candidate<'_> = then.candidate(&history, history.version(entry.subject.version)?)?;
     let store = &judging.project.store;
+    for id in &entry.evidence {
+        if matches!(store.any_record(id), Err(StoreError::Missing(_))) {
+            promotion.missing.push(*id);
+        }
+    }
     promotion.gates = recompute(store, rules, &candidate, entry, &|id| judging.get(id))?;
-    promotion.identical =
-        promotion.reason.is_none() && promotion.gates.iter().all(|gate| gate.difference.is_none());
+    promotion.identical = promotion.reason.is_none()
+        && promotion.missing.is_empty()
+        && promotion.gates.iter().all(|gate| gate.difference.is_none());
     Ok(promotion)
 }
