@@ -281,7 +281,10 @@ fn a_cut_ledger_warns_who_reads_stops_who_writes_and_can_be_accepted() {
     lab.version(96);
     ok(lab.path(), &["promote", "digits@1", "--to", "staging"]);
     fs::remove_file(path(&lab, 3)).expect("removes");
-    for args in [&["model", "history"][..], &["model", "show", "digits"], &["model", "ls"], &["status"]] {
+    let explain = &["gate", "explain", "digits"];
+    for args in
+        [&["model", "history"][..], &["model", "show", "digits"], &["model", "ls"], &["status"], explain]
+    {
         let output = run(lab.path(), args, 0);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains("cut or rewritten: it has 2 entries and had 3"), "{args:?}: {said}");

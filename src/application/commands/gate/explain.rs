@@ -140,7 +140,7 @@ type Judged = (Option<String>, BTreeMap<(Name, Name), GateLine>);
 
 fn judged(judging: &Judging<'_>, rules: &Rules, reference: &str) -> Result<Judged, Failure> {
     let (model, selector) = judging.reference(reference)?;
-    let history = judging.registry().history(&model)?;
+    let history = judging.look(&model)?;
     let last = rules.stages.keys().last();
     let (Some(last), true) = (last, selector != Selector::Newest || history.newest().is_some()) else {
         return Ok((None, BTreeMap::new()));
