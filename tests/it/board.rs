@@ -26,7 +26,10 @@ fn the_board_names_the_next_command_at_every_step() {
     lab.evidence(filed, 85);
     ok(lab.path(), &["promote", "digits", "--to", "candidate"]);
     // The floor is closed: the board says so and names what mends it.
-    assert_eq!(next(&lab), "mlp train digits && mlp model register digits");
+    assert_eq!(
+        next(&lab),
+        "mlp train digits && mlp model register digits  # after a change of its settings, code or data"
+    );
     let board = ok(lab.path(), &["status"]);
     for words in ["@1 -> staging", "✗ evaluate", "✓ model", "floor", "wanted: accuracy on test at least 0.9"]
     {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::card::commit;
 use super::{Case, Finding};
 use crate::base::{Approval, Entry, Record};
 use crate::infrastructure::keys::{KeyError, NAMESPACE_APPROVAL};
@@ -71,6 +72,12 @@ pub(super) fn find(gate: &Approvals, case: &Case<'_>) -> Result<Finding, ModelEr
         if candidates.is_empty() {
             let roles: Vec<&str> = groups(gate).map(|(role, _)| role.as_str()).collect();
             void.push(format!("nobody else holds the role {} (project: {{roles: …}})", roles.join(" or ")));
+            finding = finding.next(format!(
+                "name somebody else under `roles: {{{}: […]}}` in mlp.yaml, with a key in {}, then {}",
+                roles[0],
+                case.rules.signers_path,
+                commit("mlp.yaml", case)
+            ));
         } else {
             void.push(format!("may sign: {}", candidates.join(", ")));
         }

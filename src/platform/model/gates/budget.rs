@@ -8,6 +8,10 @@ pub(super) const MEANING: &str = "What the run that made the model used is in it
      its host measures them, the cost where its host has a price. Each must be within its bound, over all attempts of the run. \
      What was not counted is unknown, unless what was counted is too much already.";
 
+const NO_ENERGY: &str = "nobody measured its energy";
+const NO_PRICE: &str = "its host has no price";
+const OTHER_CURRENCY: &str = "its cost is in another currency";
+
 /// One bound: the most, its unit, and how much it was or why that is not known.
 struct Bound {
     most: f64,
@@ -33,12 +37,12 @@ fn bounds(gate: &Budget, run: &Run) -> Vec<Bound> {
     let used = |value: Option<f64>| value.ok_or("the run does not tell what it used");
     let kwh = match usage {
         None => Err("the run does not tell what it used"),
-        Some(usage) => usage.kwh().ok_or("nobody measured its energy"),
+        Some(usage) => usage.kwh().ok_or(NO_ENERGY),
     };
     let (cost, unit) = match &run.cost {
-        None => (Err("its host has no price"), gate.currency.clone().unwrap_or_default()),
+        None => (Err(NO_PRICE), gate.currency.clone().unwrap_or_default()),
         Some(cost) if gate.currency.as_ref().is_some_and(|currency| *currency != cost.currency) => {
-            (Err("its cost is in another currency"), cost.currency.clone())
+            (Err(OTHER_CURRENCY), cost.currency.clone())
         }
         Some(cost) => (Ok(cost.amount), cost.currency.clone()),
     };
@@ -53,7 +57,7 @@ fn bounds(gate: &Budget, run: &Run) -> Vec<Bound> {
 
 pub(super) fn find(gate: &Budget, case: &Case<'_>) -> Finding {
     let Some((id, run)) = &case.candidate.run else {
-        return Finding::unknown("the record of the version's run is not here").next("mlp data fetch");
+        return super::no_run();
     };
     let run = &run.body;
     let bounds = bounds(gate, run);
@@ -68,20 +72,21 @@ pub(super) fn find(gate: &Budget, case: &Case<'_>) -> Finding {
     let finding = if bounds.iter().any(|bound| bound.used.is_ok_and(|used| used > bound.most)) {
         Finding::decided(false, observed).next(format!("mlp runs show {}", &run.run.to_string()[..12]))
     } else if let Some(why) = bounds.iter().find_map(|bound| bound.used.err()) {
-        Finding::unknown(observed).because(why).next(again(case))
+        let again = super::trained(case, "--force ");
+        let next = match why {
+            NO_ENERGY => format!("{again}  # on a host that measures its energy"),
+            NO_PRICE => format!("{again}  # on a host with a `price:` (mlp host add)"),
+            OTHER_CURRENCY => format!("{again}  # on a host with a `price:` in that currency"),
+            _ => again,
+        };
+        Finding::unknown(observed).because(why).next(next)
     } else if counted < run.end.attempts {
         let why = format!("what {counted} of its {} attempts used is known", run.end.attempts);
-        Finding::unknown(observed).because(why).next(again(case))
+        Finding::unknown(observed).because(why).next(super::trained(case, "--force "))
     } else {
         Finding::decided(true, observed)
     };
     finding.resting_on([*id])
-}
-
-/// The plan is the same, and done: without --force it would be offered again.
-fn again(case: &Case<'_>) -> String {
-    let model = case.candidate.history.model();
-    format!("mlp train --force {model} && mlp model register {model}")
 }
 
 fn short(value: f64) -> String {

@@ -56,7 +56,8 @@ pub(super) fn complete(page: Option<&Card>, asked: &Asked<'_>, case: &Case<'_>) 
     };
     let commit = commit(&page.path, case);
     let Some(text) = &page.text else {
-        return Finding::decided(false, format!("`{}` is not on {branch}", page.path)).next(commit);
+        return Finding::decided(false, format!("`{}` is not on {branch}", page.path))
+            .next(format!("write {}, then {commit}", page.path));
     };
     let read = read(text);
     let missing: Vec<&str> =

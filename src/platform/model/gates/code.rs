@@ -8,16 +8,13 @@ pub(super) const MEANING: &str = "The record of the run that made the model name
      uncommitted change beside it.";
 
 pub(super) fn find(case: &Case<'_>) -> Finding {
-    let model = case.candidate.history.model();
     let Some((id, run)) = &case.candidate.run else {
-        return Finding::unknown("the record of the version's run is not here").next("mlp data fetch");
+        return super::no_run();
     };
     let state = &run.body.git;
     let short = |commit: &str| commit.chars().take(12).collect::<String>();
-    // The plan is the same, and done: without --force it would be offered again.
-    let again = format!(
-        "git add -A && git commit -m \"...\" && mlp train --force {model} && mlp model register {model}"
-    );
+    // By now everything may be committed.
+    let again = format!("git add -A && git commit -m \"...\"; {}", super::trained(case, "--force "));
     let finding = match (&state.commit, &state.dirty) {
         (Some(commit), None) => Finding::decided(true, format!("commit {}", short(commit))),
         (Some(commit), Some(_)) => {

@@ -1,5 +1,6 @@
 //! `compare`: a paired test against what is live.
 
+use super::card::commit;
 use super::metric::evaluation;
 use super::{Case, Finding};
 use crate::base::{Digest, Evaluation};
@@ -78,7 +79,10 @@ fn by_mcnemar(
     let (one, two) = (case.evidence.answers(own)?, case.evidence.answers(other)?);
     let Some(paired) = Paired::join(&one, &two) else {
         let observed = format!("the evaluations of this version and of {live} have other examples");
-        return Ok(Finding::unknown(observed).next(case.check()));
+        let model = case.candidate.history.model();
+        let own = case.candidate.version.number;
+        let again = format!("mlp eval {model}@{own} --force && mlp eval {model}@{live} --force");
+        return Ok(Finding::unknown(observed).next(again));
     };
     let p = paired.p_value();
     let (fewer, more) = (paired.candidate < paired.other, paired.candidate > paired.other);
@@ -106,7 +110,11 @@ fn by_bootstrap(
 ) -> Result<Finding, ModelError> {
     let found = match case.evidence.gain(&gate.metric, gate.alpha, own, other)? {
         Ok(found) => found,
-        Err(why) => return Ok(Finding::unknown(why).next("mlp check")),
+        Err(why) => {
+            let next =
+                format!("name another metric in the gate `{}`, then {}", case.gate, commit("mlp.yaml", case));
+            return Ok(Finding::unknown(why).next(next));
+        }
     };
     let passes = match gate.require {
         AtLeast::NotWorse => found.upper >= 0.0,

@@ -26,7 +26,7 @@ pub(super) fn expectations(data: &Name, case: &Case<'_>) -> Finding {
     }
     let need = Need::Expectations { data: data.clone(), tree };
     let Some((id, record)) = case.evidence.expectations(data, tree) else {
-        return Finding::unknown("not looked at yet").next(format!("mlp data info {data}")).needing(need);
+        return Finding::unknown("not looked at yet").next(case.check()).needing(need);
     };
     let outcomes = &record.body.outcomes;
     if outcomes.len() != rule.expectations {
@@ -53,7 +53,7 @@ pub(super) fn leakage(data: &Name, case: &Case<'_>) -> Finding {
     let distance = rule.near.map(|near| near.distance);
     let Some((id, record)) = case.evidence.leakage(data, tree, rule.settings, distance) else {
         let need = Need::Leakage { data: data.clone(), tree };
-        return Finding::unknown("not looked at yet").next(format!("mlp data info {data}")).needing(need);
+        return Finding::unknown("not looked at yet").next(case.check()).needing(need);
     };
     let found = &record.body;
     let mut observed =
@@ -78,13 +78,13 @@ fn used<'a>(data: &Name, case: &'a Case<'_>) -> Result<(Digest, &'a DataRule), F
         return Err(Finding::unknown(observed).next("mlp check"));
     };
     if case.candidate.run.is_none() {
-        return Err(Finding::unknown("the record of the version's run is not here").next("mlp data fetch"));
+        return Err(super::no_run());
     }
     match case.candidate.data(data) {
         Some(tree) => Ok((tree, rule)),
         None => {
             let observed = format!("the run did not use the dataset `{data}`");
-            Err(Finding::unknown(observed).next(format!("mlp train {model}")))
+            Err(Finding::unknown(observed).next(super::trained(case, "")))
         }
     }
 }

@@ -58,7 +58,7 @@ pub(super) fn find(gate: &Groups, case: &Case<'_>) -> Finding {
         match slice.metrics.get(&gate.metric) {
             Some(estimate) => groups.push((estimate.value, *slice)),
             None => {
-                return no_metric(&gate.metric, slice.metrics.keys())
+                return no_metric(&gate.metric, slice.metrics.keys(), case)
                     .resting_on([*id])
                     .needing(again(record, case));
             }

@@ -21,9 +21,8 @@ pub enum InputState {
 }
 
 pub(super) fn find(case: &Case<'_>) -> Result<Finding, ModelError> {
-    let model = case.candidate.history.model();
     let Some((id, run)) = &case.candidate.run else {
-        return Ok(Finding::unknown("the record of the version's run is not here").next("mlp data fetch"));
+        return Ok(super::no_run());
     };
     let run = &run.body;
     let origin = &case.candidate.origin;
@@ -31,7 +30,7 @@ pub(super) fn find(case: &Case<'_>) -> Result<Finding, ModelError> {
         let short: String = commit.chars().take(12).collect();
         return Ok(Finding::unknown(format!("the commit {short} of the run is not here"))
             .resting_on([*id])
-            .next("git fetch origin"));
+            .next("git fetch origin  # after a `git push` where it was trained"));
     }
     let mut evidence = vec![*id];
     let (mut loose, mut first) = (Vec::new(), None);
@@ -56,10 +55,11 @@ pub(super) fn find(case: &Case<'_>) -> Result<Finding, ModelError> {
         [] => format!("{count} of {count} pinned"),
         loose => loose.join("; "),
     };
-    // The plan is the same, and done: without --force it would be offered again.
+    // By now everything may be committed.
     let again = format!(
-        "mlp data add {} && git add -A && git commit -m \"...\" && mlp train --force {model} && mlp model register {model}",
-        first.map_or("PATH", String::as_str)
+        "mlp data add {} && git add -A && git commit -m \"...\"; {}",
+        first.map_or("PATH", String::as_str),
+        super::trained(case, "--force ")
     );
     Ok(Finding::decided(loose.is_empty(), observed).resting_on(evidence).next(again))
 }

@@ -29,11 +29,14 @@ pub(super) fn wanted(gate: &LatencyGate) -> String {
 pub(super) fn find(gate: &LatencyGate, case: &Case<'_>) -> Finding {
     let device = gate.device.as_deref().unwrap_or_default();
     let Some((id, record)) = case.evidence.timing(case.candidate.version.tree, device) else {
-        let observed = match device {
-            "" => "not measured yet".to_owned(),
-            device => format!("not measured on `{device}` yet"),
+        let (observed, next) = match device {
+            "" => ("not measured yet".to_owned(), case.check()),
+            device => (
+                format!("not measured on `{device}` yet"),
+                format!("{}  # on a machine whose device is `{device}`", case.check()),
+            ),
         };
-        return Finding::unknown(observed).next(case.check()).needing(Need::Latency);
+        return Finding::unknown(observed).next(next).needing(Need::Latency);
     };
     let body = &record.body;
     let observed = format!(

@@ -113,7 +113,7 @@ fn dataset<'a>(rules: &'a Rules, input: &str) -> Option<(&'a Name, &'a DataRule)
 pub(super) fn find(case: &Case<'_>) -> Finding {
     let model = case.candidate.history.model();
     let Some((id, run)) = &case.candidate.run else {
-        return Finding::unknown("the record of the version's run is not here").next("mlp data fetch");
+        return super::no_run();
     };
     let Some(licence) = &case.rules.licence else {
         return Finding::unknown(format!("the model `{model}` names no licence")).resting_on([*id]).next(

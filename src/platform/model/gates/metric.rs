@@ -1,5 +1,6 @@
 //! `metric`: a metric has a bound.
 
+use super::card::commit;
 use super::{Case, Finding};
 use crate::base::{Digest, Evaluation, Name, Record, nearest};
 use crate::platform::model::evidence::Filed;
@@ -31,7 +32,7 @@ pub(super) fn find(gate: &MetricGate, case: &Case<'_>) -> Finding {
             Err(missing) => return missing,
         };
     let Some(estimate) = record.body.metrics.get(&gate.name) else {
-        return no_metric(&gate.name, record.body.metrics.keys())
+        return no_metric(&gate.name, record.body.metrics.keys(), case)
             .resting_on([*id])
             .needing(again(record, case));
     };
@@ -96,25 +97,23 @@ fn dataset<'a>(case: &'a Case<'_>) -> Result<(&'a Name, Digest, Digest), Finding
     let model = case.candidate.history.model();
     let unknown = |observed: String, next: String| Err(Finding::unknown(observed).next(next));
     let Some(name) = &case.rules.dataset else {
-        return unknown(
-            format!("`{model}` is not among the models on {}", case.rules.branch()),
-            "git commit mlp.yaml".to_owned(),
-        );
+        let is_step = case.candidate.run.as_ref().is_some_and(|(_, run)| run.body.task == "step");
+        let next = match is_step {
+            true => {
+                "write a gate `command: …` in its place: mlp evaluates no model that a step made".to_owned()
+            }
+            false => commit("mlp.yaml", case),
+        };
+        return unknown(format!("`{model}` is not among the models on {}", case.rules.branch()), next);
     };
     let Some(rule) = case.rules.data.get(name) else {
-        return unknown(
-            format!("no dataset `{name}` on {}", case.rules.branch()),
-            "git commit mlp.yaml".to_owned(),
-        );
+        return unknown(format!("no dataset `{name}` on {}", case.rules.branch()), commit("mlp.yaml", case));
     };
     if case.candidate.run.is_none() {
-        return unknown(
-            "the record of the version's run is not here".to_owned(),
-            "mlp data fetch".to_owned(),
-        );
+        return Err(super::no_run());
     }
     let Some(tree) = case.candidate.data(name) else {
-        return unknown(format!("the run did not use the dataset `{name}`"), format!("mlp train {model}"));
+        return unknown(format!("the run did not use the dataset `{name}`"), super::trained(case, ""));
     };
     Ok((name, tree, rule.settings))
 }
@@ -131,19 +130,42 @@ pub(super) fn again(record: &Record<Evaluation>, case: &Case<'_>) -> Need {
     }
 }
 
-pub(super) fn no_metric<'a>(wanted: &str, known: impl Iterator<Item = &'a String> + Clone) -> Finding {
+pub(super) fn no_metric<'a>(
+    wanted: &str,
+    known: impl Iterator<Item = &'a String> + Clone,
+    case: &Case<'_>,
+) -> Finding {
     let near = nearest(wanted, known.clone().map(String::as_str));
     let list = known.cloned().collect::<Vec<_>>().join(", ");
     let observed = match near {
         Some(near) => format!("the evaluation has no `{wanted}`; did you mean `{near}`?"),
         None => format!("the evaluation has no `{wanted}`, only {list}"),
     };
-    let found = Finding::unknown(observed).next("mlp check");
+    let found = Finding::unknown(observed);
     match wanted {
-        "mean_corruption_error" => found.because("`evaluate: {corruptions: …}` of the model makes it"),
+        "mean_corruption_error" => found
+            .because("`evaluate: {corruptions: …}` of the model makes it")
+            .next(evaluated("{corruptions: [gaussian_noise]}", case)),
         _ if wanted.starts_with("top_") => {
-            found.because(format!("`evaluate: {{metrics: [{wanted}]}}` of the model asks for it"))
+            let asked = format!("{{metrics: [{wanted}]}}");
+            found
+                .because(format!("`evaluate: {asked}` of the model asks for it"))
+                .next(evaluated(&asked, case))
         }
-        _ => found,
+        _ => found.next(format!(
+            "name another metric in the gate `{}`, then {}",
+            case.gate,
+            commit("mlp.yaml", case)
+        )),
     }
+}
+
+/// What makes an evaluation hold more: the same one again would not.
+pub(super) fn evaluated(asked: &str, case: &Case<'_>) -> String {
+    let model = case.candidate.history.model();
+    format!(
+        "add `evaluate: {asked}` to `{model}` in mlp.yaml, then {} && {}",
+        commit("mlp.yaml", case),
+        case.check()
+    )
 }

@@ -311,10 +311,23 @@ impl Finding {
     }
 }
 
-/// The commands that make a next version of the candidate's model.
+/// The commands that make a next version of the candidate's model, which is another one only if something was changed.
 fn another(case: &Case<'_>) -> String {
+    format!("{}  # after a change of its settings, code or data", trained(case, ""))
+}
+
+/// The same with an option for the training: `--force ` where the plan is the same, and done, so that it would be offered again.
+fn trained(case: &Case<'_>, option: &str) -> String {
     let model = case.candidate.history.model();
-    format!("mlp train {model} && mlp model register {model}")
+    let is_step = case.candidate.run.as_ref().is_some_and(|(_, run)| run.body.task == "step");
+    let make = if is_step { "run" } else { "train" };
+    format!("mlp {make} {option}{model} && mlp model register {model}")
+}
+
+/// Nothing is known of how the version was made. Records that were pushed are here already: whoever made it has not.
+fn no_run() -> Finding {
+    Finding::unknown("the record of the version's run is not here")
+        .next("mlp data push  # where it was trained: with `stores:` in mlp.yaml its records get here")
 }
 
 /// Judges every gate that a promotion of `candidate` to `target` must pass, in order.

@@ -49,7 +49,7 @@ pub(super) fn wanted(gate: &SeedGate) -> String {
 pub(super) fn find(gate: &SeedGate, case: &Case<'_>) -> Result<Finding, ModelError> {
     let model = case.candidate.history.model();
     let Some((id, record)) = &case.candidate.run else {
-        return Ok(Finding::unknown("the record of the version's run is not here").next("mlp data fetch"));
+        return Ok(super::no_run());
     };
     let own = &record.body;
     let Some(seed) = named(own) else {
@@ -90,7 +90,10 @@ pub(super) fn find(gate: &SeedGate, case: &Case<'_>) -> Result<Finding, ModelErr
         let near = crate::base::nearest(metric, known).map(|near| format!("; did you mean `{near}`?"));
         return Ok(Finding::unknown(format!("not every run has `{metric}`{}", near.unwrap_or_default()))
             .resting_on(evidence)
-            .next("mlp check"));
+            .next(format!(
+                "mlp runs show {}  # and name one of its metrics in the gate",
+                &own.run.to_string()[..12]
+            )));
     }
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);

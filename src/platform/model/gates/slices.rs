@@ -1,6 +1,6 @@
 //! `slices`: a metric has a bound on every slice.
 
-use super::metric::{again, evaluation, no_metric};
+use super::metric::{again, evaluated, evaluation, no_metric};
 use super::{Case, Finding};
 use crate::base::{Digest, Evaluation, Record, Slice};
 use crate::platform::model::SliceGate;
@@ -27,7 +27,7 @@ pub(super) fn find(gate: &SliceGate, case: &Case<'_>) -> Finding {
     let mut below = 0;
     for slice in &slices {
         let Some(estimate) = slice.metrics.get(&gate.metric) else {
-            return no_metric(&gate.metric, slice.metrics.keys())
+            return no_metric(&gate.metric, slice.metrics.keys(), case)
                 .resting_on([*id])
                 .needing(again(record, case));
         };
@@ -66,14 +66,14 @@ pub(super) fn chosen<'a>(
     }
     let (what, why) = match by {
         Some(Slice::CORRUPTION) => {
-            (" by corruption".to_owned(), "`evaluate: {corruptions: [gaussian_noise]}`".to_owned())
+            (" by corruption".to_owned(), "{corruptions: [gaussian_noise]}".to_owned())
         }
-        Some(by) => (format!(" by {by}"), format!("`evaluate: {{slices: {{by: {by}}}}}`")),
-        None => (String::new(), "`evaluate: {slices: {by: label}}`".to_owned()),
+        Some(by) => (format!(" by {by}"), format!("{{slices: {{by: {by}}}}}")),
+        None => (String::new(), "{slices: {by: label}}".to_owned()),
     };
     Err(Finding::unknown(format!("the evaluation has no slices{what}"))
-        .because(format!("{why} of the model makes them"))
+        .because(format!("`evaluate: {why}` of the model makes them"))
         .resting_on([id])
-        .next(case.check())
+        .next(evaluated(&why, case))
         .needing(again(record, case)))
 }

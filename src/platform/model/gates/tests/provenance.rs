@@ -25,7 +25,8 @@ fn what_the_run_read_must_be_a_version_that_git_or_a_record_knows() {
     assert_eq!(loose.verdict.observed, "`mnist` is no version that the commit knows");
     assert!(loose.verdict.next.is_some_and(|next| next.starts_with("mlp data add mnist && git add")));
     let shallow = judged(Some("data"), None);
-    assert_eq!((value(&shallow), shallow.verdict.next.as_deref()), (Unknown, Some("git fetch origin")));
+    let next = "git fetch origin  # after a `git push` where it was trained";
+    assert_eq!((value(&shallow), shallow.verdict.next.as_deref()), (Unknown, Some(next)));
 }
 
 #[test]

@@ -26,7 +26,8 @@ fn a_latency_counts_of_the_device_that_is_asked_for() {
     world.clean_version();
     let none = world.judge();
     assert_eq!((value(&none), &none.need), (Unknown, &Some(Need::Latency)));
-    assert_eq!(none.verdict.next.as_deref(), Some("mlp gate check digits@1 --to staging"));
+    let next = "mlp gate check digits@1 --to staging  # on a machine whose device is `avx512`";
+    assert_eq!(none.verdict.next.as_deref(), Some(next));
     file(&world, "cpu x86-64 avx2 8 threads", 1.0, "2026-05-02T00:00:00Z");
     assert_eq!(value(&world.judge()), Unknown, "another device says nothing");
     file(&world, "cpu x86-64 avx512 2 threads", 6.0, "2026-05-03T00:00:00Z");
