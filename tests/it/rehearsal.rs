@@ -85,8 +85,11 @@ fn a_real_server_is_asked_what_the_golden_file_asks() {
 
     project.write("golden.jsonl", b"{\"request\": {}}\n");
     gate(&project, "");
-    let said = refused(project.path(), &["gate", "check", "stripes@1", "--to", "production"], 2);
-    assert!(said.contains("`golden.jsonl` is no golden file: line 1"), "{said}");
+    // It is the finding of its gate, and the others are judged.
+    let none = judged(&project, "stripes@1");
+    assert_eq!(none["verdict"], "fail");
+    let observed = none["observed"].as_str().unwrap_or_default().to_owned();
+    assert!(observed.contains("`golden.jsonl` is no golden file: line 1"), "{observed}");
 }
 
 #[test]

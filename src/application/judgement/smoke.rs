@@ -1,27 +1,12 @@
 //! Asking a real server what a golden file asks.
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Judging, trusted};
 use crate::application::rehearsal::Rehearsal;
 use crate::base::{Digest, Failure, Latency, Smoke};
 use crate::hardware::{device_line, facts};
-use crate::platform::model::{Candidate, ModelError};
-
-/// One line of a golden file. Keys of `answer` that are not `predictions` may stand there, as they do where an answer was copied.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    /// The body of `POST /predict`.
-    request: Value,
-    answer: Expected,
-}
-
-#[derive(Deserialize)]
-struct Expected {
-    predictions: Value,
-}
+use crate::platform::model::{Candidate, ModelError, golden};
 
 /// Starts a server of the candidate and asks it what the golden file at `path` of the trust branch asks.
 ///
@@ -30,7 +15,7 @@ struct Expected {
 pub(super) fn ask(judging: &Judging<'_>, candidate: &Candidate<'_>, path: &str) -> Result<Smoke, Failure> {
     let page = trusted::page(judging, path)?;
     let text = page.text.unwrap_or_default();
-    let lines = read(&text).map_err(|why| ModelError::Golden { path: path.to_owned(), why })?;
+    let lines = golden(&text).map_err(|why| ModelError::Golden { path: path.to_owned(), why })?;
     let version = candidate.version;
     let server = Rehearsal::start(&judging.project.root, candidate.history.model(), version.number)?;
     // The first answer takes longer; nobody is served by it.
@@ -64,16 +49,6 @@ pub(super) fn ask(judging: &Judging<'_>, candidate: &Candidate<'_>, path: &str) 
         device: device_line(),
         host: facts::host(),
     })
-}
-
-fn read(text: &str) -> Result<Vec<Line>, String> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let lines: Result<Vec<Line>, String> = lines
-        .map(|(index, line)| {
-            serde_json::from_str(line).map_err(|error| format!("line {}: {error}", index + 1))
-        })
-        .collect();
-    lines.and_then(|lines| if lines.is_empty() { Err("it is empty".to_owned()) } else { Ok(lines) })
 }
 
 /// The largest distance between numbers at the same place, or where the two are not alike. What only `found` has does not count.
@@ -133,14 +108,5 @@ mod tests {
         ] {
             assert_eq!(distance(&wanted, &found, "p"), Err(why.to_owned()));
         }
-    }
-
-    #[test]
-    fn lines_that_are_none_are_named() {
-        let line = r#"{"request": {"instances": [[1]]}, "answer": {"model": "m", "predictions": []}}"#;
-        assert_eq!(read(&format!("{line}\n\n{line}\n")).map(|lines| lines.len()), Ok(2));
-        assert_eq!(read("\n").err().as_deref(), Some("it is empty"));
-        assert!(read(&format!("{line}\n{{}}")).err().is_some_and(|why| why.starts_with("line 2: ")));
-        assert!(read(r#"{"request": 1, "answer": {"predictions": 1}, "extra": 1}"#).is_err());
     }
 }

@@ -25,8 +25,8 @@ pub use audit::{Audit, Finding, Problem, audit};
 pub use error::{EXPLAIN as MODEL_EXPLAIN, ModelError};
 pub use evidence::{Candidate, Evidence, Filed, Need, Origin};
 pub use gates::{
-    Calibration, Charter, DataCard, Groups, InputState, Judgement, LatencyGate, LicenceState, Phase,
-    RollbackDrill, SeedGate, ServeGate, ShadowGate, Size, judge, judge_one,
+    Calibration, Charter, DataCard, Expected, GoldenLine, Groups, InputState, Judgement, LatencyGate,
+    LicenceState, Phase, RollbackDrill, SeedGate, ServeGate, ShadowGate, Size, golden, judge, judge_one,
 };
 pub use grounds::{Gap, gaps};
 pub use history::{History, Version};

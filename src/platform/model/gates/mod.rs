@@ -39,7 +39,7 @@ pub use latency::LatencyGate;
 pub use licence::LicenceState;
 pub use rollback_drill::RollbackDrill;
 pub use seed::SeedGate;
-pub use serve::ServeGate;
+pub use serve::{Expected, GoldenLine, ServeGate, golden};
 pub use shadow::ShadowGate;
 pub use size::Size;
 pub(super) use waiver::{is_waived, standing_waiver};

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::card::commit;
 use super::{Case, Finding};
@@ -26,6 +27,34 @@ pub struct ServeGate {
     pub p95_ms: Option<f64>,
 }
 
+/// One line of a golden file. Keys of `answer` that are not `predictions` may stand there, as they do where an answer was copied.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GoldenLine {
+    /// The body of `POST /predict`.
+    pub request: Value,
+    /// What a right server says.
+    pub answer: Expected,
+}
+
+/// What a right server says.
+#[derive(Debug, Deserialize)]
+pub struct Expected {
+    /// What is compared.
+    pub predictions: Value,
+}
+
+/// The lines of a golden file, or why it is none.
+pub fn golden(text: &str) -> Result<Vec<GoldenLine>, String> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let lines: Result<Vec<GoldenLine>, String> = lines
+        .map(|(index, line)| {
+            serde_json::from_str(line).map_err(|error| format!("line {}: {error}", index + 1))
+        })
+        .collect();
+    lines.and_then(|lines| if lines.is_empty() { Err("it is empty".to_owned()) } else { Ok(lines) })
+}
+
 fn close() -> f64 {
     1e-4
 }
@@ -39,8 +68,17 @@ pub(super) fn find(gate: &ServeGate, case: &Case<'_>) -> Finding {
     let file = case.rules.files.get(&gate.golden);
     let Some(digest) = file.and_then(|file| file.digest) else {
         let observed = format!("`{}` is not on {}", gate.golden, case.rules.branch());
-        return Finding::decided(false, observed).next(commit(&gate.golden, case));
+        return Finding::decided(false, observed)
+            .because("`mlp explain model::golden` shows a line of one")
+            .next(format!("write {}, then {}", gate.golden, commit(&gate.golden, case)));
     };
+    let text = file.and_then(|file| file.text.as_deref()).unwrap_or_default();
+    if let Err(why) = golden(text) {
+        return Finding::decided(false, format!("`{}` is no golden file: {why}", gate.golden))
+            .because("`mlp explain model::golden` shows a line of one")
+            .resting_on([digest])
+            .next(format!("edit {}, then {}", gate.golden, commit(&gate.golden, case)));
+    }
     let need = || Need::Smoke { golden: gate.golden.clone() };
     let Some((id, record)) = case.evidence.smoke(case.candidate.version.tree, digest) else {
         return Finding::unknown("not asked yet").resting_on([digest]).next(case.check()).needing(need());
@@ -63,4 +101,18 @@ pub(super) fn find(gate: &ServeGate, case: &Case<'_>) -> Finding {
     let passes = body.requests > 0 && body.wrong == 0 && close && quick;
     let finding = Finding::decided(passes, observed).resting_on([digest, *id]).next(case.check());
     if passes { finding } else { finding.needing(need()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::golden;
+
+    #[test]
+    fn lines_that_are_none_are_named() {
+        let line = r#"{"request": {"instances": [[1]]}, "answer": {"model": "m", "predictions": []}}"#;
+        assert_eq!(golden(&format!("{line}\n\n{line}\n")).map(|lines| lines.len()), Ok(2));
+        assert_eq!(golden("\n").err().as_deref(), Some("it is empty"));
+        assert!(golden(&format!("{line}\n{{}}")).err().is_some_and(|why| why.starts_with("line 2: ")));
+        assert!(golden(r#"{"request": 1, "answer": {"predictions": 1}, "extra": 1}"#).is_err());
+    }
 }

@@ -43,12 +43,13 @@ fn a_latency_counts_of_the_device_that_is_asked_for() {
 
 #[test]
 fn a_server_must_give_the_golden_answers() {
+    let line = r#"{"request": {"instances": [[1]]}, "answer": {"predictions": [{"label": "3"}]}}"#;
     let judged = |body: &dyn Fn(&mut Smoke)| {
         let mut world =
             World::new(json!({"serve": {"golden": "golden.jsonl", "max_abs_diff": 0.01, "p95_ms": 20.0}}));
         world.clean_version();
         let page =
-            Card { path: "golden.jsonl".into(), text: Some("lines".into()), digest: Some(digest("lines")) };
+            Card { path: "golden.jsonl".into(), text: Some(line.into()), digest: Some(digest("lines")) };
         world.rules.files.insert("golden.jsonl".into(), page);
         assert!(matches!(world.judge().need, Some(Need::Smoke { golden }) if golden == "golden.jsonl"));
         let mut smoke = Smoke {
@@ -84,6 +85,18 @@ fn a_server_must_give_the_golden_answers() {
     none.clean_version();
     let found = none.judge();
     assert_eq!((value(&found), found.verdict.observed.as_str()), (Fail, "`golden.jsonl` is not on main"));
+
+    // One that is none is the finding of its gate alone.
+    let page = |text: &str| Card {
+        path: "golden.jsonl".into(),
+        text: Some(text.into()),
+        digest: Some(digest(text)),
+    };
+    none.rules.files.insert("golden.jsonl".into(), page("{\"request\": {}}\n"));
+    let found = none.judge();
+    assert_eq!((value(&found), &found.need), (Fail, &None));
+    assert!(found.verdict.observed.starts_with("`golden.jsonl` is no golden file: line 1: "), "{found:?}");
+    assert!(found.verdict.next.is_some_and(|next| next.starts_with("edit golden.jsonl, then git add")));
 }
 
 #[test]
