@@ -4,7 +4,7 @@
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::{Following, Manifest, defaults, kinds, versions, waived, weaker};
+use super::{Following, Loosening, Manifest, defaults, kinds, loosened, versions, waived, weaker};
 use crate::base::{Name, Time};
 use crate::platform::model::GateSpec;
 
@@ -89,7 +89,26 @@ impl Update {
             kept.iter().any(|kept| (&kept.stage, &kept.gate) == (&conflict.stage, &conflict.gate))
         };
         update.conflicts.retain(|conflict| !stays(conflict));
-        Self { kept, ..update }
+        let mut update = Self { kept, ..update };
+        update.add_loosened(manifest, at);
+        update
+    }
+
+    /// Adds own gates that ask for less than a gate that both versions have.
+    fn add_loosened(&mut self, manifest: &Manifest, at: Time) {
+        let mut moved = manifest.clone();
+        moved.project.profile = self.to;
+        for Loosening { stage, gate, why } in loosened(&moved, at) {
+            let known = self.conflicts.iter().any(|other| (&other.stage, &other.gate) == (&stage, &gate));
+            let own = manifest.stages.get(&stage).and_then(|own| own.gates.get(&gate));
+            let theirs = kinds(&moved, None).into_iter().find_map(|of| {
+                defaults(&moved, self.to, of).get(&stage).and_then(|gates| gates.get(&gate)).cloned()
+            });
+            if let (Some(own), Some(theirs), false) = (own, theirs, known) {
+                let (own, wanted) = (own.wanted(), theirs.wanted());
+                self.conflicts.push(Conflict { stage, gate, own, wanted, why });
+            }
+        }
     }
 
     /// Adds what changes for models of one kind.

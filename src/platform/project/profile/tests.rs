@@ -107,6 +107,14 @@ fn an_update_keeps_what_the_project_has_and_names_what_asks_for_less() {
         ["inputs", "seed"]
     );
 
+    // One that asks for less stands in the way, although no version changes it.
+    let loose = update("product", "product@2", "staging", "floor: {metric: {name: accuracy, min: 0.1}}", "");
+    assert_eq!((loose.kept.len(), loose.conflicts.len()), (0, 1));
+    assert_eq!(loose.conflicts[0].gate.as_str(), "floor");
+    let waiver = "waivers: [{gate: floor, stage: staging, reason: r, signer: s, until: 2026-12-31}]\n";
+    let floor = "floor: {metric: {name: accuracy, min: 0.1}}";
+    assert_eq!(update("product", "product@2", "staging", floor, waiver).conflicts, []);
+
     let stricter = update("product", "product@2", "candidate", "seed: {seed: {count: 3}}", "");
     assert_eq!((stricter.kept.len(), stricter.conflicts.len()), (1, 0));
     assert_eq!(stricter.kept[0].gate.as_str(), "seed");
