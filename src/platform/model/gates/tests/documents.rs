@@ -32,6 +32,24 @@ fn page(path: &str, text: Option<&str>) -> Card {
 }
 
 #[test]
+fn a_template_whose_open_lines_are_written_is_complete() {
+    let fields = ["intended_use", "limits", "data", "ethical_considerations", "maintenance"];
+    let template = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/common/modelcard.md"));
+    let mut world = World::new(json!({"model_card": {"fields": fields}}));
+    world.clean_version();
+    let mut judged = |text: &str| {
+        world.rules.card = Some(page("docs/digits.md", Some(text)));
+        world.judge()
+    };
+    let text = template.replace("@MODEL@", "digits");
+    assert_eq!(value(&judged(&text)), Fail);
+    let write = |line: &str| if line.starts_with("TODO: ") { "Upright digits." } else { line }.to_owned();
+    let written: Vec<String> = text.lines().map(write).collect();
+    let complete = judged(&written.join("\n"));
+    assert_eq!(value(&complete), Pass, "{complete:?}");
+}
+
+#[test]
 fn a_data_card_is_judged_as_a_model_card_is() {
     let judged = |text: Option<&str>| {
         let mut world = World::new(json!({"data_card": {"fields": ["source", "limits"]}}));
