@@ -53,6 +53,13 @@ fn the_card_names_a_record_for_every_number() {
     fs::write(lab.path().join("card.md"), "# Digits\n\n## Intended use\n\nAnything.\n").expect("writes");
     ok(lab.path(), &["model", "card", "digits@1", "--output", "out.md"]);
     assert_eq!(fs::read_to_string(lab.path().join("out.md")).expect("reads"), card);
+    // It replaces what it wrote, and nothing that people wrote.
+    ok(lab.path(), &["model", "card", "digits@1", "--output", "out.md"]);
+    let said = refused(lab.path(), &["model", "card", "digits@1", "--output", "card.md"], 2);
+    assert!(said.contains("`card.md` was not written by `mlp model card`"), "{said}");
+    assert!(fs::read_to_string(lab.path().join("card.md")).expect("reads").contains("Anything."));
+    ok(lab.path(), &["model", "card", "digits@1", "--output", "card.md", "--force"]);
+    assert_eq!(fs::read_to_string(lab.path().join("card.md")).expect("reads"), card);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::application::ui::Report;
 use crate::base::{Digest, Exit, Failure, Name};
 use crate::infrastructure::durable;
 use crate::platform::model::package::PackageError;
-use crate::platform::model::paper::{Portrait, Written, model_card};
+use crate::platform::model::paper::{Portrait, Written, is_model_card, model_card};
 use crate::platform::model::{Card, History, Version};
 use crate::platform::project::Project;
 
@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// Write it to this file instead.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Write it even where a file lies that this command did not write.
+    #[arg(long, requires = "output")]
+    force: bool,
 }
 
 #[derive(Serialize)]
@@ -98,11 +101,15 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let text = model_card(&portrait);
     if let Some(output) = &args.output {
         let path = context.dir.join(output);
-        durable::replace(&path, text.as_bytes()).map_err(|source| PackageError::Io {
-            action: "write",
-            path,
-            source,
-        })?;
+        let io = |action| PackageError::io(action, &path);
+        match std::fs::read(&path) {
+            Ok(there)
+                if args.force || there.is_empty() || is_model_card(&String::from_utf8_lossy(&there)) => {}
+            Ok(_) => return Err(PackageError::Card { path: output.clone() }.into()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io("read")(error).into()),
+        }
+        durable::replace(&path, text.as_bytes()).map_err(io("write"))?;
     }
     context.ui.report(&Told {
         version: version.number,

@@ -56,6 +56,12 @@ pub enum PackageError {
         /// What was named.
         reference: String,
     },
+    /// Where a card should go lies a file that `mlp model card` did not write.
+    #[error("`{}` was not written by `mlp model card`", path.display())]
+    Card {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file cannot be read or written.
     #[error("cannot {action} `{}`: {source}", path.display())]
     Io {
@@ -73,7 +79,7 @@ pub enum PackageError {
 
 impl PackageError {
     /// Wraps an error of the operating system.
-    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }
@@ -88,6 +94,7 @@ impl Diagnose for PackageError {
             Self::Altered { .. } => "package::altered",
             Self::Unapproved { .. } => "package::unapproved",
             Self::NoStage { .. } => "package::no-stage",
+            Self::Card { .. } => "package::card",
             Self::Io { .. } => "package::io",
             Self::Store(error) => error.code(),
         }
@@ -96,7 +103,9 @@ impl Diagnose for PackageError {
     fn exit(&self) -> Exit {
         match self {
             Self::Content { .. } | Self::Altered { .. } | Self::Unapproved { .. } => Exit::No,
-            Self::Occupied { .. } | Self::Another { .. } | Self::NoStage { .. } => Exit::Usage,
+            Self::Occupied { .. } | Self::Another { .. } | Self::NoStage { .. } | Self::Card { .. } => {
+                Exit::Usage
+            }
             Self::Io { .. } => Exit::World,
             Self::Store(error) => error.exit(),
         }
@@ -124,6 +133,10 @@ impl Diagnose for PackageError {
             Self::NoStage { reference } => {
                 let model = reference.split('@').next().unwrap_or_default();
                 format!("name what is live: `{model}@production`")
+            }
+            Self::Card { .. } => {
+                "name another file; `--force` puts the card there, and what people wrote there is gone"
+                    .to_owned()
             }
             Self::Io { .. } => "look at the space and the permissions there, then do it again".to_owned(),
             Self::Store(error) => return error.hint(),
@@ -163,6 +176,12 @@ pub const EXPLAIN: &[Explain] = &[
         code: "package::no-stage",
         text: "Approvals are for a version in a stage. `mlp model pull digits@production --verify DIR` gets what is live there; without \
                `--verify` any version can be pulled.",
+    },
+    Explain {
+        code: "package::card",
+        text: "`mlp model card --output FILE` replaces only a card that it wrote itself, which says so under `Evidence`. Anything else may be \
+               what people wrote, the card in `card:` of the model first of all: it is read, and the card that is made goes elsewhere. `--force` \
+               replaces it.",
     },
     Explain {
         code: "package::io",

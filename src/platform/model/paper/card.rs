@@ -18,6 +18,14 @@ pub(super) const WRITTEN: [(&str, &str); 5] = [
     ("maintenance", "Maintenance"),
 ];
 
+/// The line by which a card that mlp wrote is known.
+const MARK: &str = "Written by `mlp model card` from records; every line names its own.";
+
+/// Whether a text is a card that mlp wrote.
+pub fn is_model_card(text: &str) -> bool {
+    text.lines().any(|line| line == MARK)
+}
+
 /// The card of a version. It is made of its records and of what people wrote: the same of both gives the same card.
 pub fn model_card(portrait: &Portrait) -> String {
     let link: Link = |id: &Digest| format!("#record-{}", id.short());
@@ -29,7 +37,7 @@ pub fn model_card(portrait: &Portrait) -> String {
     if let Some(written) = written {
         card.push_str(&format!("\n{}\n", written.trim_end()));
     }
-    card.push_str("\n## Evidence\n\nWritten by `mlp model card` from records; every line names its own.\n");
+    card.push_str(&format!("\n## Evidence\n\n{MARK}\n"));
     let mut part = |heading: &str, body: Option<String>| {
         if let Some(body) = body {
             card.push_str(&format!("\n### {heading}\n\n{body}"));

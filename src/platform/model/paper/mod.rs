@@ -10,7 +10,7 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
-pub use card::model_card;
+pub use card::{is_model_card, model_card};
 pub use dossier::{Part, dossier};
 pub use html::page;
 pub use markdown::Link;
