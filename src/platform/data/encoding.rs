@@ -74,7 +74,7 @@ impl TableEncoding {
     }
 
     /// Encodes one row given as a JSON object of column names to numbers, texts, booleans or null (missing), as a request
-    /// to a server brings it. A column that is absent is missing; an unknown one is an error.
+    /// to a server brings it. A column that is absent or unknown is an error: what has no value says so.
     pub fn encode_object(&self, row: &Map<String, Value>) -> Result<Vec<f32>, DataError> {
         let known = |name: &str| self.columns.iter().any(|column| column.name == name);
         if let Some(name) = row.keys().find(|name| !known(name)) {
@@ -87,7 +87,16 @@ impl TableEncoding {
         let mut out = Vec::with_capacity(self.width());
         for column in &self.columns {
             match row.get(&column.name) {
-                None | Some(Value::Null) => column.encode("", &mut out)?,
+                None => {
+                    return Err(DataError::Row {
+                        detail: format!(
+                            "column `{}` is not there; one without a value is null",
+                            column.name.escape_debug()
+                        ),
+                        nearest: None,
+                    });
+                }
+                Some(Value::Null) => column.encode("", &mut out)?,
                 Some(Value::String(text)) => column.encode(text.trim(), &mut out)?,
                 Some(Value::Number(number)) => column.encode(&number.to_string(), &mut out)?,
                 Some(Value::Bool(truth)) => column.encode(column.spelling(*truth), &mut out)?,
@@ -196,10 +205,23 @@ mod tests {
     #[test]
     fn what_is_missing_or_unknown_becomes_the_mean_or_no_category() {
         assert_eq!(
-            object(json!({"age": null, "city": "Oslo"})).expect("encodes"),
+            object(json!({"age": null, "city": "Oslo", "member": ""})).expect("encodes"),
             [40.0, 0.0, 0.0, 0.0, 0.0]
         );
-        assert_eq!(object(json!({"age": "NA"})).expect("encodes")[0], 40.0);
+        let row = json!({"age": "NA", "city": null, "member": null});
+        assert_eq!(object(row).expect("encodes"), [40.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_column_that_is_not_there_is_named() {
+        for (row, column) in [
+            (json!({"age": 3, "member": true}), "city"),
+            (json!({}), "age"),
+            (json!({"age": 3, "city": "Rome"}), "member"),
+        ] {
+            let error = object(row).expect_err("is not whole").to_string();
+            assert!(error.contains(&format!("column `{column}` is not there")), "{error}");
+        }
     }
 
     #[test]
@@ -212,7 +234,8 @@ mod tests {
     #[test]
     fn what_is_no_number_is_refused_in_a_column_of_numbers() {
         for value in [json!("old"), json!([1]), json!("inf"), json!(1e300)] {
-            assert!(object(json!({"age": value.clone()})).is_err(), "{value}");
+            let row = json!({"age": value.clone(), "city": "Rome", "member": true});
+            assert!(object(row).is_err(), "{value}");
         }
     }
 

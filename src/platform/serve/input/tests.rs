@@ -87,6 +87,8 @@ fn rows_of_a_table_may_name_their_columns_in_any_order() {
     assert_eq!((count, values.as_slice()), (2, [40.0, 1.8, 30.0, 1.7].as_slice()));
     let unknown = refused(r#"{"instances": [{"heigth": 1.8, "age": 40}]}"#, &table());
     assert!(unknown.message.contains("did you mean `height`?"), "{unknown}");
+    let missing = refused(r#"{"instances": [{"height": 1.8, "age": 40}, {"height": 1.8}]}"#, &table());
+    assert!(missing.message.contains("instance 1: column `age` is not there"), "{missing}");
     assert_eq!(refused(r#"{"instances": [{"age": [40]}]}"#, &table()).code, "bad-input");
     assert!(refused(r#"{"instances": [{"age": 1, "age": 2}]}"#, &table()).message.contains("twice"));
 }
