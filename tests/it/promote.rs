@@ -80,6 +80,13 @@ fn a_rollback_puts_the_previous_version_back_in_one_entry() {
     assert_eq!(live(&lab, "production"), Some(2));
     ok(lab.path(), &["rollback", "digits", "--stage", "production"]);
     assert_eq!(live(&lab, "production"), Some(1));
+    for (to, hint) in [
+        ("digits@1", "mlp promote digits@1 --to STAGE"),
+        ("digits@staging", "mlp rollback digits --stage staging"),
+    ] {
+        let said = refused(lab.path(), &["rollback", to], 2);
+        assert!(said.contains(&format!("takes no version: `{to}`")) && said.contains(hint), "{said}");
+    }
     let said = refused(lab.path(), &["rollback", "digits"], 2);
     assert!(said.contains("nothing was live in `production` of `digits` before version 1"), "{said}");
 }

@@ -83,10 +83,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     if args.drill {
         return drill::run(&judging, args.model.as_deref(), args.stage.as_deref(), context);
     }
-    if let Some(text) = args.model.as_ref().filter(|text| text.contains('@')) {
-        let why =
-            "a rollback goes back by one promotion: name the model alone, or promote the version".to_owned();
-        return Err(ModelError::Reference { text: text.escape_debug().to_string(), why }.into());
+    if let Some((model, rest)) = args.model.as_ref().and_then(|text| text.split_once('@')) {
+        let (model, rest) = (model.escape_debug().to_string(), rest.escape_debug().to_string());
+        return Err(ModelError::RollbackTo { model, rest }.into());
     }
     let model = judging.model(args.model.as_deref())?;
     let rules = judging.rules(&model)?;

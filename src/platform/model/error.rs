@@ -219,8 +219,21 @@ pub enum ModelError {
         /// The end of what the server said.
         said: String,
     },
+    /// A rollback to a version of somebody's choice.
+    #[error(
+        "a rollback goes back by one promotion, to what was live before, and takes no version: `{model}@{rest}`"
+    )]
+    RollbackTo {
+        /// The model.
+        model: String,
+        /// What follows the `@`.
+        rest: String,
+    },
     /// A day that a waiver cannot last until.
-    #[error("a waiver cannot last until `{text}`")]
+    #[error(
+        "a waiver cannot last until `{text}`: {}",
+        if super::end_of_day(text).is_some() { "that day is over" } else { "it is no day of the form 2026-12-31" }
+    )]
     Until {
         /// The text.
         text: String,
@@ -300,6 +313,7 @@ impl Diagnose for ModelError {
             Self::Evidence { .. } => "model::evidence",
             Self::NothingJudged { .. } => "model::nothing-judged",
             Self::Rehearsal { .. } => "model::rehearsal",
+            Self::RollbackTo { .. } => "model::rollback-to",
             Self::Until { .. } => "model::until",
             Self::OwnWaiver { .. } => "model::own-waiver",
             Self::Approvals { .. } => "model::approvals",
@@ -391,6 +405,12 @@ impl Diagnose for ModelError {
             Self::NothingJudged { model, number } => format!("judge it now: mlp gate check {model}@{number}"),
             Self::Rehearsal { said, .. } if said.is_empty() => "try `mlp serve MODEL@N --port 0`".to_owned(),
             Self::Rehearsal { said, .. } => format!("the server said: {said}"),
+            Self::RollbackTo { model, rest } => match rest.parse::<u64>() {
+                Ok(_) => format!(
+                    "`mlp rollback {model} --stage STAGE` puts back what was live there before; `mlp promote {model}@{rest} --to STAGE` makes this version live"
+                ),
+                Err(_) => format!("name the stage apart: `mlp rollback {model} --stage {rest}`"),
+            },
             Self::Until { .. } => "write a day that is not over, in UTC: --until 2026-12-31".to_owned(),
             Self::OwnWaiver { .. } => "ask another signer of the project to run it".to_owned(),
             Self::Approvals { .. } => {

@@ -34,6 +34,9 @@ pub fn parse_reference(text: &str) -> Result<(Name, Selector), ModelError> {
         Some((model, rest)) => (model, Some(rest)),
         None => (text, None),
     };
+    if model.is_empty() {
+        return Err(wrong("it names no model"));
+    }
     let model = model.parse::<Name>().map_err(|error| wrong(&error.to_string()))?;
     let selector = match rest {
         None => Selector::Newest,
@@ -79,5 +82,7 @@ mod tests {
         ] {
             assert!(parse_reference(text).is_err(), "{text}");
         }
+        let said = parse_reference("@nope").expect_err("names no model").to_string();
+        assert_eq!(said, "`@nope` does not name a model version: it names no model");
     }
 }

@@ -28,7 +28,11 @@ impl Refusal {
     pub(super) fn json(error: &serde_json::Error) -> Self {
         let code = if error.is_data() { "bad-input" } else { "bad-json" };
         let empty = error.is_eof() && (error.line(), error.column()) == (1, 0);
-        let message = if empty { "there is no JSON here".to_owned() } else { error.to_string() };
+        let message = match (empty, error.is_data()) {
+            (true, _) => "there is no JSON here".to_owned(),
+            (false, true) => error.to_string(),
+            (false, false) => format!("this is no JSON: {error}"),
+        };
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 

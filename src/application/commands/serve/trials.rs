@@ -83,16 +83,23 @@ fn tried<'a>(
 
 /// Model version and share of `digits@8=5%`.
 fn share(written: &str) -> Result<(&str, f64), ServeError> {
-    let wrong = || {
-        let message = format!("`{}` is no canary of the form MODEL@N=5%", written.escape_debug());
+    let wrong = |why: &str| {
+        let message = format!("`{}` is no canary of the form MODEL@N=5%: {why}", written.escape_debug());
         ServeError::Asked(message)
     };
-    let (reference, share) = written.rsplit_once('=').ok_or_else(wrong)?;
+    let (reference, share) = written.rsplit_once('=').ok_or_else(|| wrong("it names no share"))?;
+    if reference.is_empty() {
+        return Err(wrong("it names no version"));
+    }
     let share = match share.strip_suffix('%') {
         Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
         None => share.parse(),
     };
-    share.ok().filter(|share| *share > 0.0 && *share <= 1.0).map(|share| (reference, share)).ok_or_else(wrong)
+    match share {
+        Ok(share) if share > 0.0 && share <= 1.0 => Ok((reference, share)),
+        Ok(_) => Err(wrong("a share is over 0 % and at most 100 %")),
+        Err(_) => Err(wrong("its share is no number")),
+    }
 }
 
 /// Writes a record, and brings it to where others look for evidence. A server goes on where that fails, and says so.
@@ -131,6 +138,18 @@ mod tests {
             ["digits@8", "digits@8=", "digits@8=0%", "digits@8=-1", "digits@8=101%", "digits@8=NaN", "=x"]
         {
             assert!(share(wrong).is_err(), "{wrong}");
+        }
+        for (written, why) in [
+            ("digits@8", "it names no share"),
+            ("=150%", "it names no version"),
+            ("digits@8=150%", "a share is over 0 % and at most 100 %"),
+            ("digits@8=half", "its share is no number"),
+        ] {
+            let said = share(written).expect_err("is none").to_string();
+            assert!(
+                said.contains(&format!("`{written}` is no canary of the form MODEL@N=5%: {why}")),
+                "{said}"
+            );
         }
     }
 }

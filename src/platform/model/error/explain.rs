@@ -147,6 +147,11 @@ pub const EXPLAIN: &[Explain] = &[
         text: "A waiver is for one gate of one stage. Where several stages have a gate of that name, `--stage` says which.",
     },
     Explain {
+        code: "model::rollback-to",
+        text: "A stage is a stack of promotions. `mlp rollback MODEL --stage STAGE` takes the top off, so that what was live before is live \
+               again; which version that is, the ledger says. To make any other version live, promote it: its gates are judged.",
+    },
+    Explain {
         code: "model::golden",
         text: "A golden file of a `serve` gate holds lines of JSON, each with `request`, a body for `POST /predict`, and `answer`, what \
                a right server answers to it: `{\"request\": {\"instances\": [[0, 1]]}, \"answer\": {\"predictions\": [{\"label\": \"3\"}]}}`. \

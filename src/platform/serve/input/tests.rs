@@ -68,6 +68,15 @@ fn values_that_are_not_pixels_are_refused() {
 }
 
 #[test]
+fn what_is_no_json_is_said_to_be_none() {
+    for body in ["nojson", "{\"instances\": [[1, 2]", "{instances: []}"] {
+        let refusal = refused(body, &table());
+        assert_eq!(refusal.code, "bad-json", "{body}");
+        assert!(refusal.message.starts_with("this is no JSON: "), "{refusal}");
+    }
+}
+
+#[test]
 fn numbers_that_are_not_finite_are_refused() {
     for value in ["NaN", "Infinity", "1e999"] {
         assert_eq!(
