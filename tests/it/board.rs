@@ -44,6 +44,26 @@ fn the_board_names_the_next_command_at_every_step() {
 }
 
 #[test]
+fn a_clone_without_stores_says_that_what_others_made_is_not_here() {
+    let lab = Lab::new(FLOOR);
+    std::fs::create_dir_all(lab.path().join("data/mnist")).expect("makes");
+    std::fs::write(lab.path().join("data/mnist/a"), "a").expect("writes");
+    ok(lab.path(), &["data", "add", "mnist"]);
+    lab.git(&["add", "-A"]);
+    lab.git(&["commit", "-qm", "Data"]);
+    assert!(!ok(lab.path(), &["status"]).contains("names no `stores:`"), "nobody else works here");
+    let beside = tempfile::tempdir().expect("makes a folder");
+    let clone = beside.path().join("clone");
+    let cloned = std::process::Command::new("git").args(["clone", "-q"]).arg(lab.path()).arg(&clone).status();
+    assert!(cloned.expect("git starts").success());
+    let text = ok(&clone, &["status"]);
+    assert!(text.contains("mlp.yaml names no `stores:`: data, runs and models that others made"), "{text}");
+    assert!(text.contains("next: mlp data push  # where the data were added"), "{text}");
+    let said = refused(&clone, &["data", "checkout", "mnist"], 3);
+    assert!(said.contains("what nobody pushed there is only on the machine that made it"), "{said}");
+}
+
+#[test]
 fn the_board_is_plain_text_without_a_terminal_and_one_document_with_json() {
     let lab = Lab::new(FLOOR);
     lab.version(95);

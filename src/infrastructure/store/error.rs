@@ -274,7 +274,9 @@ impl Diagnose for StoreError {
                 std::io::ErrorKind::PermissionDenied => "check the owner and mode of the file".to_owned(),
                 _ => return None,
             },
-            Self::Missing(_) => "`mlp data fetch` gets what a remote store has".to_owned(),
+            Self::Missing(_) => "`mlp data fetch` gets what the `stores:` of mlp.yaml have; what nobody pushed there is only on the machine \
+                                 that made it"
+                .to_owned(),
             Self::Damaged { .. } => {
                 "`mlp store repair` mends it from another copy (`--store NAME` for a remote store), `mlp data add` \
                  from the original files"

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::application::judgement::{GateLine, Judging};
 use crate::base::{Digest, Failure, Id, Name, Record, Run, Sink, Time, VerdictValue};
-use crate::platform::data::Dataset;
+use crate::platform::data::{Dataset, Pointer};
 use crate::platform::model::{
     Evidence, Filed, History, ModelError, Phase, Rules, Waiver, judge, registrable,
 };
@@ -22,6 +22,8 @@ pub(super) struct Board {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rules: Option<String>,
     pub(super) local_only: bool,
+    /// Whether others work on the repository and mlp.yaml names no store: what they made is not here.
+    pub(super) no_stores: bool,
     /// Why there are no rules yet, and the commands that make them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) no_rules: Option<NoRules>,
@@ -118,7 +120,7 @@ pub(super) fn board(
         .manifest
         .data
         .iter()
-        .map(|(name, spec)| data_line(&Dataset::new(name, spec, &project.root)))
+        .map(|(name, spec)| data_line(&Dataset::new(name, spec, &project.root), project))
         .collect();
     let mut board = Board {
         project: project.manifest.project.name.clone(),
@@ -126,6 +128,7 @@ pub(super) fn board(
         profile_version: project.manifest.project.profile.version,
         rules: None,
         local_only: false,
+        no_stores: false,
         no_rules: None,
         data,
         models: Vec::new(),
@@ -143,6 +146,7 @@ pub(super) fn board(
     };
     board.rules = Some(judging.trust.name.clone());
     board.local_only = judging.trust.local_only;
+    board.no_stores = !board.local_only && project.manifest.stores.is_empty();
     board.waivers = judging
         .manifest
         .waivers
@@ -169,11 +173,14 @@ pub(super) fn board(
     Ok(board)
 }
 
-fn data_line(dataset: &Dataset) -> DataLine {
+fn data_line(dataset: &Dataset, project: &Project) -> DataLine {
     let versioned = dataset.pointer().exists();
     let name = &dataset.name;
     let next = match (versioned, dataset.path.exists(), dataset.spec.source.is_empty()) {
         (true, true, _) => None,
+        (true, false, _) if elsewhere(dataset, project) => {
+            Some("mlp data push  # where the data were added, with `stores:` in mlp.yaml".to_owned())
+        }
         (true, false, _) => Some(format!("mlp data checkout {name}")),
         (false, true, _) => Some(format!("mlp data add {name}")),
         (false, false, false) => Some(format!("mlp data download {name}")),
@@ -182,6 +189,16 @@ fn data_line(dataset: &Dataset) -> DataLine {
         }
     };
     DataLine { data: name.clone(), versioned, next }
+}
+
+/// Whether the version of a dataset is on another machine and no store is named that could have it.
+fn elsewhere(dataset: &Dataset, project: &Project) -> bool {
+    let manifest = &project.manifest;
+    let here = || {
+        let pointer = Pointer::read(&dataset.pointer()).ok()?;
+        project.store.has(&pointer.node().id).ok()
+    };
+    manifest.stores.is_empty() && manifest.imports.is_empty() && here() == Some(false)
 }
 
 fn model_board(

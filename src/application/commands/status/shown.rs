@@ -30,6 +30,10 @@ impl Report for Board {
             }
             return text;
         }
+        if self.no_stores {
+            let words = "mlp.yaml names no `stores:`: data, runs and models that others made are only on their machines";
+            text.push_str(&format!("\n  {} {words}\n", mark(Some(VerdictValue::Unknown))));
+        }
         for model in &self.models {
             text.push('\n');
             text.push_str(&shown(model, self.now));
