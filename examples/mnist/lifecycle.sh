@@ -7,36 +7,9 @@
 # MODEL_SIGNING   the public tool `model_signing`; the step that needs it is left out where it is neither given nor found
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-repository=$(cd "$here/../.." && pwd)
-if [ -z "${MLP:-}" ]; then
-    cargo build --manifest-path "$repository/Cargo.toml"
-    MLP=${CARGO_TARGET_DIR:-$repository/target}/debug/mlp
-fi
+# shellcheck source=examples/mnist/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-work=${WORK:-$(mktemp -d)}
-server=
-stop() {
-    if [ -n "$server" ]; then kill "$server" 2>/dev/null && wait "$server" || true; fi
-    server=
-}
-cleanup() {
-    stop
-    if [ -z "${WORK:-}" ]; then rm -rf "$work"; fi
-}
-trap cleanup EXIT
-mkdir -p "$work" && cd "$work"
-SECONDS=0
-
-say() { printf '\n# %s\n' "$*"; }
-mlp() {
-    printf '\n$ mlp %s\n' "$*"
-    "$MLP" "$@"
-}
-fail() {
-    echo "$*" >&2
-    exit 1
-}
 # Runs mlp, which must refuse with status 1 and say this.
 refused() {
     local word=$1 status=0
@@ -47,20 +20,11 @@ refused() {
     if [ "$status" != 1 ]; then fail "it ended with $status and not with 1"; fi
     if ! grep -q -- "$word" "$work/said"; then fail "it does not say \`$word\`"; fi
 }
-commit() {
-    printf '\n$ git commit -m "%s"\n' "$1"
-    git add -A && git commit -q -m "$1"
-}
 
 say "A project, and who may sign: Ada, who trains, and Sam, who approves models"
 mlp init digits --template mnist --profile product
 cd digits
-git config user.name Ada && git config user.email ada@example.org
-for person in ada sam; do
-    ssh-keygen -q -t ed25519 -N '' -C "$person" -f "$work/$person"
-    printf '%s@example.org %s\n' "$person" "$(cut -d' ' -f1,2 "$work/$person.pub")" >>.mlp/allowed_signers
-done
-git config user.signingkey "$work/ada"
+signers
 
 say "Few digits, few epochs; staging asks for a reproduction; answers are logged and watched"
 sed -i.bak -e 's/roles: {model: \[\]/roles: {model: [sam@example.org]/' -e 's/train: 12000, test: 2000/train: 6000, test: 1000/' \
@@ -85,18 +49,7 @@ mlp reproduce digits@1
 
 say "Refused: the model card still says TODO. Ada writes it"
 refused 'TODO' promote digits@1 --to staging
-cat >docs/digits.modelcard.md <<'CARD'
-# Model card: digits
-
-## Intended use
-
-Reads one handwritten digit from a 28x28 grey image.
-
-## Limits
-
-Digits that are centred and upright; not letters, not several digits, not photographs.
-CARD
-commit "Write the model card"
+write_card
 mlp promote digits@1 --to staging
 
 say "Refused: production wants somebody else's signature. Sam gives it"
@@ -115,23 +68,6 @@ mlp model register digits
 mlp train digits --set 'train.schedule.one_cycle.max_lr=0.000001' --set train.ema=null --set train.epochs=1
 mlp model register digits
 
-# Starts a server and waits until it says where it is.
-serve() {
-    printf '\n$ mlp serve %s --port 0 --json\n' "$*"
-    "$MLP" --json serve "$@" --port 0 >"$work/serve.json" 2>"$work/serve.log" &
-    server=$!
-    port=
-    for _ in $(seq 200); do
-        port=$(sed -n 's/.*"url": *"http:[^"]*:\([0-9][0-9]*\)".*/\1/p' "$work/serve.json" | head -n 1)
-        if [ -n "$port" ]; then return; fi
-        if ! kill -0 "$server" 2>/dev/null; then break; fi
-        sleep 0.1
-    done
-    cat "$work/serve.json" "$work/serve.log" >&2
-    fail "the server does not come up"
-}
-
-unpacked() { if [ -e "$1.gz" ]; then gzip -dc "$1.gz"; else cat "$1"; fi; }
 unpacked data/mnist/t10k-images-idx3-ubyte >"$work/images"
 # $1 images of the test part from number $2 on, as the body of a request; with $3, the other way round: black on white.
 images() {

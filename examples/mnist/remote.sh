@@ -9,29 +9,19 @@
 # MLP    the program to use; built with `cargo build` if not given
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-repository=$(cd "$here/../.." && pwd)
-if [ -z "${MLP:-}" ]; then
-    cargo build --manifest-path "$repository/Cargo.toml"
-    MLP=${CARGO_TARGET_DIR:-$repository/target}/debug/mlp
-fi
+# shellcheck source=examples/mnist/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-work=$(mktemp -d)
 servers=()
-cleanup() {
+halt() {
     # What runs in a queue outlives the daemons.
     if [ -e "$work/slurm.conf" ]; then SLURM_CONF="$work/slurm.conf" scancel --user "$(id -un)" 2>/dev/null || true; fi
     for server in ${servers[@]+"${servers[@]}"}; do kill "$server" 2>/dev/null && wait "$server" || true; done
-    rm -rf "$work"
+    server=
 }
-trap cleanup EXIT
+trap 'halt; cleanup' EXIT
 # Your configuration of mlp stays as it is.
 export XDG_CONFIG_HOME="$work/config"
-
-mlp() {
-    printf '\n$ mlp %s\n' "$*"
-    "$MLP" "$@"
-}
 
 # A Slurm with two nodes on this machine: no root, no munge, no cgroups, no accounting.
 slurm() {
@@ -92,7 +82,6 @@ if [ -z "${REMOTE:-}" ]; then
     cluster=yes
 fi
 
-cd "$work"
 mlp host add gpu1 --ssh "$REMOTE" --root "${ROOT:-$work/host-folder}"
 mlp host check gpu1
 mlp init digits --template mnist
@@ -116,7 +105,6 @@ printf '\n# The weights of digits\n#   on gpu1  %s\n' "$there"
 if [ -n "$cluster" ]; then printf '#   by Slurm %s\n' "$queued"; fi
 printf '#   here     %s\n' "$again"
 if [ -z "$again" ] || [ "$there" != "$again" ] || [ "${queued-$again}" != "$again" ]; then
-    echo "they differ" >&2
-    exit 1
+    fail "they differ"
 fi
 printf '# They are the same (%s s in all)\n' "$SECONDS"

@@ -8,45 +8,16 @@
 # WORK   an empty folder to work in, which is kept; a temporary folder, removed at the end, if not given
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-repository=$(cd "$here/../.." && pwd)
-if [ -z "${MLP:-}" ]; then
-    cargo build --manifest-path "$repository/Cargo.toml"
-    MLP=${CARGO_TARGET_DIR:-$repository/target}/debug/mlp
-fi
 MNIST_DIR=${MNIST_DIR:+$(cd "$MNIST_DIR" && pwd)}
-
-work=${WORK:-$(mktemp -d)}
-server=
-cleanup() {
-    if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; fi
-    if [ -z "${WORK:-}" ]; then rm -rf "$work"; fi
-}
-trap cleanup EXIT
-mkdir -p "$work" && cd "$work"
-SECONDS=0
-
-say() { printf '\n# %s\n' "$*"; }
-mlp() {
-    printf '\n$ mlp %s\n' "$*"
-    "$MLP" "$@"
-}
-commit() {
-    printf '\n$ git commit -m "%s"\n' "$1"
-    git add -A && git commit -q -m "$1"
-}
+# shellcheck source=examples/mnist/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 say "A project from a template: models reach production behind gates"
 mlp init digits --template mnist --profile product
 cd digits
-git config user.name Ada && git config user.email ada@example.org
 
 say "Who may sign: Ada, who trains, and Sam, who approves models"
-for person in ada sam; do
-    ssh-keygen -q -t ed25519 -N '' -C "$person" -f "$work/$person"
-    printf '%s@example.org %s\n' "$person" "$(cut -d' ' -f1,2 "$work/$person.pub")" >>.mlp/allowed_signers
-done
-git config user.signingkey "$work/ada"
+signers
 sed -i.bak 's/roles: {model: \[\]/roles: {model: [sam@example.org]/' mlp.yaml && rm mlp.yaml.bak
 
 say "Data: a version of them in the store, a small pointer in git"
@@ -64,53 +35,27 @@ say "A model: trained from committed code, evaluated on the test part, put behin
 mlp train digits
 mlp eval digits
 if mlp promote digits --to staging; then
-    echo "the model card says TODO: staging must refuse" >&2
-    exit 1
+    fail "the model card says TODO: staging must refuse"
 fi
 
 mlp status
 
 say "Refused: the model card still says TODO. Ada writes it"
-cat >docs/digits.modelcard.md <<'CARD'
-# Model card: digits
-
-## Intended use
-
-Reads one handwritten digit from a 28x28 grey image.
-
-## Limits
-
-Digits that are centred and upright; not letters, not several digits, not photographs.
-CARD
-commit "Write the model card"
+write_card
 mlp promote digits --to staging
 
 say "Production wants somebody else's signature"
 if mlp promote digits --to production; then
-    echo "nobody has approved: production must refuse" >&2
-    exit 1
+    fail "nobody has approved: production must refuse"
 fi
 mlp approve digits --to production --key "$work/sam"
 mlp promote digits --to production
 mlp status
 
 say "Serve what is in production, and ask it"
-printf '\n$ mlp serve digits@production --port 0 --json\n'
-"$MLP" --json serve digits@production --port 0 >"$work/serve.json" 2>"$work/serve.log" &
-server=$!
-for _ in $(seq 100); do
-    port=$(sed -n 's/.*"url": *"http:[^"]*:\([0-9][0-9]*\)".*/\1/p' "$work/serve.json" | head -n 1)
-    if [ -n "$port" ]; then break; fi
-    if ! kill -0 "$server" 2>/dev/null; then break; fi
-    sleep 0.1
-done
-if [ -z "$port" ]; then
-    cat "$work/serve.json" "$work/serve.log" >&2
-    exit 1
-fi
+serve digits@production
 
 # The pixels and the label of one test image, straight from the IDX files.
-unpacked() { if [ -e "$1.gz" ]; then gzip -dc "$1.gz"; else cat "$1"; fi; }
 unpacked data/mnist/t10k-images-idx3-ubyte >"$work/images"
 unpacked data/mnist/t10k-labels-idx1-ubyte >"$work/labels"
 bytes() { od -An -v -tu1 -j "$2" -N "$3" "$1" | tr -s ' \n' ' ' | sed 's/^ //; s/ $//'; }
@@ -128,15 +73,13 @@ for index in $(seq 0 $((tried - 1))); do
     fi
 done
 digest=$(printf '%s' "$answer" | sed -n 's/.*"digest": *"\(b3:[0-9a-f]*\)".*/\1/p')
-kill "$server" && wait "$server" && server=
+stop
 
 if [ "$right" -lt $((tried - 2)) ]; then
-    echo "only $right of $tried served predictions are right" >&2
-    exit 1
+    fail "only $right of $tried served predictions are right"
 fi
 if ! "$MLP" --json model show digits@production | grep -q "\"$digest\""; then
-    echo "served $digest, which is not what the ledger has in production" >&2
-    exit 1
+    fail "served $digest, which is not what the ledger has in production"
 fi
 say "Verified: $right of $tried served predictions are right, from $digest, which is in production ($SECONDS s in all)"
 if [ -n "$MNIST_DIR" ]; then
@@ -144,7 +87,6 @@ if [ -n "$MNIST_DIR" ]; then
         grep -o '"metrics":{"accuracy":{"value":[0-9.]*' | head -n 1 | grep -o '[0-9.]*$')
     echo "# Test accuracy on the real MNIST: $accuracy"
     if ! awk -v accuracy="$accuracy" 'BEGIN { exit !(accuracy >= 0.99) }'; then
-        echo "test accuracy $accuracy is below 0.99" >&2
-        exit 1
+        fail "test accuracy $accuracy is below 0.99"
     fi
 fi
