@@ -128,6 +128,9 @@ struct Look<'a> {
     sketches: Option<Sketches>,
 }
 
+/// What was found, and whether somebody could be told of it.
+type Settled = (Watched, Result<(), Failure>);
+
 impl<'a> Look<'a> {
     fn new(
         project: &'a Project,
@@ -148,10 +151,7 @@ impl<'a> Look<'a> {
     }
 
     /// One look of many: what is found if other limits are broken than `before`, and whether somebody could be told of it.
-    fn again(
-        &self,
-        before: &mut Option<Vec<String>>,
-    ) -> Result<Option<(Watched, Result<(), Failure>)>, Failure> {
+    fn again(&self, before: &mut Option<Vec<String>>) -> Result<Option<Settled>, Failure> {
         let found = self.judge()?;
         // The values in the words of a breach change all the time; which limits are broken does not.
         let limit =
@@ -165,7 +165,7 @@ impl<'a> Look<'a> {
         Ok(Some(settled))
     }
 
-    fn once(&self) -> Result<(Watched, Result<(), Failure>), Failure> {
+    fn once(&self) -> Result<Settled, Failure> {
         let found = self.judge()?;
         if found.0.window.answers == 0 {
             let model = self.served.reference();
@@ -202,7 +202,7 @@ impl<'a> Look<'a> {
     }
 
     /// Keeps what was found, and tells of a breach.
-    fn settle(&self, found: (Drift, Vec<u8>)) -> Result<(Watched, Result<(), Failure>), Failure> {
+    fn settle(&self, found: (Drift, Vec<u8>)) -> Result<Settled, Failure> {
         let (mut drift, lines) = found;
         let mut record = None;
         if !self.args.dry_run {

@@ -112,14 +112,15 @@ pub struct Audit {
     pub findings: Vec<Finding>,
 }
 
+/// Says of a promotion, with the history that it is in, what it lacks by the rules of its time.
+pub type WentPast<'a> = dyn Fn(&History, &Entry) -> Vec<(Problem, String)> + 'a;
+
 /// Checks the ledger of `model`: each entry, each record that it names, each signature. All findings are gathered.
-///
-/// `went_past` says of a promotion, with the history that it is in, what it lacks by the rules of its time.
 pub fn audit(
     registry: &Registry<'_>,
     store: &Local,
     model: &Name,
-    went_past: &dyn Fn(&History, &Entry) -> Vec<(Problem, String)>,
+    went_past: &WentPast<'_>,
 ) -> Result<Audit, ModelError> {
     let ledger = registry.ledger(model);
     let seen = ledger.remembered();

@@ -21,7 +21,7 @@ mod tags;
 mod waive;
 mod written;
 
-pub use audit::{Audit, Finding, Problem, audit};
+pub use audit::{Audit, Finding, Problem, WentPast, audit};
 pub use error::{EXPLAIN as MODEL_EXPLAIN, ModelError};
 pub use evidence::{Candidate, Evidence, Filed, Need, Origin};
 pub use gates::{

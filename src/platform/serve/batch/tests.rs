@@ -34,11 +34,14 @@ fn served() -> Served {
     Served { name, version: 1, stage: None, tree: Digest::of(b""), signature, model }
 }
 
+/// Places, with the reason where they do not fit.
+type Places = Vec<(String, Option<String>)>;
+
 /// What becomes of the files: places with the reason where they do not fit, and how it ends.
 fn outcomes(
     on_error: OnError,
     files: impl Fn(&mut Batch<'_>) -> Result<(), ServeError>,
-) -> (Vec<(String, Option<String>)>, Result<(), String>) {
+) -> (Places, Result<(), String>) {
     let (served, mut found) = (served(), Vec::new());
     let mut take = |outcomes: Vec<Outcome>| {
         found.extend(outcomes.into_iter().map(|outcome| match outcome {
