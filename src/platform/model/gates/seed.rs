@@ -1,6 +1,6 @@
 //! `seed: {…}`: the run names its seed, and other seeds come to much the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,10 +61,16 @@ pub(super) fn find(gate: &SeedGate, case: &Case<'_>) -> Result<Finding, ModelErr
         return Ok(Finding::decided(true, format!("seed {seed}")).resting_on([*id]));
     }
     // The newest run of each seed, and the version's own whatever came after it.
-    let mut runs = BTreeMap::new();
+    let (mut runs, mut strays) = (BTreeMap::new(), BTreeSet::new());
     for (id, other) in case.evidence.runs()? {
-        if let Some(other_seed) = named(&other.body).filter(|_| alike(own, &other.body)) {
-            runs.entry(other_seed).or_insert((id, other.body));
+        match named(&other.body) {
+            Some(seed) if alike(own, &other.body) => {
+                runs.entry(seed).or_insert((id, other.body));
+            }
+            Some(seed) if other.body.name == own.name => {
+                strays.insert(seed);
+            }
+            _ => {}
         }
     }
     runs.insert(seed, (*id, own.clone()));
@@ -72,14 +78,25 @@ pub(super) fn find(gate: &SeedGate, case: &Case<'_>) -> Result<Finding, ModelErr
     let next = match own.seed {
         Some(_) => {
             let unused = runs.keys().next_back().map_or(1, |last| last.wrapping_add(1));
-            format!("mlp train {model} --set train.seed={unused}")
+            let next = format!("mlp train {model} --set train.seed={unused}");
+            // Trained with what mlp.yaml says now, it would not count either.
+            match (strays.contains(&unused), &own.git.commit) {
+                (true, Some(commit)) => format!("git checkout {} && {next}", &commit[..commit.len().min(12)]),
+                _ => next,
+            }
         }
         None => format!("mlp run {model} with another `seed` under its `params`"),
     };
     let observed = format!("seeds {}", seeds.join(", "));
     let evidence: Vec<_> = runs.values().map(|(id, _)| *id).collect();
     if runs.len() < gate.count as usize {
-        return Ok(Finding::unknown(observed).resting_on(evidence).next(next));
+        let finding = Finding::unknown(observed).resting_on(evidence).next(next);
+        let strays: Vec<String> =
+            strays.iter().filter(|seed| !runs.contains_key(seed)).map(u64::to_string).collect();
+        return Ok(match strays.as_slice() {
+            [] => finding,
+            _ => finding.because(format!("of other settings or data: seeds {}", strays.join(", "))),
+        });
     }
     let (Some(metric), Some(spread)) = (&gate.metric, gate.spread) else {
         return Ok(Finding::decided(true, observed).resting_on(evidence));
@@ -124,6 +141,10 @@ fn alike(own: &Run, other: &Run) -> bool {
             if let Some(map) = settings.pointer_mut(parent).and_then(Value::as_object_mut) {
                 map.remove("seed");
             }
+        }
+        // How it is judged changes nothing of what was trained.
+        if let Some(map) = settings.pointer_mut("/model").and_then(Value::as_object_mut) {
+            ["evaluate", "card", "licence"].iter().for_each(|key| drop(map.remove(*key)));
         }
         settings
     };

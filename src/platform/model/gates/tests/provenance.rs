@@ -80,6 +80,17 @@ fn several_seeds_of_the_same_settings_count_and_lie_within_the_spread() {
     assert_eq!(few.verdict.observed, "seeds 1, 2");
     assert_eq!(few.verdict.next.as_deref(), Some("mlp train digits --set train.seed=3"));
 
+    // The same seed with other settings is no answer: another time it must be with those of the version.
+    let mut moved = World::new(gate.clone());
+    trained(&mut moved, 2, 0.2, 0.9);
+    trained(&mut moved, 1, 0.1, 0.9);
+    let found = moved.judge().verdict;
+    assert_eq!(found.reason.as_deref(), Some("of other settings or data: seeds 2"));
+    assert_eq!(
+        found.next.as_deref(),
+        Some("git checkout cccccccccccc && mlp train digits --set train.seed=2")
+    );
+
     let spread = |last: f64| {
         let mut world = World::new(gate.clone());
         trained(&mut world, 1, 0.1, 0.90);
