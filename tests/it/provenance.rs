@@ -50,6 +50,64 @@ fn tool(folder: &Path, signature: &Path, public: &str) -> Output {
 }
 
 #[test]
+fn a_gate_wants_the_signature_of_a_signer_over_just_these_files() {
+    let lab = Lab::new("stages:\n  staging: {gates: {ours: {attestation: signed}}}\n").with_tensors();
+    lab.version(95);
+    let check = |code| {
+        let checked = lab.json(&["gate", "check", "digits@1", "--to", "staging"], code);
+        let gates = checked["gates"].as_array().expect("is a list").clone();
+        gates.into_iter().find(|gate| gate["gate"] == "ours").expect("is there")
+    };
+    let said = |gate: &Value, words: &str| {
+        assert!(gate["observed"].as_str().is_some_and(|text| text.contains(words)), "{words}: {gate}");
+    };
+    let nobody = check(1);
+    assert_eq!(nobody["verdict"], "fail");
+    said(&nobody, "has no key that signs models");
+
+    let (private, _) = key(lab.path());
+    lab.signers(&[("max", "")]);
+    let signers = fs::read_to_string(lab.path().join(".mlp/allowed_signers")).expect("reads");
+    let public = fs::read_to_string(lab.path().join("keys/signing.pub")).expect("reads");
+    let with_key = |options: &str| {
+        lab.commit(
+            ".mlp/allowed_signers",
+            &format!("{signers}max namespaces=\"model-signing\"{options} {public}"),
+        );
+    };
+    with_key("");
+    let open = check(1);
+    assert_eq!(
+        (&open["verdict"], &open["next"]),
+        (&"unknown".into(), &"mlp model attest digits@1 --key signing.pem".into())
+    );
+
+    let beside = tempfile::tempdir().expect("makes a folder");
+    fs::create_dir(beside.path().join("keys")).expect("makes");
+    ok(lab.path(), &["model", "attest", "digits@1", "--key", &key(beside.path()).0]);
+    let other = check(1);
+    assert_eq!(other["verdict"], "fail");
+    said(&other, "by a key of no signer");
+
+    ok(lab.path(), &["model", "attest", "digits@1", "--key", &private]);
+    let ours = check(0);
+    assert_eq!(ours["evidence"].as_array().map(Vec::len), Some(2), "{ours}");
+    said(&ours, "signed by max");
+    ok(lab.path(), &["promote", "digits@1", "--to", "staging", "--key", &lab.key("max")]);
+    // A key that has expired since signs nothing new, and what was judged stays.
+    with_key(",valid-before=\"20200101\"");
+    said(&check(1), "has no key that signs models");
+    assert!(ok(lab.path(), &["gate", "verify", "digits@1"]).contains("every byte the same"));
+    // What was signed are other files than those of the next version.
+    with_key("");
+    lab.version(96);
+    let next = lab.json(&["gate", "explain", "digits@2", "--stage", "staging"], 0);
+    let gates = next["gates"].as_array().expect("is a list");
+    let ours = gates.iter().find(|gate| gate["gate"] == "ours").expect("is there");
+    assert_eq!(ours["now"]["verdict"], "unknown", "{next}");
+}
+
+#[test]
 fn the_public_tool_verifies_what_mlp_signs_and_mlp_what_the_public_tool_signs() {
     let (lab, statements, private, public) = signed();
     // The files of the version, as anybody gets them.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexSet;
 
-use super::{History, ModelError, Version};
+use super::{History, ModelError, ModelFile, Version, stored_files};
 use crate::base::{
-    Approval, Body, CommandOutput, Digest, Drill, Evaluation, Expectations, Leakage, Name, Record,
-    RecordKind, Reproduction, Run, Shadow, SignedWaiver, Smoke, Timing,
+    Approval, Attestation, Body, CommandOutput, Digest, Drill, Evaluation, Expectations, Leakage, Name,
+    Record, RecordKind, Reproduction, Run, Shadow, SignedWaiver, Smoke, Timing,
 };
 use crate::infrastructure::store::{Local, Pin, PinKind, StoreError};
 use crate::platform::train::{Gain, Predicted, Prediction, paired_bootstrap};
@@ -29,6 +29,7 @@ pub struct Evidence<'a> {
     smokes: Vec<Filed<Smoke>>,
     drills: Vec<Filed<Drill>>,
     shadows: Vec<Filed<Shadow>>,
+    attestations: Vec<Filed<Attestation>>,
 }
 
 /// Evidence that is missing and that mlp can make by itself.
@@ -168,6 +169,7 @@ impl<'a> Evidence<'a> {
             smokes: listed.filed(store)?,
             drills: listed.filed(store)?,
             shadows: listed.filed(store)?,
+            attestations: listed.filed(store)?,
             only,
         })
     }
@@ -250,6 +252,22 @@ impl<'a> Evidence<'a> {
     /// What became of these files in the shadow of the live ones.
     pub fn shadow(&self, tree: Digest, live: Digest) -> Option<&Filed<Shadow>> {
         self.shadows.iter().find(|(_, record)| (record.body.tree, record.body.live) == (tree, live))
+    }
+
+    /// What was stated about these files for other tools, of one type of predicate, newest first.
+    pub fn attestations(&self, tree: Digest, predicate: &str) -> impl Iterator<Item = &Filed<Attestation>> {
+        self.attestations.iter().filter(move |(_, record)| {
+            (record.body.tree, record.body.predicate.as_str()) == (tree, predicate)
+        })
+    }
+
+    /// The files of a tree, every byte of them read; none if not all are in the local store.
+    pub(super) fn files(&self, tree: &Digest) -> Result<Option<Vec<ModelFile>>, ModelError> {
+        match stored_files(self.store, tree) {
+            Ok(files) => Ok(Some(files)),
+            Err(ModelError::Store(StoreError::Missing(_))) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// All finished runs, newest first. They are read when they are asked for: there may be many.

@@ -25,8 +25,9 @@ pub use audit::{Audit, Finding, Problem, WentPast, audit};
 pub use error::{EXPLAIN as MODEL_EXPLAIN, ModelError};
 pub use evidence::{Candidate, Evidence, Filed, Need, Origin};
 pub use gates::{
-    Calibration, Charter, DataCard, Expected, GoldenLine, Groups, InputState, Judgement, LatencyGate,
-    LicenceState, Phase, RollbackDrill, SeedGate, ServeGate, ShadowGate, Size, golden, judge, judge_one,
+    AttestationState, Calibration, Charter, DataCard, Expected, GoldenLine, Groups, InputState, Judgement,
+    LatencyGate, LicenceState, Phase, RollbackDrill, SeedGate, ServeGate, ShadowGate, Size, golden, judge,
+    judge_one,
 };
 pub use grounds::{Gap, gaps};
 pub use history::{History, Version};

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gates::{
-    Calibration, Charter, DataCard, Groups, InputState, LatencyGate, LicenceState, RollbackDrill, SeedGate,
-    ServeGate, ShadowGate, Size,
+    AttestationState, Calibration, Charter, DataCard, Groups, InputState, LatencyGate, LicenceState,
+    RollbackDrill, SeedGate, ServeGate, ShadowGate, Size,
 };
 use crate::base::Name;
 
@@ -72,6 +72,8 @@ pub enum GateSpec {
     RollbackDrill(RollbackDrill),
     /// The version answered what the live one was asked.
     Shadow(ShadowGate),
+    /// A signer has signed the files as other tools verify it.
+    Attestation(AttestationState),
 }
 
 /// A metric has a bound. At least one of `min` and `max`.

@@ -4,6 +4,7 @@
 //! never promotes, and names the command that would make it.
 
 mod approvals;
+mod attestation;
 mod budget;
 mod calibration;
 mod card;
@@ -30,6 +31,7 @@ mod waiver;
 #[cfg(test)]
 mod tests;
 
+pub use attestation::AttestationState;
 pub use calibration::Calibration;
 pub use charter::Charter;
 pub use data_card::DataCard;
@@ -107,7 +109,9 @@ impl GateSpec {
             Self::Metric(_) | Self::Compare(_) | Self::Slices(_) => Phase::Evaluate,
             Self::Groups(_) | Self::Calibration(_) | Self::Size(_) | Self::Latency(_) => Phase::Evaluate,
             Self::Licence(_) | Self::Serve(_) | Self::RollbackDrill(_) | Self::Shadow(_) => Phase::Deploy,
-            Self::ModelCard(_) | Self::Approvals(_) | Self::Command(_) => Phase::Deploy,
+            Self::ModelCard(_) | Self::Approvals(_) | Self::Attestation(_) | Self::Command(_) => {
+                Phase::Deploy
+            }
         }
     }
 
@@ -137,6 +141,7 @@ impl GateSpec {
             Self::Serve(_) => "serve",
             Self::RollbackDrill(_) => "rollback_drill",
             Self::Shadow(_) => "shadow",
+            Self::Attestation(_) => "attestation",
         }
     }
 
@@ -180,6 +185,7 @@ impl GateSpec {
             Self::Serve(gate) => serve::wanted(gate),
             Self::RollbackDrill(gate) => rollback_drill::wanted(gate),
             Self::Shadow(gate) => shadow::wanted(gate),
+            Self::Attestation(_) => attestation::WANTED.to_owned(),
         }
     }
 
@@ -209,6 +215,7 @@ impl GateSpec {
             Self::Serve(_) => serve::MEANING,
             Self::RollbackDrill(_) => rollback_drill::MEANING,
             Self::Shadow(_) => shadow::MEANING,
+            Self::Attestation(_) => attestation::MEANING,
         }
     }
 }
@@ -398,5 +405,6 @@ fn find(gate: &GateSpec, case: &Case<'_>) -> Result<Finding, ModelError> {
         GateSpec::Serve(gate) => serve::find(gate, case),
         GateSpec::RollbackDrill(gate) => rollback_drill::find(gate, case),
         GateSpec::Shadow(gate) => shadow::find(gate, case),
+        GateSpec::Attestation(_) => attestation::find(case)?,
     })
 }

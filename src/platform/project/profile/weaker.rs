@@ -29,7 +29,9 @@ pub(super) fn weaker(profile: &GateSpec, own: &GateSpec) -> Option<String> {
         (GateSpec::Approvals(want), GateSpec::Approvals(have)) => weaker_approvals(want, have),
         (GateSpec::Command(want), GateSpec::Command(have)) => differs("command", want, have),
         (GateSpec::Budget(want), GateSpec::Budget(have)) => weaker_budget(want, have),
-        (GateSpec::Inputs(_), GateSpec::Inputs(_)) | (GateSpec::Licence(_), GateSpec::Licence(_)) => None,
+        (GateSpec::Inputs(_), GateSpec::Inputs(_))
+        | (GateSpec::Licence(_), GateSpec::Licence(_))
+        | (GateSpec::Attestation(_), GateSpec::Attestation(_)) => None,
         (GateSpec::Seed(want), GateSpec::Seed(have)) => weaker_seed(want, have),
         (GateSpec::Calibration(want), GateSpec::Calibration(have)) => differs("part", &want.on, &have.on)
             .or_else(|| above("max", Some(want.max), Some(have.max)))

@@ -133,7 +133,8 @@ fn gate_of(manifest: &Manifest, stages: &[&str], path: &[&str], gate: &GateSpec)
         | GateSpec::ModelCard(_)
         | GateSpec::Inputs(_)
         | GateSpec::Size(_)
-        | GateSpec::Licence(_) => Ok(()),
+        | GateSpec::Licence(_)
+        | GateSpec::Attestation(_) => Ok(()),
     }
 }
 
