@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mlp::base::{Digest, Drift, Id, RecordKind, Time};
+use mlp::base::{Digest, Drift, Id, Null, RecordKind, Time};
 use mlp::infrastructure::store::{Local, Pin, PinKind};
 use mlp::platform::data::Inputs;
 use mlp::platform::monitor::{Answered, Answering, Log, LogSpec};
@@ -57,7 +57,7 @@ fn answer_by(
     let [json, weights, _] = trained();
     let model = Model::from_bytes(&json.1, &weights.1).expect("loads");
     let version = Arc::new(Version { model, tree });
-    let log = Log::open(&log_of(project), &LogSpec::default()).expect("opens");
+    let log = Log::open(&log_of(project), &LogSpec::default(), Arc::new(Null)).expect("opens");
     let mut told = Vec::new();
     for index in 0..count {
         let pixels = image(index % CLASSES.len(), index).into_iter().map(&change).collect();
@@ -275,6 +275,10 @@ fn what_the_project_file_says_of_monitoring_is_checked() {
         let said = said + &String::from_utf8(run(project.path(), &["check"], 2).stderr).expect("text");
         assert!(said.contains(word), "{line}: {said}");
     }
+    let project = project("");
+    project.settings("log: {rotate: 4k}");
+    let said = String::from_utf8(run(project.path(), &["check"], 2).stderr).expect("text");
+    assert!(said.contains("64 KiB or more"), "{said}");
 }
 
 #[test]
@@ -315,6 +319,9 @@ fn a_log_that_cannot_be_written_keeps_no_answer_back() {
     for _ in 0..5 {
         assert_eq!(post_json(server.address, "/predict", &body).status, 200);
     }
+    // Two looks of the writer later it was told, once, and is counted.
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(server.metric("mlp_log_dropped_total{model=\"stripes\"}"), Some(5.0));
     std::fs::remove_file(log_of(&project)).expect("removes");
     // A second after a failure it tries again.
     while !log_of(&project).is_dir() {

@@ -144,7 +144,9 @@ pub(crate) fn run(args: Args, context: &'static Context) -> Answer {
         server = server.operators_at(host, port)?;
     }
     if let Some(log) = spec.log.as_ref().filter(|_| !args.no_log) {
-        server = server.observe(Arc::new(PredictionLog::new(predictions::logs(&project), log.clone())));
+        let tell = Box::new(|level, text: &str| context.ui.log(level, text));
+        let (folder, metrics) = (predictions::logs(&project), server.metrics());
+        server = server.observe(Arc::new(PredictionLog::new(folder, log.clone(), metrics, tell)));
     }
     for reference in &args.shadow {
         server = trials::shadow(server, reference, &deployments, &project, context)?;

@@ -1,12 +1,12 @@
 //! The prediction log on the disk: files of JSON lines in a folder per model, named by the time they were begun, rotated and bounded.
 //! A thread of its own writes them: an answer never waits for it, and what it cannot keep up with is dropped and counted.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::features::Features;
 use super::{Answered, LogSpec, MonitorError, lines};
-use crate::base::{Digest, Id, Time};
+use crate::base::{Digest, Id, Null, Time};
 use crate::infrastructure::durable::fault::{Point, pass};
 use crate::platform::train::Model;
 
@@ -24,11 +24,15 @@ const WAITING_BYTES: usize = 64 << 20;
 /// Time between two looks at what is to be flushed, and between two fsyncs.
 const FLUSH: Duration = Duration::from_millis(200);
 const SYNC: Duration = Duration::from_secs(5);
+/// Bytes that are flushed before it is time.
+const BUFFER: usize = 1 << 16;
 /// Embeddings at once, and then per second: each costs a prediction.
 const EMBEDDINGS: f64 = 1000.0;
 const EMBEDDINGS_PER_SECOND: f64 = 20.0;
 /// After a failure the disk is left alone for so long.
 const PAUSE: Duration = Duration::from_secs(1);
+/// After so long without a loss the next one is warned of again.
+const CALM: Duration = Duration::from_secs(60);
 
 /// Answers that were not logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +75,19 @@ pub trait Answering: Send + Sync {
     fn tree(&self) -> Digest;
 }
 
-#[derive(Default)]
+/// Who is told of requests that are not logged.
+pub trait Losses: Send + Sync {
+    /// So many more.
+    fn lost(&self, requests: u64);
+    /// How many so far, and why: said once, and again only after a while without a loss.
+    fn warn(&self, text: &str);
+}
+
+impl Losses for Null {
+    fn lost(&self, _: u64) {}
+    fn warn(&self, _: &str) {}
+}
+
 struct Shared {
     /// Bytes that wait.
     waiting: AtomicUsize,
@@ -79,8 +95,21 @@ struct Shared {
     dropped: AtomicU64,
     /// Lines that were.
     written: AtomicU64,
-    /// What the disk said last.
-    trouble: Mutex<Option<String>>,
+    losses: Arc<dyn Losses>,
+}
+
+impl Shared {
+    fn new(losses: Arc<dyn Losses>) -> Self {
+        let (waiting, dropped, written) = Default::default();
+        Self { waiting, dropped, written, losses }
+    }
+
+    fn lose(&self, requests: u64) {
+        if requests > 0 {
+            self.dropped.fetch_add(requests, Ordering::Relaxed);
+            self.losses.lost(requests);
+        }
+    }
 }
 
 impl Log {
@@ -88,19 +117,10 @@ impl Log {
     ///
     /// # Errors
     /// [`MonitorError::Io`] if the system gives no thread.
-    pub fn open(folder: &Path, spec: &LogSpec) -> Result<Self, MonitorError> {
+    pub fn open(folder: &Path, spec: &LogSpec, losses: Arc<dyn Losses>) -> Result<Self, MonitorError> {
         let (sender, receiver) = sync_channel(WAITING);
-        let shared = Arc::<Shared>::default();
-        let writer = Writer {
-            folder: folder.to_owned(),
-            spec: spec.clone(),
-            shared: Arc::clone(&shared),
-            file: None,
-            told: 0,
-            paused: None,
-            embeddings: (EMBEDDINGS, Instant::now()),
-            features: None,
-        };
+        let shared = Arc::new(Shared::new(losses));
+        let writer = Writer::new(folder, spec, Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("prediction log".to_owned())
             .spawn(move || writer.run(&receiver))
@@ -119,7 +139,7 @@ impl Log {
             fits && self.sender.as_ref().is_some_and(|sender| sender.try_send(Job { answered, by }).is_ok());
         if !sent {
             self.shared.waiting.fetch_sub(size, Ordering::Relaxed);
-            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            self.shared.lose(1);
         }
     }
 
@@ -131,11 +151,6 @@ impl Log {
     /// Answers that were logged since the server began.
     pub fn written(&self) -> u64 {
         self.shared.written.load(Ordering::Relaxed)
-    }
-
-    /// What the disk said last, if it failed since this was asked last.
-    pub fn trouble(&self) -> Option<String> {
-        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -166,21 +181,48 @@ struct Writer {
     file: Option<Open>,
     /// How many of the dropped ones stand in the log.
     told: u64,
-    /// Since when nothing is written, after a failure.
+    /// Those in what is buffered, too.
+    telling: u64,
+    /// Since when nothing is written, after a failure, and what the disk said.
     paused: Option<Instant>,
+    trouble: Option<String>,
+    /// Losses that are known here, and when there was the last one.
+    lost: (u64, Option<Instant>),
     /// Embeddings that may be made, and since when.
     embeddings: (f64, Instant),
     /// Of the version that answered last.
     features: Option<(Digest, Features)>,
 }
 
+/// A file that is written to, and what it does not have yet.
 struct Open {
-    file: BufWriter<File>,
+    file: File,
+    path: PathBuf,
+    buffer: Vec<u8>,
+    /// Requests and lines in the buffer.
+    requests: u64,
+    lines: u64,
     size: u64,
     synced: Instant,
 }
 
 impl Writer {
+    fn new(folder: &Path, spec: &LogSpec, shared: Arc<Shared>) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            spec: spec.clone(),
+            shared,
+            file: None,
+            told: 0,
+            telling: 0,
+            paused: None,
+            trouble: None,
+            lost: (0, None),
+            embeddings: (EMBEDDINGS, Instant::now()),
+            features: None,
+        }
+    }
+
     fn run(mut self, receiver: &Receiver<Job>) {
         let mut settled = Instant::now();
         loop {
@@ -205,16 +247,21 @@ impl Writer {
 
     fn take(&mut self, job: &Job) {
         if self.paused.is_some_and(|since| since.elapsed() < PAUSE) {
-            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            self.shared.lose(1);
             return;
         }
         self.paused = None;
-        match self.bytes(job).and_then(|(bytes, lines)| Ok((self.write(&bytes)?, lines))) {
-            Ok(((), lines)) => drop(self.shared.written.fetch_add(lines, Ordering::Relaxed)),
-            Err(error) => {
-                self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-                self.fail(&error.to_string());
-            }
+        let added = self.bytes(job).and_then(|(bytes, lines)| {
+            self.gap()?;
+            self.add(&bytes, 1, lines)
+        });
+        if let Err(error) = added {
+            self.shared.lose(1);
+            self.fail(&error);
+        } else if self.file.as_ref().is_some_and(|open| open.buffer.len() >= BUFFER)
+            && let Err(error) = self.flush()
+        {
+            self.fail(&error);
         }
     }
 
@@ -232,7 +279,6 @@ impl Writer {
         let lines =
             lines(model, features, tree, &job.answered, self.spec.inputs, embed).map_err(io::Error::other)?;
         let mut bytes = Vec::new();
-        self.gap(&mut bytes);
         for line in &lines {
             serde_json::to_writer(&mut bytes, line)?;
             bytes.push(b'\n');
@@ -241,87 +287,120 @@ impl Writer {
     }
 
     /// Tells of what was dropped since it was told last.
-    fn gap(&self, bytes: &mut Vec<u8>) {
+    fn gap(&mut self) -> io::Result<()> {
         let dropped = self.shared.dropped.load(Ordering::Relaxed);
-        if dropped > self.told {
-            let gap = Gap { dropped: dropped - self.told, time: Time::now() };
-            // Plain numbers: writing to memory cannot fail.
-            let _ = serde_json::to_writer(&mut *bytes, &gap);
+        if dropped > self.telling {
+            let gap = Gap { dropped: dropped - self.telling, time: Time::now() };
+            let mut bytes = serde_json::to_vec(&gap)?;
             bytes.push(b'\n');
+            self.add(&bytes, 0, 0)?;
+            self.telling = dropped;
         }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.file.as_ref().is_some_and(|open| open.size >= self.spec.rotate.0) {
-            self.close()?;
-        }
-        let dropped = self.shared.dropped.load(Ordering::Relaxed);
-        if self.file.is_none() {
-            self.file = Some(self.open()?);
-        }
-        let Some(open) = &mut self.file else { return Ok(()) };
-        open.file.write_all(bytes)?;
-        open.size += bytes.len() as u64;
-        self.told = dropped;
         Ok(())
     }
 
-    fn open(&self) -> io::Result<Open> {
-        fs::create_dir_all(&self.folder)?;
-        prune(&self.folder, self.spec.keep.0.saturating_sub(self.spec.rotate.0));
-        let mut options = File::options();
-        options.append(true).create_new(true);
-        // Inputs may be of persons.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let path = self.folder.join(format!("{}.{EXTENSION}", Id::new()));
-        pass(Point::Write, &path)?;
-        let mut file = BufWriter::with_capacity(1 << 16, options.open(path)?);
-        serde_json::to_writer(&mut file, &Head { schema: SCHEMA.to_owned() })?;
-        file.write_all(b"\n")?;
-        Ok(Open { file, size: 0, synced: Instant::now() })
+    /// Adds lines to what is buffered; in a failure these are not, and all others still are.
+    fn add(&mut self, bytes: &[u8], requests: u64, lines: u64) -> io::Result<()> {
+        if self.file.as_ref().is_some_and(|open| open.size >= self.spec.rotate.0) {
+            self.close()?;
+        }
+        let open = match &mut self.file {
+            Some(open) => open,
+            none => none.insert(open(&self.folder, &self.spec)?),
+        };
+        open.buffer.extend_from_slice(bytes);
+        open.size += bytes.len() as u64;
+        open.requests += requests;
+        open.lines += lines;
+        Ok(())
+    }
+
+    /// Gives what is buffered to the system.
+    fn flush(&mut self) -> io::Result<()> {
+        let Some(open) = &mut self.file else { return Ok(()) };
+        open.file.write_all(&open.buffer)?;
+        open.buffer.clear();
+        self.shared.written.fetch_add(open.lines, Ordering::Relaxed);
+        (open.requests, open.lines) = (0, 0);
+        self.told = self.telling;
+        Ok(())
     }
 
     fn close(&mut self) -> io::Result<()> {
-        let Some(mut open) = self.file.take() else { return Ok(()) };
-        open.file.flush()?;
-        open.file.get_ref().sync_data()
+        self.flush()?;
+        self.file.take().map_or(Ok(()), |open| open.file.sync_data())
     }
 
     /// Flushes what is buffered, and now and then puts it on the disk.
     fn settle(&mut self, end: bool) {
-        if !end && self.paused.is_some_and(|since| since.elapsed() < PAUSE) {
-            return;
-        }
-        let mut bytes = Vec::new();
-        self.gap(&mut bytes);
-        let settled = if bytes.is_empty() { Ok(()) } else { self.write(&bytes) };
-        let settled = settled.and_then(|()| match &mut self.file {
-            _ if end => self.close(),
-            Some(open) => {
-                open.file.flush()?;
-                if open.synced.elapsed() >= SYNC {
+        if end || self.paused.is_none_or(|since| since.elapsed() >= PAUSE) {
+            let settled = self.gap().and_then(|()| if end { self.close() } else { self.flush() });
+            let settled = settled.and_then(|()| match &mut self.file {
+                Some(open) if open.synced.elapsed() >= SYNC => {
                     open.synced = Instant::now();
-                    open.file.get_ref().sync_data()?;
+                    open.file.sync_data()
                 }
-                Ok(())
+                _ => Ok(()),
+            });
+            if let Err(error) = settled {
+                self.fail(&error);
             }
-            None => Ok(()),
-        });
-        if let Err(error) = settled {
-            self.fail(&error.to_string());
         }
+        self.warn();
     }
 
-    /// Gives the file up, so that the next one begins with a whole line, and waits.
-    fn fail(&mut self, trouble: &str) {
+    /// Gives the file up, so that the next one begins with a whole line, and waits. What was buffered is lost, too: what that
+    /// would have told of losses is told later.
+    fn fail(&mut self, trouble: &io::Error) {
         if let Some(open) = self.file.take() {
-            // What is buffered would fail again.
-            let _ = open.file.into_parts();
+            self.shared.lose(open.requests);
+            if open.file.metadata().is_ok_and(|found| found.is_file() && found.len() == 0) {
+                // A full disk must not fill up with names.
+                let _ = fs::remove_file(&open.path);
+            }
         }
+        self.telling = self.told;
         self.paused = Some(Instant::now());
-        *self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble.to_owned());
+        self.trouble = Some(trouble.to_string());
     }
+
+    /// Warns of losses, once until there were none for a while.
+    fn warn(&mut self) {
+        let dropped = self.shared.dropped.load(Ordering::Relaxed);
+        if dropped == self.lost.0 {
+            return;
+        }
+        if self.lost.1.is_none_or(|last| last.elapsed() >= CALM) {
+            let why = self.trouble.take();
+            let why = why.unwrap_or_else(|| "more is answered than can be written".to_owned());
+            let text = format!(
+                "answers are missing from the prediction log `{}`, {dropped} so far: {why}",
+                self.folder.display()
+            );
+            self.shared.losses.warn(&text);
+        }
+        self.lost = (dropped, Some(Instant::now()));
+    }
+}
+
+/// Begins a file, after what is too much was removed.
+fn open(folder: &Path, spec: &LogSpec) -> io::Result<Open> {
+    fs::create_dir_all(folder)?;
+    prune(folder, spec.keep.0.saturating_sub(spec.rotate.0));
+    let mut options = File::options();
+    options.append(true).create_new(true);
+    // Inputs may be of persons.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let path = folder.join(format!("{}.{EXTENSION}", Id::new()));
+    pass(Point::Write, &path)?;
+    let file = options.open(&path)?;
+    // Held while it is written to, so that no other server removes it; without locks that is not known.
+    #[cfg(unix)]
+    let _ = file.try_lock_shared();
+    let mut buffer = serde_json::to_vec(&Head { schema: SCHEMA.to_owned() })?;
+    buffer.push(b'\n');
+    Ok(Open { file, path, buffer, requests: 0, lines: 0, size: 0, synced: Instant::now() })
 }
 
 /// How the files end.
@@ -345,12 +424,14 @@ pub fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Removes the oldest files until the others have at most `keep` bytes.
+/// Removes the oldest files until the others have at most `keep` bytes, but none that a server still writes to.
 fn prune(folder: &Path, keep: u64) {
     let mut left = 0;
     for path in files(folder).unwrap_or_default().into_iter().rev() {
         left += fs::metadata(&path).map_or(0, |found| found.len());
-        if left > keep {
+        let held =
+            || File::open(&path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
+        if left > keep && !held() {
             // One that another server removes at the same time is gone, too.
             let _ = fs::remove_file(path);
         }

@@ -19,7 +19,7 @@ pub use error::{EXPLAIN, MonitorError};
 pub use features::Features;
 pub use labels::Labels;
 pub use line::{Answered, Line, lines};
-pub use log::{Answering, Log, files};
+pub use log::{Answering, Log, Losses, files};
 pub use sketch::{SKETCHES, Sketch, SketchKind, Sketches};
 pub use spec::{AlertSpec, DriftSpec, DriftTest, LatencySpec, LogSpec, MonitorSpec, QualitySpec};
 pub use value::Value;

@@ -119,7 +119,7 @@ pub struct LogSpec {
     pub sample: f64,
     /// Whether inputs are kept whole; else their features and an embedding.
     pub inputs: bool,
-    /// Size of a file at which the next one is begun.
+    /// Size of a file at which the next one is begun; 64 KiB at least.
     pub rotate: Bytes,
     /// Size of all files of a model; beyond it the oldest go.
     pub keep: Bytes,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Answered, Observer, Served};
-use crate::base::{Digest, Name};
+use super::{Answered, Metrics, Observer, Served, Tell};
+use crate::base::{Digest, Level, Name};
 use crate::platform::monitor::{self, LogSpec};
 use crate::platform::train::Model;
 
@@ -13,19 +13,32 @@ use crate::platform::train::Model;
 pub struct PredictionLog {
     folder: PathBuf,
     spec: LogSpec,
+    metrics: Arc<Metrics>,
+    tell: Arc<Tell>,
     logs: Mutex<BTreeMap<Name, monitor::Log>>,
 }
 
 impl PredictionLog {
-    /// A log whose models have their folders below `folder`.
-    pub fn new(folder: PathBuf, spec: LogSpec) -> Self {
-        Self { folder, spec, logs: Mutex::default() }
+    /// A log whose models have their folders below `folder`. What it does not keep is counted in `metrics`, and why told to `tell`.
+    pub fn new(folder: PathBuf, spec: LogSpec, metrics: Arc<Metrics>, tell: Tell) -> Self {
+        Self { folder, spec, metrics, tell: Arc::new(tell), logs: Mutex::default() }
+    }
+}
+
+/// Requests to one model that are not logged: the disk was too slow, or full.
+struct Lost {
+    model: Name,
+    metrics: Arc<Metrics>,
+    tell: Arc<Tell>,
+}
+
+impl monitor::Losses for Lost {
+    fn lost(&self, requests: u64) {
+        self.metrics.log_dropped(&self.model, requests);
     }
 
-    /// Requests that were not logged since the server began: the disk was too slow, or full.
-    pub fn dropped(&self) -> u64 {
-        let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
-        logs.values().map(monitor::Log::dropped).sum()
+    fn warn(&self, text: &str) {
+        (self.tell)(Level::Warn, text);
     }
 }
 
@@ -34,8 +47,15 @@ impl Observer for PredictionLog {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
         let name = &answered.served.name;
         if !logs.contains_key(name) {
+            // There from the first answer on, so that a rise is seen.
+            self.metrics.log_dropped(name, 0);
+            let (metrics, tell) = (Arc::clone(&self.metrics), Arc::clone(&self.tell));
+            let lost = Arc::new(Lost { model: name.clone(), metrics, tell });
             // Without a thread to write it there is no log; answers come first.
-            let Ok(log) = monitor::Log::open(&self.folder.join(name.as_str()), &self.spec) else { return };
+            let Ok(log) = monitor::Log::open(&self.folder.join(name.as_str()), &self.spec, lost) else {
+                self.metrics.log_dropped(name, 1);
+                return;
+            };
             logs.insert(name.clone(), log);
         }
         let Some(log) = logs.get(name) else { return };

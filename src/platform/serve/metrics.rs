@@ -84,6 +84,13 @@ const SWAPS: Family = ("mlp_swaps_total", "counter", "Versions that became live 
 const STALE: Family =
     ("mlp_stale", "gauge", "1 while the stage cannot be followed and an older version answers.");
 
+/// Requests that the prediction log lacks.
+const LOG_DROPPED: Family = (
+    "mlp_log_dropped_total",
+    "counter",
+    "Requests that are not in the prediction log because the disk was too slow or refused them.",
+);
+
 const SHADOW: Family = (
     "mlp_shadow_total",
     "counter",
@@ -119,6 +126,11 @@ impl Metrics {
     /// Whether the stage of `model` cannot be followed, so that an older version answers.
     pub fn stale(&self, model: &Name, stale: bool) {
         self.set(STALE, labelled(model), f64::from(u8::from(stale)));
+    }
+
+    /// So many answers of `model` more are not in the prediction log.
+    pub(super) fn log_dropped(&self, model: &Name, requests: u64) {
+        self.add(LOG_DROPPED, labelled(model), requests as f64);
     }
 
     /// A shadow compared `more` instances that `agreed` or `disagreed`, or requests of it `failed` or were `dropped`.
@@ -200,7 +212,7 @@ impl Metrics {
 }
 
 /// Families of [`Metrics::set`] and [`Metrics::add`], in the order in which they are written.
-const OTHERS: [Family; 6] = [SWAPS, STALE, SHADOW, CANARY_SHARE, CANARY_ERRORS, CANARY_ABORTED];
+const OTHERS: [Family; 7] = [SWAPS, STALE, LOG_DROPPED, SHADOW, CANARY_SHARE, CANARY_ERRORS, CANARY_ABORTED];
 
 /// The label of a model. Names hold no character that would have to be escaped.
 fn labelled(name: &Name) -> String {

@@ -1,4 +1,4 @@
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use super::*;
 use crate::base::{Bytes, Null};
@@ -75,6 +75,23 @@ fn read(folder: &Path) -> Answers<'static> {
     answers
 }
 
+/// What was told of losses.
+#[derive(Default)]
+struct Told {
+    lost: AtomicU64,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Losses for Told {
+    fn lost(&self, requests: u64) {
+        self.lost.fetch_add(requests, Ordering::Relaxed);
+    }
+
+    fn warn(&self, text: &str) {
+        self.warnings.lock().expect("is whole").push(text.to_owned());
+    }
+}
+
 #[test]
 fn a_model_has_sketches_of_its_features_answers_and_points() {
     let sketches = &version().sketches;
@@ -93,8 +110,8 @@ fn a_model_has_sketches_of_its_features_answers_and_points() {
 #[test]
 fn what_is_offered_is_read_again() {
     let folder = tempfile::tempdir().expect("makes a folder");
-    let log = Log::open(&folder.path().join("log"), &LogSpec { inputs: true, ..LogSpec::default() })
-        .expect("opens");
+    let spec = LogSpec { inputs: true, ..LogSpec::default() };
+    let log = Log::open(&folder.path().join("log"), &spec, Arc::new(Null)).expect("opens");
     let (single, several) = (answered(1), answered(3));
     log.offer(single.clone(), version());
     log.offer(several.clone(), version());
@@ -119,7 +136,7 @@ fn what_is_offered_is_read_again() {
 #[test]
 fn files_are_rotated_and_the_oldest_go() {
     let folder = tempfile::tempdir().expect("makes a folder");
-    let log = Log::open(folder.path(), &spec()).expect("opens");
+    let log = Log::open(folder.path(), &spec(), Arc::new(Null)).expect("opens");
     for _ in 0..200 {
         log.offer(answered(1), version());
     }
@@ -153,7 +170,8 @@ fn a_disk_that_refuses_costs_lines_and_not_answers() {
     let blocked = folder.path().join("log");
     // A file where the folder should be.
     std::fs::write(&blocked, b"x").expect("writes");
-    let log = Log::open(&blocked, &spec()).expect("opens");
+    let told = Arc::<Told>::default();
+    let log = Log::open(&blocked, &spec(), told.clone()).expect("opens");
     // It counts what was dropped since the first answer of a window.
     let early = answered(1);
     for _ in 0..20 {
@@ -163,11 +181,13 @@ fn a_disk_that_refuses_costs_lines_and_not_answers() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(log.written(), 0);
-    assert!(log.trouble().is_some());
     std::fs::remove_file(&blocked).expect("removes");
     std::thread::sleep(PAUSE);
     log.offer(early, version());
     drop(log);
+    let warnings = told.warnings.lock().expect("is whole");
+    assert!(warnings.len() == 1 && warnings[0].contains("answers are missing"), "{warnings:?}");
+    assert_eq!(told.lost.load(Ordering::Relaxed), 20);
     let answers = read(&blocked);
     assert_eq!((answers.lines.len(), answers.window().dropped), (1, 20));
 }
@@ -175,9 +195,55 @@ fn a_disk_that_refuses_costs_lines_and_not_answers() {
 #[test]
 fn what_does_not_fit_is_dropped_at_once() {
     let folder = tempfile::tempdir().expect("makes a folder");
-    let log = Log::open(folder.path(), &spec()).expect("opens");
+    let log = Log::open(folder.path(), &spec(), Arc::new(Null)).expect("opens");
     let mut large = answered(1);
     large.inputs = Inputs::F32(Arc::new(vec![0.0; WAITING_BYTES]));
     log.offer(large, version());
     assert_eq!(log.dropped(), 1);
+}
+
+#[test]
+fn what_a_full_disk_takes_back_is_counted_and_told_later() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let told = Arc::<Told>::default();
+    let mut writer = Writer::new(folder.path(), &spec(), Arc::new(Shared::new(told.clone())));
+    let job = || Job { answered: answered(1), by: version() };
+    let first = job();
+    writer.shared.lose(2);
+    writer.take(&first);
+    writer.take(&job());
+    // The two requests and what tells of two others are buffered, and the disk is full.
+    let file = writer.file.as_mut().expect("is open");
+    assert_eq!(std::fs::metadata(&file.path).expect("is there").len(), 0);
+    file.file = File::options().write(true).open("/dev/full").expect("opens");
+    writer.settle(false);
+    assert_eq!((told.lost.load(Ordering::Relaxed), writer.told), (4, 0));
+    assert_eq!(writer.shared.written.load(Ordering::Relaxed), 0);
+    assert_eq!(told.warnings.lock().expect("is whole").len(), 1);
+    writer.paused = None;
+    writer.take(&first);
+    writer.shared.lose(1);
+    writer.settle(true);
+    let answers = read(folder.path());
+    assert_eq!((answers.lines.len(), answers.window().dropped), (1, 5));
+    assert_eq!((writer.told, told.warnings.lock().expect("is whole").len()), (5, 1), "said once");
+}
+
+#[test]
+fn a_file_that_another_server_writes_to_stays() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let spec = LogSpec { rotate: Bytes(1000), keep: Bytes(1000), ..LogSpec::default() };
+    let mut slow = Writer::new(folder.path(), &spec, Arc::new(Shared::new(Arc::new(Null))));
+    slow.take(&Job { answered: answered(1), by: version() });
+    slow.settle(false);
+    let busy = Log::open(folder.path(), &spec, Arc::new(Null)).expect("opens");
+    for _ in 0..50 {
+        busy.offer(answered(1), version());
+    }
+    drop(busy);
+    let path = slow.file.as_ref().expect("is open").path.clone();
+    assert!(path.exists());
+    slow.settle(true);
+    prune(folder.path(), 0);
+    assert!(!path.exists(), "one that nobody writes to goes");
 }

@@ -1,12 +1,20 @@
 //! What `monitor:` and `serve: {log: …}` may say.
 
 use super::{Checked, Manifest, Wrong, at, between, variable};
+use crate::base::Bytes;
 use crate::platform::train::{is_metric, less_is_better};
+
+/// Smaller files would be as many as answers.
+const LEAST_ROTATE: Bytes = Bytes(64 << 10);
 
 pub(super) fn check(manifest: &Manifest) -> Checked {
     if let Some(log) = &manifest.serve.log {
         let path = ["serve", "log"];
         between(&at(&path, &["sample"]), log.sample, 0.0..=1.0, "a share is between 0 and 1")?;
+        if log.rotate < LEAST_ROTATE {
+            let message = "each answer would have a file of its own";
+            return Err(Wrong::value(&at(&path, &["rotate"]), message, "write 64 KiB or more"));
+        }
         if log.keep < log.rotate {
             let message = "less than one file of `rotate`";
             return Err(Wrong::value(&at(&path, &["keep"]), message, "make it several times `rotate`"));
