@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Digest, Estimate, Latency, Name, RecordKind, Time};
+use super::{Body, Digest, Estimate, Id, Latency, Name, RecordKind, Time};
 
 /// A statistic and how likely one as large is where nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -127,6 +127,12 @@ pub struct Predictions {
     pub model: Name,
     /// The machine.
     pub host: String,
+    /// The log: a machine may have several, of several clones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Id>,
+    /// Bytes of its files.
+    #[serde(default)]
+    pub bytes: u64,
     /// Tree of the log's files.
     pub log: Digest,
 }

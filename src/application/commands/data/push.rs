@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::super::{Answer, Context};
 use super::transfer::{Moved, Selection};
+use crate::application::predictions;
 use crate::application::ui::{Report, bytes, plural};
 use crate::base::{Exit, Failure, Id};
 use crate::infrastructure::store::{Pin, PinKind, missing, push};
@@ -72,8 +73,9 @@ fn pins(project: &Project, selection: &Selection, context: &Context) -> Result<V
         }
         wanted.push((name.to_owned(), root));
     }
+    let over = predictions::over(project)?;
     pins.retain(|pin| match pin.kind {
-        PinKind::Record(_) => true,
+        PinKind::Record(_) => !over.contains(&pin.id),
         PinKind::Data => wanted.iter().any(|(name, root)| pin.name == *name && pin.roots.contains(root)),
     });
     Ok(pins)

@@ -81,7 +81,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     }
     if !args.dry_run && !logs.is_empty() {
         let mut pins = project.store.pins()?;
-        pins.retain(|pin| pin.kind == PinKind::Record(RecordKind::Predictions));
+        let sent = |id: &Digest| logs.iter().any(|log| log.record == Some(*id));
+        pins.retain(|pin| {
+            pin.kind == PinKind::Record(RecordKind::Predictions) && pin.records.iter().any(sent)
+        });
         push(&project.store, &remote, project.id(), &pins, &context.ui)?;
     }
     context.ui.report(&Pushed { store: remote.name.to_string(), dry_run: args.dry_run, logs });

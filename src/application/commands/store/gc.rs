@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::super::{Answer, Context};
 use crate::application::following::workspace;
 use crate::application::named::named;
-use crate::application::stores;
 use crate::application::ui::{Report, bytes, count, plural};
+use crate::application::{predictions, stores};
 use crate::base::{Digest, Exit, Failure, Id, Time};
 use crate::infrastructure::git::GitError;
 use crate::infrastructure::store::{
@@ -21,6 +21,7 @@ use crate::platform::run;
 /// Without `--yes` it only says what would be done. On a remote store nothing is deleted before a week has passed: a first run names
 /// what is doomed, and any run a week later deletes it, if still nobody needs it.
 ///
+/// A prediction log that was pushed is kept in its newest state, and of all logs of a model as much as `keep` of `serve: {log: …}` says.
 /// Pins keep old versions. `--retire-after DAYS` takes away pins of datasets that are older and whose version no commit names any
 /// more; it asks the git remote first whether this clone knows all branches.
 #[derive(clap::Args, Debug)]
@@ -57,16 +58,14 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         extra.extend(ledger.entries()?.into_iter().map(|entry| entry.subject.tree));
     }
     let remote = args.store.as_ref().map(|name| stores::remote(&project, Some(name))).transpose()?;
-    let retire = match args.retire_after {
-        None => Vec::new(),
-        Some(days) => {
-            if let Some(remote) = &remote {
-                // Those of colleagues, too.
-                fetch_pins(&project.store, remote, project.id(), &context.ui)?;
-            }
-            unneeded(&project, days, &named)?
-        }
-    };
+    if let Some(remote) = &remote {
+        // Those of colleagues, too.
+        fetch_pins(&project.store, remote, project.id(), &context.ui)?;
+    }
+    let mut retire = predictions::over(&project)?;
+    if let Some(days) = args.retire_after {
+        retire.extend(unneeded(&project, days, &named)?);
+    }
     let dry_run = !args.yes;
     let Some(remote) = remote else {
         extra.retain(|id| project.store.has(id).unwrap_or(true));
