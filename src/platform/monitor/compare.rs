@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::features::of_answer;
-use super::statistics::{chi_square, ks_of_counts, mmd, psi};
+use super::statistics::{categories, ks_of_counts, mmd};
 use super::{Answers, DriftSpec, DriftTest, Line, MonitorSpec, Sketch, SketchKind, Sketches, Value};
 use crate::base::{Drift, EmbeddingDrift, FeatureDrift, Latency, Quality, Tested};
 use crate::platform::train::{labelled as metric_of, less_is_better, proportion};
@@ -84,7 +84,7 @@ fn feature(sketch: &Sketch, answer: bool, values: &[Value]) -> FeatureDrift {
     let with_missing = |(mut before, mut now): (Vec<u64>, Vec<u64>)| {
         before.push(sketch.missing);
         now.push(missing);
-        (psi(&before, &now), chi_square(&before, &now))
+        categories(&before, &now)
     };
     let (ks, (psi, chi_square)) = match &sketch.kind {
         SketchKind::Number { lowest, ends, counts } => {

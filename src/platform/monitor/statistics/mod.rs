@@ -5,6 +5,7 @@ mod gamma;
 mod ks;
 mod mmd;
 mod psi;
+mod sparse;
 
 use crate::base::Tested;
 
@@ -12,6 +13,7 @@ pub use chi_square::chi_square;
 pub use ks::{ks, ks_of_counts, ks_p_value};
 pub use mmd::{PERMUTATIONS, mmd};
 pub use psi::psi;
+pub use sparse::categories;
 
 #[cfg(test)]
 mod tests;

@@ -121,3 +121,62 @@ fn embeddings_of_one_kind_seldom_differ_and_shifted_ones_do() {
     assert_eq!((found.p, found.value > 0.05), (0.001, true), "{found:?}");
     assert_eq!(found, mmd(&cloud(1, 60, 0.0), &cloud(2, 50, 1.5)), "the same every time");
 }
+
+/// So many examples of categories with these weights.
+fn drawn(seed: u64, weights: &[u64], count: usize) -> Vec<u64> {
+    let mut random = Stream::new(seed, Purpose::Weights, &[17]);
+    let total: u64 = weights.iter().sum();
+    let mut counts = vec![0; weights.len()];
+    for _ in 0..count {
+        let mut left = random.below(total as usize) as u64;
+        let place = weights.iter().position(|weight| match left < *weight {
+            true => true,
+            false => {
+                left -= weight;
+                false
+            }
+        });
+        counts[place.expect("is below the total")] += 1;
+    }
+    counts
+}
+
+#[test]
+fn two_hundred_categories_whose_frequencies_are_permuted_have_drifted() {
+    let even: Vec<u64> = (0..200).map(|n| 1 + 2 * (n % 2)).collect();
+    let permuted: Vec<u64> = (0..200).map(|n| 1 + 2 * (n / 100)).collect();
+    for window in [100, 400] {
+        let (before, now) = (drawn(1, &even, 2000), drawn(2, &permuted, window));
+        // Counted as one, the rare categories say nothing.
+        assert!(chi_square(&before, &now).p > 0.001, "{window}");
+        let (psi, chi_square) = categories(&before, &now);
+        assert!(psi.value > 0.2 && psi.p < 1e-3, "{window}: {psi:?}");
+        assert!(chi_square.value > 0.1 && chi_square.p < 1e-3, "{window}: {chi_square:?}");
+        assert_eq!(categories(&before, &now), (psi, chi_square), "the same every time");
+    }
+    let (before, now) = (drawn(1, &even, 20_000), drawn(2, &permuted, 20_000));
+    assert_eq!(categories(&before, &now), (psi(&before, &now), chi_square(&before, &now)), "none is rare");
+}
+
+#[test]
+fn many_categories_of_one_kind_seldom_differ() {
+    let even: Vec<u64> = (0..200).map(|n| 1 + 2 * (n % 2)).collect();
+    let steep: Vec<u64> = (1..=200).map(|n| 2000 / n).collect();
+    for weights in [even, steep] {
+        let found = (0..20).map(|seed| {
+            let (psi, chi_square) =
+                categories(&drawn(seed, &weights, 2000), &drawn(seed + 1000, &weights, 100));
+            (psi.p.min(chi_square.p) <= 0.05, psi.value > 0.2 && psi.p < 0.01)
+        });
+        let (unlikely, alarms): (Vec<bool>, Vec<bool>) = found.unzip();
+        let count = |of: Vec<bool>| of.into_iter().filter(|one| *one).count();
+        assert!(count(unlikely) <= 5 && count(alarms) <= 1, "of 20 at 5 % and at 1 %");
+    }
+}
+
+#[test]
+fn more_examples_than_there_can_be_are_not_divided() {
+    // A sketch may be written by anybody.
+    let (before, now) = (vec![1 << 39; 300], vec![1; 300]);
+    assert_eq!(categories(&before, &now), (psi(&before, &now), chi_square(&before, &now)));
+}
