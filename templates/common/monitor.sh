@@ -2,7 +2,8 @@
 # monitor.sh MODEL@STAGE [OPTION OF git push ...]
 #
 # Holds the newest answers of a model against what it was trained on. If a limit of `monitor:` is broken, pushes the branch
-# retrain/MODEL with what was found, for somebody to train again on, and ends with 1. Nothing is promoted.
+# retrain/MODEL with what was found, for somebody to train again on, and ends with 1. Nothing is promoted. The record of it goes to the
+# first of `stores:`: this machine may be gone tomorrow.
 set -eu
 model=$1
 shift
@@ -14,8 +15,15 @@ trap 'rm -f "$found"' EXIT
 status=0
 mlp monitor "$model" --json > "$found" || status=$?
 cat "$found"
+pushed=0
+if grep -q '^stores:' mlp.yaml; then
+  mlp monitor push >&2 || pushed=$?
+fi
 # Anything but a breach is for whoever reads the log of this job. A breach that `monitor.alert` could not be told of is one.
 if ! grep -q '"breaches"' "$found"; then
+  if [ "$status" -eq 0 ]; then
+    status=$pushed
+  fi
   exit "$status"
 fi
 if git ls-remote --exit-code --heads origin "$branch" > /dev/null; then

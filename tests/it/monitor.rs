@@ -258,6 +258,66 @@ fn a_pushed_log_is_seen_by_another_clone() {
         (Some(1), Some(120)),
         "{report}"
     );
+    // What was found outlives the machine that found it.
+    let pushed = ok(&here, &["monitor", "push"]);
+    assert_eq!(pushed, "no answers were logged here\n1 record of what was found\n");
+    assert_eq!(ok(&here, &["monitor", "push"]), "no answers were logged here\n");
+    run(project.path(), &["monitor", "stripes@1"], 1);
+    let record = report["record"].as_str().and_then(|text| text.parse::<Digest>().ok()).expect("is kept");
+    assert!(store.records(RecordKind::Drift).expect("lists").contains(&record));
+}
+
+#[test]
+fn two_servers_of_one_machine_have_a_log_each_and_old_states_go() {
+    let far = TempDir::new().expect("makes a folder");
+    let stores = format!("stores: {{origin: {{url: \"fs://{}\"}}}}\n", far.path().display());
+    let project = project(&stores);
+    let store = Local::open(&project.store()).expect("opens");
+    let kind = PinKind::Record(RecordKind::Run);
+    store.put_pin(&Pin { roots: vec![project.tree], ..Pin::new(kind, "stripes") }).expect("pins");
+    ok(project.path(), &["data", "push"]);
+    answer(&project, 60, |pixel| 255 - pixel);
+    ok(project.path(), &["monitor", "push"]);
+    answer(&project, 10, |pixel| 255 - pixel);
+    ok(project.path(), &["monitor", "push"]);
+    // Another clone on this machine.
+    let clone = TempDir::new().expect("makes a folder");
+    crate::support::serving::git(
+        clone.path(),
+        &["clone", "-q", project.path().to_str().expect("is text"), "here"],
+    );
+    let here = clone.path().join("here");
+    std::fs::copy(project.path().join("mlp.yaml"), here.join("mlp.yaml")).expect("copies");
+    let look = |place: &std::path::Path| -> Value {
+        let output =
+            mlp(place).args(["monitor", "stripes@1", "--dry-run", "--json"]).output().expect("starts");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    };
+    assert_eq!(look(&here)["window"]["answers"], 70);
+    let moved = here.join(".git/mlp/predictions/stripes");
+    std::fs::create_dir_all(&moved).expect("makes");
+    for entry in std::fs::read_dir(log_of(&project)).expect("lists") {
+        let path = entry.expect("is there").path();
+        // The files alone: the log of the other clone has another id, and its answers other ones.
+        if path.extension().is_some_and(|end| end == "jsonl") {
+            let text = std::fs::read_to_string(&path).expect("reads").replace("\"id\":\"0", "\"id\":\"1");
+            std::fs::write(moved.join(path.file_name().expect("has one")), text).expect("writes");
+        }
+    }
+    ok(&here, &["monitor", "push"]);
+    assert_eq!(look(project.path())["window"]["answers"], 140, "neither took the other's place");
+    let pins = |store: &Local| {
+        let pins = store.pins().expect("reads");
+        pins.iter().filter(|pin| pin.kind == PinKind::Record(RecordKind::Predictions)).count()
+    };
+    assert_eq!(pins(&store), 3, "an old state came back with the look");
+    let said: Value =
+        serde_json::from_str(&ok(project.path(), &["store", "gc", "--store", "origin", "--yes", "--json"]))
+            .expect("is JSON");
+    assert_eq!(said["retired"], 1, "{said}");
+    ok(project.path(), &["store", "gc", "--yes"]);
+    assert_eq!(look(project.path())["window"]["answers"], 140);
+    assert_eq!(pins(&store), 2);
 }
 
 #[test]

@@ -82,7 +82,8 @@ fn a_breach_in_ci_pushes_a_branch_to_train_again_on_once() {
     std::fs::create_dir_all(project.join("bin")).expect("makes");
     // What `mlp monitor` answers is tested elsewhere; here it is what the script makes of it.
     let answer = |code: u8, text: &str| {
-        let script = format!("#!/bin/sh\necho '{text}'\nexit {code}\n");
+        let push = "if [ \"$2\" = push ]; then echo pushed; exit 0; fi";
+        let script = format!("#!/bin/sh\n{push}\necho '{text}'\nexit {code}\n");
         let path = project.join("bin/mlp");
         std::fs::write(&path, script).expect("writes");
         let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -97,7 +98,12 @@ fn a_breach_in_ci_pushes_a_branch_to_train_again_on_once() {
     answer(0, "{}");
     // Another branch to come back to.
     sh(&project, "git switch -q -c other");
-    assert_eq!((monitor().status.code(), branches().as_str()), (Some(0), "0"));
+    let calm = monitor();
+    assert_eq!((calm.status.code(), branches().as_str()), (Some(0), "0"));
+    assert!(!String::from_utf8_lossy(&calm.stderr).contains("pushed"), "there is no store: {calm:?}");
+    sh(&project, "printf 'stores: {}\n' >> mlp.yaml; git commit -qam stores");
+    let calm = monitor();
+    assert!(String::from_utf8_lossy(&calm.stderr).contains("pushed"), "{calm:?}");
     answer(3, "{}");
     assert_eq!((monitor().status.code(), branches().as_str()), (Some(3), "0"));
     answer(1, r#"{"breaches":["it"]}"#);
@@ -143,4 +149,67 @@ fn the_files_for_ci_are_yaml_with_a_scheduled_look_at_every_model() {
         "{written}"
     );
     assert_eq!(serde_yaml::from_str::<Value>(&read(".gitlab-ci.yml")).expect("is YAML"), gitlab);
+}
+
+#[test]
+fn the_files_for_ci_name_the_stages_and_secrets_of_the_project() {
+    let folder = TempDir::new().expect("makes a folder");
+    ok(folder.path(), &["init", "first", "-t", "mnist"]);
+    let project = folder.path().join("first");
+    let path = project.join("mlp.yaml");
+    let text = "mlp: 1
+project: {name: first, id: 01jd3q0000000000000000000a, profile: research}
+data: {mnist: {path: data/mnist, format: idx}}
+models:
+  digits: {data: mnist, network: [flatten, {linear: 10}], train: {epochs: 1, batch_size: 8}}";
+    let of = |more: &str, platform: &str, file: &str| -> Value {
+        std::fs::write(&path, format!("{text}\n{more}")).expect("writes");
+        let shown: Value = serde_json::from_str(&ok(&project, &["ci", platform, "--json"])).expect("is JSON");
+        let files = shown["files"].as_array().expect("has files");
+        let found = files.iter().find(|one| one["path"] == file).expect("is one of them");
+        let text = found["text"].as_str().expect("is text");
+        assert!(!["@ENV@", "@SECRETS@", "@MODELS@"].iter().any(|place| text.contains(place)), "{text}");
+        serde_yaml::from_str(text).expect("is YAML")
+    };
+    let plain = of("", "github", ".github/workflows/mlp.yml");
+    assert!(plain["jobs"]["check"].get("env").is_none(), "{plain}");
+    let more = "stages: {canary: {}, live: {}}
+stores: {far: {url: 's3://bucket/x'}, near: {url: 'gs://bucket'}, disk: {url: 'fs:///x'}}
+monitor: {alert: {webhook: CHAT_URL}}
+";
+    let check = of(more, "github", ".github/workflows/mlp.yml");
+    let look = of(more, "github", ".github/workflows/monitor.yml");
+    let env = &look["jobs"]["monitor"]["env"];
+    for name in [
+        "MLP_STORE_FAR_ACCESS_KEY_ID",
+        "MLP_STORE_FAR_SECRET_ACCESS_KEY",
+        "MLP_STORE_NEAR_CREDENTIAL",
+        "CHAT_URL",
+    ] {
+        assert_eq!(env[name], format!("${{{{ secrets.{name} }}}}"), "{look}");
+    }
+    // A change, whosever it is, gets what it needs alone.
+    let mut own = env.clone();
+    own.as_object_mut().expect("has variables").remove("CHAT_URL");
+    assert_eq!(check["jobs"]["check"]["env"], own);
+    assert!(check.to_string().contains("mlp gate check digits --to canary"), "{check}");
+    let job = &look["jobs"]["monitor"];
+    assert_eq!(job["strategy"]["matrix"]["model"][0], "digits@live");
+    // Without a store it is said, and nothing is looked at.
+    let steps = job["steps"].as_array().expect("has steps");
+    let at = |word: &str| {
+        steps
+            .iter()
+            .position(|step| step.to_string().contains(word))
+            .unwrap_or_else(|| panic!("no {word}: {job}"))
+    };
+    assert!(at("^stores:") < at("monitor.sh"));
+    assert_eq!(steps[at("monitor.sh")]["if"], "steps.store.outputs.there == 'yes'");
+    let gitlab = of(more, "gitlab", ".gitlab-ci.yml");
+    assert_eq!(gitlab["monitor"]["parallel"]["matrix"][0]["MODEL"][0], "digits@live");
+    let script = gitlab["monitor"]["script"].as_array().expect("is a script");
+    assert!(
+        script[0].as_str().is_some_and(|line| line.contains("^stores:") && line.contains("exit 0")),
+        "{gitlab}"
+    );
 }

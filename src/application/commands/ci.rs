@@ -4,13 +4,14 @@ use serde::Serialize;
 
 use super::{Answer, Context};
 use crate::application::ui::Report;
-use crate::base::{Exit, Name};
-use crate::platform::project::{CiPlatform, ci_files, write_new};
+use crate::base::Exit;
+use crate::platform::project::{CiPlatform, CiSubject, ci_files, write_new};
 
 /// Shows the files with which GitHub Actions or GitLab CI/CD check each change and watch what is live.
 ///
-/// A check of the project file and of the gates of `staging` on every change; once a day (GitLab: in scheduled pipelines) `mlp monitor` of
-/// what is live in `production`, where a broken limit opens a branch to train again. `--write` makes the files that are missing.
+/// A check of the project file and of the gates of `staging` (else of the last stage but one) on every change; once a day (GitLab: in
+/// scheduled pipelines) `mlp monitor` of what is live in `production` (else in the last stage), where a broken limit opens a branch to
+/// train again. Jobs get the secrets that `stores:` and `monitor.alert` name. `--write` makes the files that are missing.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// For whom.
@@ -64,13 +65,13 @@ impl Report for Files {
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let models: Vec<Name> = project.manifest.models.keys().cloned().collect();
+    let subject = CiSubject::of(&project.manifest);
     let platform = match args.platform {
         Platform::Github => CiPlatform::Github,
         Platform::Gitlab => CiPlatform::Gitlab,
     };
     let mut files = Vec::new();
-    for (path, text) in ci_files(platform, &models) {
+    for (path, text) in ci_files(platform, &subject) {
         let full = project.root.join(&path);
         let existing = full.symlink_metadata().is_ok();
         if args.write && !existing {

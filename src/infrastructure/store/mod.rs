@@ -40,7 +40,7 @@ pub use object::{ObjectKind, WHOLE_FILE_LIMIT};
 pub use pack::PackEntry;
 pub use pack_index::Location;
 pub use pin::{Pin, PinKind};
-pub use remote::{Found, Outcome, REQUESTS_LOG, Rate, Remote, Requests, Trial, Tried};
+pub use remote::{Found, Outcome, REQUESTS_LOG, Rate, Remote, Requests, Trial, Tried, credential_variables};
 pub use spec::{CredentialsSpec, LedgerPlace, StoreSpec};
 pub use stored::Stored;
 pub use transfer::{

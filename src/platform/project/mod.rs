@@ -20,7 +20,7 @@ mod yaml;
 
 pub use amend::{amend, follow};
 pub use check::Findings;
-pub use ci::{CiPlatform, ci_files};
+pub use ci::{CiPlatform, CiSubject, ci_files};
 pub use collaboration::Setup;
 pub use error::{EXPLAIN, Mistake, ProjectError};
 pub use manifest::{Manifest, ProjectSpec};

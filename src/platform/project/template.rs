@@ -1,6 +1,6 @@
 //! Templates: projects to begin with, embedded in the program.
 
-use super::{CiPlatform, Following, Profile, ProjectError, ci_files, schema};
+use super::{CiPlatform, CiSubject, Following, Profile, ProjectError, ci_files, schema};
 use crate::base::{Id, Name, nearest};
 
 /// A project to begin with.
@@ -181,9 +181,10 @@ impl Template {
             (".mlp/mlp.schema.json".to_owned(), schema::text(schema::Kind::Manifest)),
         ];
         if self.whole {
-            let models: Vec<Name> = self.subject.iter().filter_map(|(_, model)| model.parse().ok()).collect();
+            let models = self.subject.iter().filter_map(|(_, model)| model.parse().ok()).collect();
+            let subject = CiSubject::template(models);
             for (path, text) in
-                [CiPlatform::Github, CiPlatform::Gitlab].into_iter().flat_map(|on| ci_files(on, &models))
+                [CiPlatform::Github, CiPlatform::Gitlab].into_iter().flat_map(|on| ci_files(on, &subject))
             {
                 if !files.iter().any(|(other, _)| *other == path) {
                     files.push((path, text));

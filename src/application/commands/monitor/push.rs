@@ -7,9 +7,9 @@ use super::super::{Answer, Context};
 use crate::application::ui::{Report, bytes, plural};
 use crate::application::{completion, predictions, stores};
 use crate::base::{Digest, Exit, Name, RecordKind};
-use crate::infrastructure::store::{PinKind, push};
+use crate::infrastructure::store::{PinKind, missing, push};
 
-/// Sends the prediction logs of this machine to a store, so that `mlp monitor` sees them elsewhere.
+/// Sends the prediction logs of this machine to a store, so that `mlp monitor` sees them elsewhere, and the records of what was found.
 ///
 /// Sends what is there now; what was sent before is not sent again. Run it now and then beside a server, by cron or a systemd timer.
 #[derive(clap::Args, Debug)]
@@ -30,6 +30,8 @@ struct Pushed {
     store: String,
     dry_run: bool,
     logs: Vec<Log>,
+    /// Records of what `mlp monitor` found here or elsewhere, as many as the store lacked.
+    records: usize,
 }
 
 #[derive(Serialize)]
@@ -49,8 +51,12 @@ impl Report for Pushed {
     }
 
     fn human(&self) -> String {
+        let found = match self.records {
+            0 => String::new(),
+            count => format!("{} of what was found\n", plural(count as u64, "record")),
+        };
         if self.logs.is_empty() {
-            return "no answers were logged here\n".to_owned();
+            return format!("no answers were logged here\n{found}");
         }
         let verb = if self.dry_run { "would push" } else { "pushed" };
         let line = |log: &Log| {
@@ -60,7 +66,7 @@ impl Report for Pushed {
                 false => format!("{verb} the log of {} to `{}`: {files}, {size}\n", log.model, self.store),
             }
         };
-        self.logs.iter().map(line).collect()
+        self.logs.iter().map(line).collect::<String>() + &found
     }
 
     fn quiet(&self) -> String {
@@ -79,14 +85,24 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             logs.push(Log { model, files, bytes, same, record: Some(record).filter(|_| !args.dry_run) });
         }
     }
-    if !args.dry_run && !logs.is_empty() {
-        let mut pins = project.store.pins()?;
-        let sent = |id: &Digest| logs.iter().any(|log| log.record == Some(*id));
-        pins.retain(|pin| {
-            pin.kind == PinKind::Record(RecordKind::Predictions) && pin.records.iter().any(sent)
-        });
+    let mut pins = project.store.pins()?;
+    pins.retain(|pin| match pin.kind {
+        PinKind::Record(RecordKind::Drift) => true,
+        PinKind::Record(RecordKind::Predictions) => {
+            pin.records.iter().any(|id| logs.iter().any(|log| log.record == Some(*id)))
+        }
+        _ => false,
+    });
+    let records = match pins.is_empty() {
+        true => 0,
+        false => {
+            let missing = missing(&project.store, &remote, project.id(), &pins)?.pins;
+            missing.iter().filter(|pin| pin.kind == PinKind::Record(RecordKind::Drift)).count()
+        }
+    };
+    if !args.dry_run && !pins.is_empty() {
         push(&project.store, &remote, project.id(), &pins, &context.ui)?;
     }
-    context.ui.report(&Pushed { store: remote.name.to_string(), dry_run: args.dry_run, logs });
+    context.ui.report(&Pushed { store: remote.name.to_string(), dry_run: args.dry_run, logs, records });
     Ok(Exit::Ok)
 }

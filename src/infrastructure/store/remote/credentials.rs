@@ -123,6 +123,12 @@ pub(super) fn variables(store: &Name, scheme: &str) -> Vec<String> {
     keys.iter().map(|key| variable(store, key)).collect()
 }
 
+/// The variables that a job gets the credentials of a store of `mlp.yaml` in, if that wants any: it has no files of them.
+pub fn credential_variables(store: &Name, spec: &StoreSpec) -> Vec<String> {
+    let usual = variables(store, spec.url.split_once("://").map_or("fs", |(scheme, _)| scheme));
+    usual.into_iter().map(|name| name.strip_suffix("_FILE").map_or(name.clone(), str::to_owned)).collect()
+}
+
 /// Lines `KEY=VALUE` (empty ones and those that begin with `#` left out), or a JSON object of texts.
 fn parse(text: &str) -> Option<BTreeMap<String, String>> {
     if text.trim_start().starts_with('{') {

@@ -33,6 +33,7 @@ use futures::TryStreamExt;
 use opendal::{ErrorKind, Operator};
 
 pub use self::check::{Outcome, Trial, Tried};
+pub use self::credentials::credential_variables;
 use self::credentials::{Credentials, Secrets};
 pub use self::download::Found;
 use self::folder::Folder;
