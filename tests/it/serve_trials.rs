@@ -113,6 +113,15 @@ fn a_canary_answers_the_same_clients_every_time() {
     assert_eq!(get(server.address, "/v2/models/stripes").json()["versions"], json!(["1", "2"]));
     assert_eq!(server.metric("mlp_canary_share{model=\"stripes\",version=\"2\"}"), Some(0.3));
     assert_eq!(server.metric(ABORTED), Some(0.0));
+    let compared = |result: &str| {
+        server.metric(&format!("mlp_canary_total{{model=\"stripes\",version=\"2\",result=\"{result}\"}}"))
+    };
+    wait_for("the comparison", || (compared("agreed") >= Some(2.0 * mine as f64)).then_some(()));
+    assert_eq!((compared("disagreed"), compared("dropped")), (Some(0.0), Some(0.0)));
+    for (number, tree, role, stage) in [(1, project.tree, "live", "production"), (2, second, "canary", "")] {
+        let labels = format!("version=\"{number}\",digest=\"{tree}\",stage=\"{stage}\",role=\"{role}\"");
+        assert_eq!(server.metric(&format!("mlp_model_info{{model=\"stripes\",{labels}}}")), Some(1.0));
+    }
     server.stop();
     let [found] = &canaries(&project)[..] else { panic!("not one record") };
     assert_eq!((found.tree, found.live, found.share), (second, project.tree, 0.3));

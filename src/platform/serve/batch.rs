@@ -2,7 +2,7 @@
 
 mod files;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use files::count;
 

@@ -1,7 +1,9 @@
 //! A canary: a version that answers a share of the clients, always the same ones, until a rule or somebody ends it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::mirror::Mirror;
@@ -41,9 +43,13 @@ pub struct Canary {
     metrics: Arc<Metrics>,
     /// Asks the live version what the canary answered; there once it is started.
     mirror: Mutex<Option<Arc<Mirror>>>,
-    keep: Keep<base::Canary>,
+    /// Keeps records on a thread of its own, until the server ends: a slow store must not hold up whoever judges.
+    keeper: Mutex<Option<Keeper>>,
     tell: Tell,
 }
+
+/// Where records go, and the thread that keeps them.
+type Keeper = (Sender<base::Canary>, JoinHandle<()>);
 
 /// What was seen of it beside one live version.
 struct Seen {
@@ -134,7 +140,13 @@ impl Canary {
         keep: Keep<base::Canary>,
         tell: Tell,
     ) -> Result<Arc<Self>, ServeError> {
+        let no_threads = |source| ServeError::System { action: "start threads", source };
         let seen = Mutex::new(Seen::new(live, spec.window, tolerance));
+        let (sender, records) = channel();
+        let keeper = std::thread::Builder::new()
+            .name("keeper".to_owned())
+            .spawn(move || records.into_iter().for_each(keep))
+            .map_err(no_threads)?;
         metrics.canary_share(&served.name, served.version, share);
         metrics.canary_aborted(&served.name, served.version, false);
         let canary = Arc::new(Self {
@@ -146,7 +158,7 @@ impl Canary {
             seen,
             metrics,
             mirror: Mutex::new(None),
-            keep,
+            keeper: Mutex::new(Some((sender, keeper))),
             tell,
         });
         let comparing = Arc::downgrade(&canary);
@@ -161,15 +173,16 @@ impl Canary {
         let judge = move || {
             while let Some(canary) = judging.upgrade() {
                 canary.judge();
-                canary.keep_if(|seen| seen.kept.elapsed() >= every);
+                let mut seen = canary.lock();
+                if seen.kept.elapsed() >= every {
+                    canary.keep(&mut seen);
+                }
+                drop(seen);
                 drop(canary);
                 std::thread::sleep(LOOK);
             }
         };
-        std::thread::Builder::new()
-            .name("judge".to_owned())
-            .spawn(judge)
-            .map_err(|source| ServeError::System { action: "start threads", source })?;
+        std::thread::Builder::new().name("judge".to_owned()).spawn(judge).map_err(no_threads)?;
         Ok(canary)
     }
 
@@ -200,11 +213,12 @@ impl Canary {
 
     /// Another version is live from now on.
     pub(super) fn beside(&self, live: &Arc<Served>) {
-        self.keep_if(|_| true);
+        let mut seen = self.lock();
+        self.keep(&mut seen);
         if live.tree == self.served.tree {
             self.close();
         }
-        *self.lock() = Seen::new(Arc::clone(live), self.spec.window, self.tolerance);
+        *seen = Seen::new(Arc::clone(live), self.spec.window, self.tolerance);
     }
 
     /// Asks the live version what the canary answered.
@@ -213,7 +227,7 @@ impl Canary {
         let began = Instant::now();
         let Ok(predictions) = engine::run(&live, answered.count, &answered.inputs).and_then(engine::finite)
         else {
-            return;
+            return self.count("failed", 1);
         };
         let took = began.elapsed();
         let mut seen = self.lock();
@@ -221,7 +235,14 @@ impl Canary {
             let found = seen.tally.add((&predictions, took), (&answered.predictions, answered.computing));
             seen.window.disagreed.push((found.instances, found.disagreements));
             seen.news = true;
+            drop(seen);
+            self.count("agreed", found.instances - found.disagreements);
+            self.count("disagreed", found.disagreements);
         }
+    }
+
+    fn count(&self, what: &'static str, more: u64) {
+        self.metrics.canary_compared(&self.served.name, self.served.version, what, more);
     }
 
     /// Ends it if a rule is broken.
@@ -244,10 +265,10 @@ impl Canary {
         );
         seen.aborted = Some(Aborted { rule, max, observed, time: Time::now() });
         seen.news = true;
+        self.keep(&mut seen);
         drop(seen);
         self.metrics.canary_aborted(&self.served.name, self.served.version, true);
         (self.tell)(Level::Warn, &text);
-        self.keep_if(|_| true);
     }
 
     fn close(&self) {
@@ -255,31 +276,32 @@ impl Canary {
         self.metrics.canary_share(&self.served.name, self.served.version, 0.0);
     }
 
-    /// Keeps what was seen, if something was that is not kept, and `due` says so.
-    fn keep_if(&self, due: impl FnOnce(&Seen) -> bool) {
-        let body = {
-            let mut seen = self.lock();
-            if !seen.news || !due(&seen) {
-                return;
-            }
-            (seen.news, seen.kept) = (false, Instant::now());
-            base::Canary {
-                model: self.served.name.clone(),
-                version: self.served.version,
-                tree: self.served.tree,
-                live_version: seen.live.version,
-                live: seen.live.tree,
-                session: seen.session,
-                share: self.share,
-                started: seen.started,
-                ended: Time::now(),
-                requests: seen.requests,
-                errors: seen.errors,
-                comparison: seen.tally.comparison(),
-                aborted: seen.aborted.clone(),
-            }
+    /// Gives the keeper what was seen, if something was that it has not. As long as `seen` is held nobody can end the keeper in between.
+    fn keep(&self, seen: &mut Seen) {
+        if !seen.news {
+            return;
+        }
+        (seen.news, seen.kept) = (false, Instant::now());
+        let body = base::Canary {
+            model: self.served.name.clone(),
+            version: self.served.version,
+            tree: self.served.tree,
+            live_version: seen.live.version,
+            live: seen.live.tree,
+            session: seen.session,
+            share: self.share,
+            started: seen.started,
+            ended: Time::now(),
+            requests: seen.requests,
+            errors: seen.errors,
+            comparison: seen.tally.comparison(),
+            aborted: seen.aborted.clone(),
         };
-        (self.keep)(body);
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        // After the end of the server nothing more comes that could be kept.
+        if let Some((records, _)) = keeper.as_ref() {
+            let _ = records.send(body);
+        }
     }
 }
 
@@ -301,7 +323,8 @@ impl Observer for Canary {
         }
         let mirror = self.mirror.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(mirror) = mirror {
-            mirror.offer(answered);
+            let dropped = u64::from(!mirror.offer(answered));
+            self.count("dropped", dropped);
         }
     }
 
@@ -311,7 +334,13 @@ impl Observer for Canary {
             mirror.finish();
         }
         self.judge();
-        self.keep_if(|_| true);
+        self.keep(&mut self.lock());
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((records, thread)) = keeper {
+            drop(records);
+            // A thread that panicked has nothing more to keep.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -360,5 +389,52 @@ mod tests {
         assert_eq!(window.observed(disagreement, 10), None);
         window.disagreed.push((2, 1));
         assert_eq!(window.observed(disagreement, 10), Some(0.5));
+    }
+
+    /// The model of texts, as this version.
+    fn version(version: u64) -> Served {
+        let tree = Digest::of(&version.to_le_bytes());
+        Served { version, tree, ..crate::platform::serve::batch::tests::served() }
+    }
+
+    #[test]
+    fn a_slow_store_holds_up_no_verdict_and_the_end_waits_for_every_record() {
+        let spec: CanarySpec = serde_json::from_value(serde_json::json!({
+            "min_requests": 5, "abort": [{"error_rate": {"max": 0.5}}],
+        }))
+        .expect("is a canary");
+        let (release, wait) = channel::<()>();
+        let (wait, kept) = (Mutex::new(wait), Arc::<Mutex<Vec<base::Canary>>>::default());
+        let keeping = Arc::clone(&kept);
+        let keep: Keep<base::Canary> = Box::new(move |body| {
+            let _ = wait.lock().expect("is whole").recv();
+            keeping.lock().expect("is whole").push(body);
+        });
+        let trial = Trial { share: 0.5, spec, tolerance: 0.0, every: Duration::from_secs(3600) };
+        let metrics = Arc::new(Metrics::default());
+        let live = Arc::new(version(1));
+        let canary = Canary::start(version(2), live, trial, Arc::clone(&metrics), keep, Box::new(|_, _| {}))
+            .expect("starts");
+        canary.failed();
+        // The record of the time beside version 1 is not kept yet.
+        canary.beside(&Arc::new(version(3)));
+        (0..5).for_each(|_| canary.failed());
+        let began = Instant::now();
+        while canary.served().is_some() {
+            assert!(began.elapsed() < Duration::from_secs(30), "it is still judged");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let ended = std::thread::spawn({
+            let canary = Arc::clone(&canary);
+            move || canary.finish()
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!ended.is_finished() && kept.lock().expect("is whole").is_empty());
+        drop(release);
+        ended.join().expect("ends");
+        let kept = kept.lock().expect("is whole");
+        let told: Vec<_> =
+            kept.iter().map(|one| (one.live_version, one.errors, one.aborted.is_some())).collect();
+        assert_eq!(told, [(1, 1, false), (3, 5, true)]);
     }
 }

@@ -96,6 +96,11 @@ const SHADOW: Family = (
     "counter",
     "Instances on which a shadow agreed or disagreed with the live version, and requests that failed or were dropped.",
 );
+const CANARY: Family = (
+    "mlp_canary_total",
+    "counter",
+    "Instances on which a canary and the live version agreed or disagreed, and requests that were not compared because that failed or was dropped.",
+);
 const CANARY_SHARE: Family = ("mlp_canary_share", "gauge", "The share of clients that a canary answers.");
 const CANARY_ERRORS: Family =
     ("mlp_canary_errors_total", "counter", "Requests that a canary failed to answer by its own fault.");
@@ -137,6 +142,12 @@ impl Metrics {
     pub(super) fn shadow(&self, model: &Name, version: u64, what: &'static str, more: u64) {
         let labels = format!("{},version=\"{version}\",result=\"{what}\"", labelled(model));
         self.add(SHADOW, labels, more as f64);
+    }
+
+    /// A canary and the live version `agreed` or `disagreed` on `more` instances, or requests were not compared: `failed`, `dropped`.
+    pub(super) fn canary_compared(&self, model: &Name, version: u64, what: &'static str, more: u64) {
+        let labels = format!("{},version=\"{version}\",result=\"{what}\"", labelled(model));
+        self.add(CANARY, labels, more as f64);
     }
 
     /// The share of clients that the canary of `model` answers.
@@ -212,7 +223,8 @@ impl Metrics {
 }
 
 /// Families of [`Metrics::set`] and [`Metrics::add`], in the order in which they are written.
-const OTHERS: [Family; 7] = [SWAPS, STALE, LOG_DROPPED, SHADOW, CANARY_SHARE, CANARY_ERRORS, CANARY_ABORTED];
+const OTHERS: [Family; 8] =
+    [SWAPS, STALE, LOG_DROPPED, SHADOW, CANARY, CANARY_SHARE, CANARY_ERRORS, CANARY_ABORTED];
 
 /// The label of a model. Names hold no character that would have to be escaped.
 fn labelled(name: &Name) -> String {

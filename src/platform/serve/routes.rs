@@ -146,7 +146,11 @@ async fn ready(State(app): Shared) -> StatusCode {
 }
 
 async fn counts(State(app): Shared) -> Response {
-    let served: Vec<_> = app.deployments.values().map(|deployment| (deployment.live(), "live")).collect();
+    let answering = app.deployments.values().flat_map(|deployment| {
+        let canary = deployment.canary().and_then(|canary| canary.served().cloned());
+        std::iter::once((deployment.live(), "live")).chain(canary.map(|canary| (canary, "canary")))
+    });
+    let served: Vec<_> = answering.collect();
     let text = app.metrics.text(app.engine.waiting(), &served);
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
