@@ -1,16 +1,19 @@
 //! A server follows its stage: promotions and rollbacks take over without a dropped request, what does not verify does not.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
 use crate::support::http::{get, post_json};
+use crate::support::mlp;
 use crate::support::project::wait_for;
 use crate::support::serving::{Other, Project, Server, image};
 use mlp::base::EntryKind;
 
 const SWAPS: &str = "mlp_swaps_total{model=\"stripes\"}";
+const BROKEN: &str = "mlp_ledger_broken{model=\"stripes\"}";
 const STALE: &str = "mlp_stale{model=\"stripes\"}";
 
 fn asked(server: &Server) -> Value {
@@ -129,15 +132,7 @@ fn a_ledger_that_is_changed_while_the_server_runs_is_not_followed() {
     let server = project.serve("stripes@production");
     project.promote(2, second);
     wait_for_version(&server, 2);
-    let mut entries = Vec::new();
-    let mut folders = vec![project.store().join("ledger")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).expect("lists") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() { folders.push(path) } else { entries.push(path) }
-        }
-    }
-    entries.sort();
+    let entries = entries(&project);
     // The next promotion is right, but what it follows was rewritten.
     project.promote(1, project.tree);
     wait_for_version(&server, 1);
@@ -150,4 +145,54 @@ fn a_ledger_that_is_changed_while_the_server_runs_is_not_followed() {
     std::fs::write(&next, b"{}").expect("writes");
     wait_for("the warning", || (server.metric(STALE) == Some(1.0)).then_some(()));
     assert_eq!(asked(&server)["version"], 2);
+}
+
+#[test]
+fn a_ledger_that_is_cut_or_damaged_is_told_of_once_and_the_version_goes_on() {
+    let project = Project::new(true);
+    project.settings("follow_s: 1");
+    let told = project.path().join("told");
+    let file = std::fs::File::create(&told).expect("makes");
+    let mut command = mlp(project.path());
+    command.args(["serve", "stripes@production", "--port", "0", "--json"]);
+    let server = Server::start(command.stderr(file));
+    wait_for("the gauge", || (server.metric(BROKEN) == Some(0.0)).then_some(()));
+    let entries = entries(&project);
+    let warnings = || {
+        let text = std::fs::read_to_string(&told).expect("reads");
+        text.lines().filter(|line| line.contains("is not what it was")).count()
+    };
+    // What is there may not be written to. A look in between finds it broken as well.
+    let put = |path: &Path, bytes: &[u8]| {
+        let _ = std::fs::remove_file(path);
+        std::fs::write(path, bytes).expect("writes");
+    };
+    let cut = || std::fs::remove_file(&entries[1]).expect("removes");
+    let damaged = || put(&entries[0], b"{}");
+    for (index, change) in [(1, &cut as &dyn Fn()), (0, &damaged)] {
+        let bytes = std::fs::read(&entries[index]).expect("reads");
+        let before = warnings();
+        change();
+        wait_for("the gauge", || (server.metric(BROKEN) == Some(1.0)).then_some(()));
+        // Another two looks tell nothing more.
+        std::thread::sleep(std::time::Duration::from_millis(2500));
+        assert_eq!((warnings() - before, asked(&server)["version"].as_u64()), (1, Some(1)));
+        put(&entries[index], &bytes);
+        wait_for("the end of it", || (server.metric(BROKEN) == Some(0.0)).then_some(()));
+    }
+    assert_eq!(server.metric(STALE), None);
+}
+
+/// The files of the ledger's entries, in order.
+fn entries(project: &Project) -> Vec<PathBuf> {
+    let mut entries = Vec::new();
+    let mut folders = vec![project.store().join("ledger")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("lists") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() { folders.push(path) } else { entries.push(path) }
+        }
+    }
+    entries.sort();
+    entries
 }

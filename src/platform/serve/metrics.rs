@@ -84,6 +84,12 @@ const SWAPS: Family = ("mlp_swaps_total", "counter", "Versions that became live 
 const STALE: Family =
     ("mlp_stale", "gauge", "1 while the stage cannot be followed and an older version answers.");
 
+/// Whether the ledger is no longer the one that the version was chosen by.
+const LEDGER_BROKEN: Family = (
+    "mlp_ledger_broken",
+    "gauge",
+    "1 while the ledger of a stage that is followed is damaged or has lost entries; what it named goes on answering.",
+);
 /// Requests that the prediction log lacks.
 const LOG_DROPPED: Family = (
     "mlp_log_dropped_total",
@@ -131,6 +137,11 @@ impl Metrics {
     /// Whether the stage of `model` cannot be followed, so that an older version answers.
     pub fn stale(&self, model: &Name, stale: bool) {
         self.set(STALE, labelled(model), f64::from(u8::from(stale)));
+    }
+
+    /// Whether the ledger of `model` is damaged or has lost entries.
+    pub fn ledger_broken(&self, model: &Name, broken: bool) {
+        self.set(LEDGER_BROKEN, labelled(model), f64::from(u8::from(broken)));
     }
 
     /// So many answers of `model` more are not in the prediction log.
@@ -223,8 +234,8 @@ impl Metrics {
 }
 
 /// Families of [`Metrics::set`] and [`Metrics::add`], in the order in which they are written.
-const OTHERS: [Family; 8] =
-    [SWAPS, STALE, LOG_DROPPED, SHADOW, CANARY, CANARY_SHARE, CANARY_ERRORS, CANARY_ABORTED];
+const OTHERS: [Family; 9] =
+    [SWAPS, STALE, LEDGER_BROKEN, LOG_DROPPED, SHADOW, CANARY, CANARY_SHARE, CANARY_ERRORS, CANARY_ABORTED];
 
 /// The label of a model. Names hold no character that would have to be escaped.
 fn labelled(name: &Name) -> String {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::application::chosen;
 use crate::application::commands::Context;
-use crate::base::{Failure, Id, Level, Sink};
-use crate::infrastructure::store::{Ledger, LedgerHome};
+use crate::base::{Diagnose, Failure, Id, Level, Sink};
+use crate::infrastructure::store::{Ledger, LedgerHome, StoreError};
 use crate::platform::serve::{Deployment, Metrics};
 
 /// Between two looks at the copy of the ledger on this machine: a file name.
@@ -14,6 +14,8 @@ const NEAR: Duration = Duration::from_millis(100);
 /// Before a version that did not verify, or a ledger that could not be read, is tried again; doubled up to [`LONGEST`].
 const AGAIN: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
+/// The whole of a ledger that lives elsewhere is looked at only so often as it is asked whether it has grown.
+const WHOLE: u32 = 10;
 
 /// A stage that a server follows.
 pub(super) struct Follower {
@@ -28,8 +30,15 @@ pub(super) struct Follower {
     pub(super) project: Id,
     /// Entries of the ledger that the version that answers was chosen by.
     pub(super) seen: u64,
-    /// Between two looks at a ledger that lives elsewhere.
+    /// Between two looks at a ledger that lives elsewhere, and at the whole of one that lives here.
     pub(super) far: Duration,
+}
+
+/// The last look at the whole of the ledger.
+struct Whole {
+    looked: Instant,
+    /// Whether something was wrong with it.
+    broken: bool,
 }
 
 impl Follower {
@@ -42,8 +51,11 @@ impl Follower {
         let (mut asked, mut tried) = (Instant::now(), Instant::now());
         // What went wrong last, and how long it is left alone.
         let mut failed: Option<(String, Duration)> = None;
+        let mut whole = Whole { looked: Instant::now(), broken: false };
+        self.metrics.ledger_broken(self.deployment.name(), false);
         loop {
             std::thread::sleep(NEAR);
+            self.look(&mut whole);
             let due = match &failed {
                 Some((_, pause)) => tried.elapsed() >= *pause,
                 None => self.has_moved(&mut asked),
@@ -69,6 +81,43 @@ impl Follower {
             let pause = failed.map_or(AGAIN, |(_, pause)| (pause * 2).min(LONGEST));
             failed = Some((text, pause));
         }
+    }
+
+    /// Now and then looks whether the ledger is still the one that the version was chosen by: one that was cut has no news, and damage
+    /// is found only by who reads it. What answers goes on answering; that it cannot be proved any more is said once.
+    fn look(&self, whole: &mut Whole) {
+        let every = if matches!(self.home, LedgerHome::Local(_)) { self.far } else { WHOLE * self.far };
+        if whole.looked.elapsed() < every {
+            return;
+        }
+        whole.looked = Instant::now();
+        let model = self.deployment.name().clone();
+        let wrong = match (Ledger { home: &self.home, project: self.project, model }).look() {
+            Ok((_, Some(error))) => Some(error),
+            Ok((entries, None)) if (entries.len() as u64) < self.seen => Some(StoreError::LedgerRolledBack {
+                place: "on this machine".to_owned(),
+                model: self.deployment.name().to_string(),
+                detail: format!("it has {} entries and had {}", entries.len(), self.seen),
+            }),
+            Ok(_) => None,
+            Err(
+                error @ (StoreError::LedgerDamaged { .. }
+                | StoreError::LedgerRolledBack { .. }
+                | StoreError::LedgerForked { .. }),
+            ) => Some(error),
+            // One that cannot be asked is not broken.
+            Err(_) => return,
+        };
+        if let Some(error) = wrong.as_ref().filter(|_| !whole.broken) {
+            let live = self.deployment.live().reference();
+            let text = format!(
+                "{live} goes on answering, but its ledger is not what it was: {error} ({})",
+                error.code()
+            );
+            self.context.ui.log(Level::Warn, &text);
+        }
+        whole.broken = wrong.is_some();
+        self.metrics.ledger_broken(self.deployment.name(), whole.broken);
     }
 
     /// Whether the ledger has grown. One that cannot be asked may have: taking what is live says why it cannot be known.
