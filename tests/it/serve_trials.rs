@@ -176,6 +176,16 @@ fn a_canary_that_disagrees_is_rolled_back() {
 }
 
 #[test]
+fn a_canary_that_is_slow_is_rolled_back() {
+    let found = until_aborted("canary: {min_requests: 20, abort: [{p95_ratio: {max: 2}}]}", Other::Slow);
+    let aborted = found.aborted.expect("was aborted");
+    assert_eq!((aborted.rule.as_str(), aborted.max, found.errors), ("p95_ratio", 2.0, 0));
+    assert!(aborted.observed > 2.0, "{aborted:?}");
+    let both = found.comparison.latency.zip(found.comparison.live_latency).expect("were measured");
+    assert!(both.0.p50 > both.1.p50, "its computing took longer, too: {both:?}");
+}
+
+#[test]
 fn what_cannot_be_tried_is_refused_before_listening() {
     let project = Project::new(true);
     project.register(2, Other::Same);
@@ -188,6 +198,7 @@ fn what_cannot_be_tried_is_refused_before_listening() {
         (["--canary", "stripes@2"], "of the form MODEL@N=5%"),
         (["--canary", "stripes@2=200%"], "of the form MODEL@N=5%"),
         (["--canary", "stripes@7=5%"], "model::no-version"),
+        (["--canary", "stripes@2=100%"], "the rule `p95_ratio`"),
         (["--shadow", "stripes@production"], "nothing to try"),
     ] {
         let text = wrong(&arguments);

@@ -10,7 +10,7 @@ use crate::infrastructure::store::{PinKind, push};
 use crate::platform::project::Project;
 use crate::platform::run::publish;
 use crate::platform::serve::{
-    Canary, Deployment, Keep, ServeError, ServeSpec, Served, Server, Shadow, Trial,
+    AbortRule, Canary, Deployment, Keep, ServeError, ServeSpec, Served, Server, Shadow, Trial,
 };
 
 /// Lets the version `reference` be asked what its model's live version is asked.
@@ -43,6 +43,16 @@ pub(super) fn canary(
 ) -> Result<Server, Failure> {
     let ServeSpec { tolerance, record_s, canary: spec, .. } = project.manifest.serve.clone();
     let (reference, share) = share(written)?;
+    let live_clients = spec.abort.iter().find(|rule| matches!(rule, AbortRule::P95Ratio(_)));
+    if let Some(rule) = live_clients.filter(|_| share >= 1.0) {
+        let message = format!(
+            "`--canary {}` leaves the live version no clients that the rule `{}` of `serve: {{canary: {{abort: …}}}}` could hold it against; \
+             give it less, or name other rules",
+            written.escape_debug(),
+            rule.name()
+        );
+        return Err(ServeError::Asked(message).into());
+    }
     let (served, deployment) = tried(reference, deployments, project, context)?;
     let text = format!("{} answers {}% of the clients, as a canary", served.reference(), 100.0 * share);
     context.ui.log(Level::Info, &text);
