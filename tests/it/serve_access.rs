@@ -226,8 +226,67 @@ fn the_unit_for_systemd_is_one_that_systemd_takes() {
 }
 
 #[test]
+fn a_unit_of_a_path_with_spaces_and_dollars_is_one_that_systemd_takes() {
+    let project = Project::new(true);
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let odd = folder.path().join("a $HOME b");
+    std::fs::create_dir(&odd).expect("makes");
+    let moved = odd.join("50% project");
+    let done = Command::new("mv").arg(project.path()).arg(&moved).status();
+    assert!(done.expect("mv starts").success());
+    std::fs::create_dir(project.path()).expect("makes");
+    let program = odd.join("mlp");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_mlp"), &program).expect("links");
+    let text = ok(&moved, &["serve", "stripes@production", "--emit", "systemd"]);
+    let root = moved.display().to_string().replace('%', "%%");
+    assert!(text.contains(&format!("\"{}\"", root.replace('$', "$$"))), "{text}");
+    assert!(text.contains(&format!("ReadWritePaths=\"{root}/.git/mlp\"\n")), "{text}");
+    // The program, too, as it is.
+    let begin = text.lines().find(|line| line.starts_with("ExecStart=")).expect("is there");
+    let (_, words) = begin.split_once(' ').expect("has words");
+    let text = text.replace(begin, &format!("ExecStart=\"{}\" {words}", program.display()));
+    let unit = folder.path().join("mlp-serve.service");
+    std::fs::write(&unit, &text).expect("writes");
+    let output =
+        Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output().expect("starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && !said.contains("mlp-serve"), "{said}\n{text}");
+}
+
+#[test]
+fn what_could_not_start_is_not_printed() {
+    let project = Project::new(true);
+    let wrong = |arguments: &[&str]| {
+        refused(project.path(), &[&["serve", "stripes@production", "--emit"], arguments].concat(), 2)
+    };
+    assert!(wrong(&["kubernetes"]).contains("the first of `stores:`"));
+    for manager in ["systemd", "kubernetes"] {
+        assert!(wrong(&[manager, "--port", "0"]).contains("`--port` has the port 0"));
+        assert!(wrong(&[manager, "--metrics", ":0"]).contains("`--metrics` has the port 0"));
+        assert!(
+            wrong(&[manager, "--port", "9000", "--metrics", ":9000"]).contains("both asked for at port 9000")
+        );
+    }
+    let two =
+        ["serve", "stripes@production", "--emit", "systemd", "--host", "10.0.0.1", "--metrics", ":8080"];
+    assert!(
+        ok(project.path(), &two).contains("--port 8080 --metrics :8080"),
+        "two addresses have a port each"
+    );
+    assert!(wrong(&["kubernetes", "--port", "9090"]).contains("both asked for at port 9090"));
+}
+
+/// Adds a store that can be reached from elsewhere.
+fn with_store(project: &Project) {
+    let path = project.path().join("mlp.yaml");
+    let text = std::fs::read_to_string(&path).expect("reads");
+    std::fs::write(path, text + "stores: {far: {url: 's3://bucket/x'}}\n").expect("writes");
+}
+
+#[test]
 fn the_manifest_for_kubernetes_is_yaml_of_a_deployment_and_a_service() {
     let project = Project::new(true);
+    with_store(&project);
     let text =
         ok(project.path(), &[&WISHES[..], &["--emit", "kubernetes", "--image", "registry/mlp:1"]].concat());
     let folder = tempfile::tempdir().expect("makes a folder");

@@ -115,7 +115,7 @@ pub(crate) fn run(args: Args, context: &'static Context) -> Answer {
         args.reference.iter().try_for_each(|reference| parse_reference(reference).map(drop))?;
         context.ui.raw(&match manager {
             Manager::Systemd => emit::systemd(&args, &project)?,
-            Manager::Kubernetes => emit::kubernetes(&args, &project),
+            Manager::Kubernetes => emit::kubernetes(&args, &project)?,
         });
         return Ok(Exit::Ok);
     }

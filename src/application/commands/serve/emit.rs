@@ -4,9 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::Args;
+use super::{Args, split};
 use crate::base::Failure;
 use crate::platform::project::{Project, ProjectError};
+use crate::platform::serve::ServeError;
 
 /// Who runs the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -21,6 +22,32 @@ pub(super) enum Manager {
 const PROJECT: &str = "/project";
 /// Where certificates are mounted.
 const TLS: &str = "/run/mlp/tls";
+/// Where counts and health are asked for in a pod, unless `--metrics` has another port.
+const METRICS: u16 = 9090;
+
+/// The port of counts and health, if it is another; refuses those with which the server would not start, or nobody could find it.
+fn ports(args: &Args, usual: Option<u16>) -> Result<Option<u16>, ServeError> {
+    let address = args.metrics.as_deref().map(split).transpose()?;
+    let metrics = address.map(|(_, port)| port).or(usual);
+    let everywhere = |host: &str| ["0.0.0.0", "::"].contains(&host.trim_matches(['[', ']']));
+    // In a pod both listen everywhere.
+    let meet =
+        address.is_none_or(|(host, _)| host == args.host || everywhere(host) || everywhere(&args.host));
+    let wrong = |message: String| Err(ServeError::Asked(message));
+    if args.port == 0 || metrics == Some(0) {
+        let option = if args.port == 0 { "--port" } else { "--metrics" };
+        return wrong(format!(
+            "`{option}` has the port 0: nobody would know which one it is when it is started anew"
+        ));
+    }
+    if metrics == Some(args.port) && (meet || usual.is_some()) {
+        return wrong(format!(
+            "counts and predictions are both asked for at port {}: name another one with `--metrics`",
+            args.port
+        ));
+    }
+    Ok(metrics)
+}
 
 /// The arguments of the server, from `serve` on.
 fn arguments(args: &Args, host: &str, metrics: Option<&str>, tls: Option<(String, String)>) -> Vec<String> {
@@ -50,15 +77,15 @@ pub(super) fn systemd(args: &Args, project: &Project) -> Result<String, Failure>
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let tls = tls.map(|(cert, key)| [cert, key].map(|path| absolute(path).display().to_string()));
     let tls = tls.map(|[certificate, key]| (certificate, key));
-    let program = std::env::current_exe()
-        .map_err(|source| ProjectError::Folder { path: "mlp".into(), source })?
-        .display()
-        .to_string();
-    let root = project.root.display().to_string();
-    let mut words = vec![program, "-C".to_owned(), root.clone()];
+    ports(args, None)?;
+    let program =
+        std::env::current_exe().map_err(|source| ProjectError::Folder { path: "mlp".into(), source })?;
+    let program = literal(&program)?;
+    let mut words = vec!["-C".to_owned(), project.root.display().to_string()];
     words.extend(arguments(args, &args.host, args.metrics.as_deref(), tls));
-    let command = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
-    let state = project.repo.state_dir().display().to_string();
+    let words = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    let command = format!("{program} {words}");
+    let state = literal(&project.repo.state_dir())?;
     let secret = match &args.token {
         Some(name) => {
             format!("# A file of root's alone with the line {name}=…\nEnvironmentFile=/etc/mlp/serve.env\n")
@@ -110,11 +137,22 @@ pub(super) fn systemd(args: &Args, project: &Project) -> Result<String, Failure>
          [Install]\n\
          WantedBy=multi-user.target\n",
         models = args.reference.join(", "),
-        state = quoted(&state),
     ))
 }
 
-/// A word of a command line or list in a unit: specifiers and variables are taken literally.
+/// A path in a list of a unit, or of its program: there variables do not count, and what a quote or backslash comes to is not said.
+fn literal(path: &Path) -> Result<String, ServeError> {
+    let text =
+        path.to_str().filter(|text| !text.contains(['"', '\'', '\\']) && !text.contains(char::is_control));
+    let text = text.ok_or_else(|| {
+        let path = path.display().to_string();
+        ServeError::Asked(format!("no unit can hold the path `{}`: move it", path.escape_debug()))
+    })?;
+    let text = text.replace('%', "%%");
+    Ok(if text.contains(' ') { format!("\"{text}\"") } else { text })
+}
+
+/// A word of a command line in a unit, after its program: specifiers and variables are taken literally.
 fn quoted(word: &str) -> String {
     let word = word.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
     if word.bytes().all(|byte| byte.is_ascii_graphic() && !b"'\";\\".contains(&byte)) {
@@ -129,11 +167,17 @@ fn is_plain(name: &str) -> bool {
 
 /// A Deployment and a Service for Kubernetes. The image holds mlp and a clone of the project in `/project`; what the server
 /// fetches and writes lies in memory-backed or empty volumes.
-pub(super) fn kubernetes(args: &Args, project: &Project) -> String {
+pub(super) fn kubernetes(args: &Args, project: &Project) -> Result<String, Failure> {
+    let metrics = ports(args, Some(METRICS))?.unwrap_or(METRICS);
+    let here = |url: &str| ["fs", "file", "memory"].contains(&url.split("://").next().unwrap_or_default());
+    if project.manifest.stores.values().next().is_none_or(|first| here(&first.url)) {
+        let message = "a pod gets models from the first of `stores:`, and mlp.yaml has none that can be reached from elsewhere";
+        return Err(ServeError::Asked(message.to_owned()).into());
+    }
     let secured = args.tls_cert.is_some();
     let tls = secured.then(|| (format!("{TLS}/tls.crt"), format!("{TLS}/tls.key")));
     let mut words = vec!["-C".to_owned(), PROJECT.to_owned()];
-    words.extend(arguments(args, "0.0.0.0", Some("0.0.0.0:9090"), tls));
+    words.extend(arguments(args, "0.0.0.0", Some(&format!("0.0.0.0:{metrics}")), tls));
     let name = format!("mlp-{}", project.manifest.project.name).to_ascii_lowercase().replace(['_', '.'], "-");
     let name: String = name.chars().take(63).collect();
     let name = name.trim_end_matches('-');
@@ -166,7 +210,7 @@ pub(super) fn kubernetes(args: &Args, project: &Project) -> String {
         "env": env,
         "ports": [
             {"name": "predict", "containerPort": args.port},
-            {"name": "metrics", "containerPort": 9090},
+            {"name": "metrics", "containerPort": metrics},
         ],
         "startupProbe": probe("/ready", 1, 120),
         "readinessProbe": probe("/ready", 2, 1),
@@ -190,7 +234,7 @@ pub(super) fn kubernetes(args: &Args, project: &Project) -> String {
             "template": {
                 "metadata": {
                     "labels": labels,
-                    "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "9090"},
+                    "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": metrics.to_string()},
                 },
                 "spec": {
                     "automountServiceAccountToken": false,
@@ -227,12 +271,12 @@ pub(super) fn kubernetes(args: &Args, project: &Project) -> String {
             format!("# It needs:\n{}{}", token.unwrap_or_default(), tls.unwrap_or_default())
         }
     };
-    format!(
+    Ok(format!(
         "# The image holds mlp and, in {PROJECT}, a clone of the project that user 10001 may read; models come from the\n\
          # project's store, whose credentials its variables give.\n{secret}{}---\n{}",
         text(&deployment),
         text(&service)
-    )
+    ))
 }
 
 #[cfg(test)]
@@ -246,5 +290,15 @@ mod tests {
         assert_eq!(quoted("50%$x"), "50%%$$x");
         assert_eq!(quoted("say \"x\""), "\"say \\\"x\\\"\"");
         assert_eq!(quoted("a\nExecStart=evil"), "\"a\\nExecStart=evil\"");
+    }
+
+    #[test]
+    fn paths_of_a_unit_are_written_literally_or_refused() {
+        let of = |text: &str| literal(Path::new(text));
+        assert_eq!(of("/srv/a").expect("is fine"), "/srv/a");
+        assert_eq!(of("/srv/a $b/50%").expect("is fine"), "\"/srv/a $b/50%%\"");
+        for wrong in ["/a\"b", "/a\\b", "/a'b", "/a\nUser=root"] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
     }
 }
