@@ -55,6 +55,6 @@ pub use shadow::{Comparison, Latency, Shadow};
 pub use smoke::Smoke;
 pub use span::Span;
 pub use time::Time;
-pub use timing::Timing;
+pub use timing::{Timing, quantile};
 pub use usage::{Cost, Usage};
 pub use waiver::SignedWaiver;

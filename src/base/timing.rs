@@ -20,16 +20,18 @@ pub struct Timing {
     pub latency: Latency,
 }
 
+/// A quantile of rising values, by nearest rank: the smallest value that such a share of them does not exceed; none without any.
+pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
 impl Latency {
-    /// Quantiles of some times in seconds, by nearest rank: the smallest time that such a share of them does not exceed; none
-    /// without any.
+    /// Quantiles of some times in seconds; none without any.
     pub fn of(times: &[f64]) -> Option<Self> {
         let mut sorted = times.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let rank = (share * sorted.len() as f64).ceil() as usize;
-            sorted.get(rank.saturating_sub(1)).copied()
-        };
+        sorted.sort_unstable_by(f64::total_cmp);
+        let at = |share: f64| quantile(&sorted, share);
         Some(Self { p50: at(0.5)?, p95: at(0.95)?, p99: at(0.99)? })
     }
 }

@@ -160,23 +160,25 @@ fn embedding(drift: &mut Drift, spec: &DriftSpec, sketches: &Sketches, lines: &[
 }
 
 fn latency(drift: &mut Drift, spec: &MonitorSpec, lines: &[Line]) {
-    let mut times: Vec<f64> = lines.iter().filter_map(|line| line.latency_ms).collect();
-    times.sort_by(f64::total_cmp);
+    let times: Vec<f64> = lines.iter().filter_map(|line| line.latency_ms).collect();
     if times.len() < FEW_REQUESTS {
         if spec.latency.is_some() {
             drift.unknown.push(format!("latency: {} of at least {FEW_REQUESTS} requests", times.len()));
         }
         return;
     }
-    // The smallest value that the share of all does not exceed (nearest rank).
-    let at = |share: f64| times[((share * times.len() as f64).ceil() as usize).clamp(1, times.len()) - 1];
-    let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|share| at(share) / 1000.0);
-    let latency = Latency { p50, p95, p99 };
+    let Some(latency) = Latency::of(&times.iter().map(|time| time / 1000.0).collect::<Vec<f64>>()) else {
+        return;
+    };
     if let Some(limit) = &spec.latency {
         // A few slow ones of a few are chance: surely more than a twentieth must be over it.
         let over = times.iter().filter(|time| **time > limit.p95_ms).count();
         if proportion(over as u64, times.len() as u64).lower > 0.05 {
-            drift.breaches.push(format!("latency: p95 {:.1} ms, over {}", 1000.0 * p95, limit.p95_ms));
+            drift.breaches.push(format!(
+                "latency: p95 {:.1} ms, over {}",
+                1000.0 * latency.p95,
+                limit.p95_ms
+            ));
         }
     }
     drift.latency = Some(latency);

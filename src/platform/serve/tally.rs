@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::base::{Comparison, Latency};
+use crate::base::{Comparison, Latency, quantile};
 use crate::platform::train::Prediction;
 
 /// Durations that quantiles are made of.
@@ -39,17 +39,15 @@ impl<T: Copy> Recent<T> {
 }
 
 impl Recent<f64> {
-    /// The smallest value that the share `quantile` of all values does not exceed; none without values.
-    pub(super) fn quantile(&self, quantile: f64) -> Option<f64> {
+    /// The smallest value that such a share of all values does not exceed; none without values.
+    pub(super) fn quantile(&self, share: f64) -> Option<f64> {
         let mut sorted: Vec<f64> = self.iter().collect();
         sorted.sort_unstable_by(f64::total_cmp);
-        let rank = (quantile * sorted.len() as f64).ceil() as usize;
-        sorted.get(rank.max(1) - 1).copied()
+        quantile(&sorted, share)
     }
 
     fn latency(&self) -> Option<Latency> {
-        let at = |quantile| self.quantile(quantile);
-        Some(Latency { p50: at(0.5)?, p95: at(0.95)?, p99: at(0.99)? })
+        Latency::of(&self.iter().collect::<Vec<f64>>())
     }
 }
 
