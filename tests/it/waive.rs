@@ -34,6 +34,20 @@ fn a_signed_waiver_lets_one_version_pass_and_shows_where_it_counts() {
 }
 
 #[test]
+fn nothing_is_waived_where_who_made_the_version_cannot_be_told() {
+    let lab = Lab::new(FLOOR);
+    let made = lab.run_of(85, |run| run.git.commit = Some("c".repeat(40)));
+    lab.evidence(made, 85);
+    ok(lab.path(), &["model", "register", "digits"]);
+    lab.signers(&[("max", "")]);
+    let max = lab.key("max");
+    let waive = ["waive", "digits@1", "floor", "--until", "2999-12-31", "--reason", "r", "--key", &max];
+    let said = refused(lab.path(), &waive, 1);
+    assert!(said.contains("model::unknown-authors") && said.contains("git fetch origin"), "{said}");
+    assert_eq!(std::fs::read_dir(lab.ledger()).expect("lists").count(), 1, "nothing was written");
+}
+
+#[test]
 fn what_cannot_be_waived_is_said() {
     let lab = Lab::new(FLOOR);
     lab.version(85);

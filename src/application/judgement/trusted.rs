@@ -72,8 +72,9 @@ pub(super) fn origin(judging: &Judging<'_>, commit: Option<&str>, run: Option<&R
     let repo = &judging.project.repo;
     let Some(commit) = commit else { return Origin::default() };
     let author = repo.commit_author(commit).ok().flatten();
+    let shallow = repo.has_whole_history().is_ok_and(|whole| !whole);
     let Some(run) = run.filter(|_| author.is_some()) else {
-        return Origin { author, inputs: BTreeMap::new() };
+        return Origin { author, shallow, inputs: BTreeMap::new() };
     };
     let file = |path: &str| repo.file_at(commit, &judging.project.in_repo(path)).ok().flatten();
     let manifest = file(FILE).and_then(|bytes| Project::parse(bytes, Path::new(FILE)).ok());
@@ -81,7 +82,7 @@ pub(super) fn origin(judging: &Judging<'_>, commit: Option<&str>, run: Option<&R
         let known = known(judging, manifest.as_ref(), &file, name)?;
         Some((name.clone(), known))
     };
-    Origin { inputs: run.data.keys().filter_map(version).collect(), author }
+    Origin { inputs: run.data.keys().filter_map(version).collect(), author, shallow }
 }
 
 /// The version of the input `name` that the commit names, or the ledger for `digits@3`.

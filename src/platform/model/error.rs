@@ -246,6 +246,18 @@ pub enum ModelError {
         /// The gate.
         gate: Name,
     },
+    /// Whoever made a version must not decide about it, and it cannot be told who that was.
+    #[error("who made {model}@{number} cannot be told: {what}")]
+    UnknownAuthors {
+        /// The model.
+        model: Name,
+        /// The version.
+        number: u64,
+        /// What is not here.
+        what: String,
+        /// The command that may bring it.
+        next: &'static str,
+    },
     /// Somebody would suspend a gate that asks for the signatures of others.
     #[error("the gate `{gate}` of {stage} asks for approvals, which one signature cannot waive")]
     Approvals {
@@ -316,6 +328,7 @@ impl Diagnose for ModelError {
             Self::RollbackTo { .. } => "model::rollback-to",
             Self::Until { .. } => "model::until",
             Self::OwnWaiver { .. } => "model::own-waiver",
+            Self::UnknownAuthors { .. } => "model::unknown-authors",
             Self::Approvals { .. } => "model::approvals",
             Self::WhichStage { .. } => "model::which-stage",
             Self::Golden { .. } => "model::golden",
@@ -334,6 +347,7 @@ impl Diagnose for ModelError {
             | Self::Files { .. }
             | Self::Evidence { .. } => Exit::No,
             Self::Rehearsal { .. } | Self::OwnWaiver { .. } => Exit::No,
+            Self::UnknownAuthors { .. } => Exit::No,
             Self::Contended { .. } | Self::Command { .. } => Exit::World,
             Self::Key(error) => error.exit(),
             Self::Store(error) => error.exit(),
@@ -412,6 +426,7 @@ impl Diagnose for ModelError {
                 Err(_) => format!("name the stage apart: `mlp rollback {model} --stage {rest}`"),
             },
             Self::Until { .. } => "write a day that is not over, in UTC: --until 2026-12-31".to_owned(),
+            Self::UnknownAuthors { next, .. } => format!("fetch it: {next}"),
             Self::OwnWaiver { .. } => "ask another signer of the project to run it".to_owned(),
             Self::Approvals { .. } => {
                 "have it approved (`mlp approve`), or suspend it under `waivers:` in mlp.yaml on the trust branch".to_owned()

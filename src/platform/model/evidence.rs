@@ -105,8 +105,29 @@ pub struct Candidate<'a> {
 pub struct Origin {
     /// The author of the commit of its run, as `Name <email>`; none if the commit is not here.
     pub author: Option<String>,
+    /// Whether this clone has only a part of git's history.
+    pub shallow: bool,
     /// The version of each input of the run that the commit, or the ledger of another model, names; absent where none is named.
     pub inputs: BTreeMap<String, Digest>,
+}
+
+/// What is not here of how a version was made: who made it, and from what, cannot be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Absent {
+    /// What it is, in words.
+    pub what: String,
+    /// The command that may bring it.
+    pub next: &'static str,
+}
+
+impl Absent {
+    /// The record of the run. Records that were pushed are here already: whoever made it has not.
+    pub(super) fn run() -> Self {
+        Self {
+            what: "the record of the version's run is not here".to_owned(),
+            next: "mlp data push  # where it was trained: with `stores:` in mlp.yaml its records get here",
+        }
+    }
 }
 
 impl<'a> Candidate<'a> {
@@ -130,10 +151,25 @@ impl<'a> Candidate<'a> {
             });
         }
         let author = run.as_ref().and_then(|(_, record)| record.author.clone());
-        let origin = origin(version.commit.as_deref(), run.as_ref().map(|(_, record)| &record.body));
+        let body = run.as_ref().map(|(_, record)| &record.body);
+        // The record's commit: whoever wrote the entry could name another.
+        let commit = body.map_or(&version.commit, |run| &run.git.commit);
+        let origin = origin(commit.as_deref(), body);
         let mut authors: Vec<String> = author.into_iter().chain(origin.author.clone()).collect();
         authors.dedup();
         Ok(Self { history, version, run, authors, origin })
+    }
+
+    /// The record of its run or the commit of that, if it is not here.
+    pub fn absent(&self) -> Option<Absent> {
+        let Some((_, run)) = &self.run else { return Some(Absent::run()) };
+        let commit = run.body.git.commit.as_ref().filter(|_| self.origin.author.is_none())?;
+        let short: String = commit.chars().take(12).collect();
+        let next = match self.origin.shallow {
+            true => "git fetch --unshallow origin",
+            false => "git fetch origin  # after a `git push` where it was trained",
+        };
+        Some(Absent { what: format!("the commit {short} of the run is not here"), next })
     }
 
     /// The tree of dataset `name` that the run used.

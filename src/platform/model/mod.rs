@@ -23,7 +23,7 @@ mod written;
 
 pub use audit::{Audit, Finding, Problem, WentPast, audit};
 pub use error::{EXPLAIN as MODEL_EXPLAIN, ModelError};
-pub use evidence::{Candidate, Evidence, Filed, Need, Origin};
+pub use evidence::{Absent, Candidate, Evidence, Filed, Need, Origin};
 pub use gates::{
     AttestationState, Calibration, Charter, DataCard, Expected, GoldenLine, Groups, InputState, Judgement,
     LatencyGate, LicenceState, Phase, RollbackDrill, SeedGate, ServeGate, ShadowGate, Size, golden, judge,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 
-use super::{GateSpec, ModelError, Separation, StageSpec, Waiver};
+use super::{Absent, Candidate, GateSpec, ModelError, Separation, StageSpec, Waiver};
 use crate::base::{Digest, Name, nearest};
 use crate::infrastructure::keys::Signers;
 use crate::platform::data::NearGuard;
@@ -96,6 +96,18 @@ impl Rules {
                 .iter()
                 .any(|known| !known.is_empty() && known.eq_ignore_ascii_case(principal))
         })
+    }
+
+    /// What is not here of who made the candidate, where who made it does not approve it.
+    pub fn unknown_authors(&self, candidate: &Candidate<'_>) -> Option<Absent> {
+        candidate.absent().filter(|_| self.separation != Separation::None)
+    }
+
+    /// Fails where who made the candidate does not approve it, and cannot be told here.
+    pub fn known_authors(&self, candidate: &Candidate<'_>) -> Result<(), ModelError> {
+        let Some(Absent { what, next }) = self.unknown_authors(candidate) else { return Ok(()) };
+        let (model, number) = (candidate.history.model().clone(), candidate.version.number);
+        Err(ModelError::UnknownAuthors { model, number, what, next })
     }
 
     /// The stage that the user calls `stage`.

@@ -28,7 +28,8 @@ impl Workshop<'_> {
     ///
     /// # Errors
     /// [`ModelError::Approvals`] for a gate that asks for approvals; [`ModelError::Until`] for a day that is none or over; [`ModelError::NoSigners`] and [`ModelError::NotASigner`] as for an
-    /// approval; [`ModelError::OwnWaiver`] for somebody who made the version, where authors do not approve.
+    /// approval; [`ModelError::OwnWaiver`] for somebody who made the version, where authors do not approve, and
+    /// [`ModelError::UnknownAuthors`] if nobody can tell here who that is.
     pub fn waive(&self, selector: &Selector, suspension: &Suspension<'_>) -> Result<Entry, Failure> {
         let Suspension { stage, gate, until, reason } = *suspension;
         if end_of_day(until).is_none_or(|end| end < Time::now()) {
@@ -37,6 +38,8 @@ impl Workshop<'_> {
         self.rules.waivable(stage, gate)?;
         let history = self.history()?;
         let version = history.select(selector)?.clone();
+        let candidate = super::Candidate::load(self.store, &history, &version, self.origin)?;
+        self.rules.known_authors(&candidate)?;
         let body = SignedWaiver {
             model: self.model.clone(),
             version: version.number,
@@ -48,7 +51,6 @@ impl Workshop<'_> {
             principal: String::new(),
         };
         let record: Record<SignedWaiver> = self.registry.waiver(body, self.actor)?;
-        let candidate = super::Candidate::load(self.store, &history, &version, self.origin)?;
         if self.rules.is_author(&record.body.principal, &candidate.authors) {
             let principal = record.body.principal;
             return Err(ModelError::OwnWaiver { principal, gate: gate.clone() }.into());

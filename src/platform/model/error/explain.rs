@@ -138,6 +138,12 @@ pub const EXPLAIN: &[Explain] = &[
                signer of the project has to sign the waiver.",
     },
     Explain {
+        code: "model::unknown-authors",
+        text: "Whoever made a version does not decide about it (trust: {separation: author-not-approver}). Who that was stands in the \
+               record of its run and in the commit it ran from, and one of them is not in this clone: it is shallow, the commit was \
+               never pushed, or the record was not fetched. Fetch it, or run the command in a clone that has it.",
+    },
+    Explain {
         code: "model::approvals",
         text: "An `approvals` gate asks that several people agree. Were one signer able to waive it, one would be enough. Get the \
                approvals, or suspend the gate for everybody under `waivers:` in mlp.yaml, where the trust branch's own reviews apply.",

@@ -11,7 +11,7 @@ use crate::platform::model::{Approvals, ModelError};
 pub(super) const MEANING: &str = "People who hold the role have signed an approval (`mlp approve`) of these very files \
      for this stage or a later one, with a key that stands in the signers' file and was valid then. Each person counts \
      once, over all groups together. Whoever trained the model does not count (trust: {separation: \
-     author-not-approver}).";
+     author-not-approver}): where the record of the run or its commit is not here, nobody can tell who that was.";
 
 pub(super) fn wanted(gate: &Approvals) -> String {
     let groups: Vec<String> = groups(gate).map(|(role, count)| format!("{count} by {role}")).collect();
@@ -24,6 +24,9 @@ fn groups(gate: &Approvals) -> impl Iterator<Item = (&crate::base::Name, u32)> {
 }
 
 pub(super) fn find(gate: &Approvals, case: &Case<'_>) -> Result<Finding, ModelError> {
+    if let Some(absent) = case.rules.unknown_authors(case.candidate) {
+        return Ok(Finding::absent(absent, case));
+    }
     let mut valid: BTreeMap<String, Vec<crate::base::Digest>> = BTreeMap::new();
     let mut void = Vec::new();
     let mut evidence = Vec::new();

@@ -21,17 +21,12 @@ pub enum InputState {
 }
 
 pub(super) fn find(case: &Case<'_>) -> Result<Finding, ModelError> {
-    let Some((id, run)) = &case.candidate.run else {
-        return Ok(super::no_run());
+    let (id, run) = match (case.candidate.absent(), &case.candidate.run) {
+        (None, Some((id, run))) => (id, &run.body),
+        (None, None) => return Ok(super::no_run()),
+        (Some(absent), _) => return Ok(Finding::absent(absent, case)),
     };
-    let run = &run.body;
     let origin = &case.candidate.origin;
-    if let (Some(commit), None) = (&run.git.commit, &origin.author) {
-        let short: String = commit.chars().take(12).collect();
-        return Ok(Finding::unknown(format!("the commit {short} of the run is not here"))
-            .resting_on([*id])
-            .next("git fetch origin  # after a `git push` where it was trained"));
-    }
     let mut evidence = vec![*id];
     let (mut loose, mut first) = (Vec::new(), None);
     for (name, used) in &run.data {

@@ -48,7 +48,7 @@ pub(super) use waiver::{is_waived, standing_waiver};
 
 use serde::Serialize;
 
-use super::{Candidate, Evidence, GateSpec, ModelError, Need, Rules};
+use super::{Absent, Candidate, Evidence, GateSpec, ModelError, Need, Rules};
 use crate::base::{Digest, Name, Record, Time, Verdict, VerdictValue};
 
 /// The phases of a model's life (CRISP-ML(Q), Studer et al., 2021, and an end). Every kind of gate belongs to one.
@@ -294,6 +294,11 @@ impl Finding {
         Self::new(VerdictValue::Unknown, observed)
     }
 
+    /// What was not here decides nothing.
+    fn absent(absent: Absent, case: &Case<'_>) -> Self {
+        Self::unknown(absent.what).resting_on(case.candidate.run.iter().map(|(id, _)| *id)).next(absent.next)
+    }
+
     fn because(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
         self
@@ -331,10 +336,10 @@ fn trained(case: &Case<'_>, option: &str) -> String {
     format!("mlp {make} {option}{model} && mlp model register {model}")
 }
 
-/// Nothing is known of how the version was made. Records that were pushed are here already: whoever made it has not.
+/// Nothing is known of how the version was made.
 fn no_run() -> Finding {
-    Finding::unknown("the record of the version's run is not here")
-        .next("mlp data push  # where it was trained: with `stores:` in mlp.yaml its records get here")
+    let Absent { what, next } = Absent::run();
+    Finding::unknown(what).next(next)
 }
 
 /// Judges every gate that a promotion of `candidate` to `target` must pass, in order.

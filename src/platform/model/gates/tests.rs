@@ -87,7 +87,8 @@ impl World {
             files: BTreeMap::new(),
             licence: None,
         };
-        Self { folder, store, rules, entries: Vec::new(), origin: Origin::default() }
+        let origin = Origin { author: Some("Ada <ada@example.org>".into()), ..Origin::default() };
+        Self { folder, store, rules, entries: Vec::new(), origin }
     }
 
     fn entry(
@@ -752,6 +753,39 @@ fn whoever_trained_the_model_does_not_approve_it() {
     assert!(found.verdict.reason.unwrap_or_default().contains("is by an author of the model"));
     world.rules.separation = Separation::None;
     assert_eq!(value(&world.judge()), Pass);
+}
+
+#[test]
+fn nobody_approves_where_who_made_the_version_cannot_be_told() {
+    let world = || {
+        let mut world = approvals(false);
+        world.approve("max", "max", 1, "tree 1", "staging");
+        world
+    };
+    assert_eq!(value(&world().judge()), Pass);
+    let unknown = |world: &World, observed: &str, next: &str| {
+        let found = world.judge();
+        assert_eq!(value(&found), Unknown);
+        assert!(found.verdict.observed.contains(observed), "{found:?}");
+        assert_eq!(found.verdict.next.as_deref(), Some(next));
+    };
+    let mut elsewhere = world();
+    elsewhere.origin = Origin::default();
+    unknown(
+        &elsewhere,
+        "the commit cccccccccccc of the run is not here",
+        "git fetch origin  # after a `git push` where it was trained",
+    );
+    elsewhere.origin.shallow = true;
+    unknown(&elsewhere, "the commit cccccccccccc of the run is not here", "git fetch --unshallow origin");
+    elsewhere.rules.separation = Separation::None;
+    assert_eq!(value(&elsewhere.judge()), Pass, "authors approve there");
+    let mut collected = world();
+    collected.entries[0].subject.run = Some(digest("collected"));
+    let last = collected.entries[0].digest();
+    collected.entries[1].prev = Some(last);
+    let next = "mlp data push  # where it was trained: with `stores:` in mlp.yaml its records get here";
+    unknown(&collected, "the record of the version's run is not here", next);
 }
 
 #[test]

@@ -24,7 +24,11 @@ pub(super) fn apply(case: &Case<'_>, mut finding: Finding) -> Result<Finding, Mo
         }
         Err(why) => why,
     };
-    if let Some(why) = why {
+    if let Some(Void { why, next }) = why {
+        if next.is_some() {
+            finding.value = VerdictValue::Unknown;
+            finding.next = next.map(str::to_owned);
+        }
         finding.reason = Some(match finding.reason {
             Some(reason) => format!("{reason}; {why}"),
             None => why,
@@ -52,7 +56,7 @@ pub(in crate::platform::model) fn standing_waiver(
 ) -> Result<Result<(), String>, ModelError> {
     let evidence = &Evidence::of(store, &[])?;
     let found = standing(&Case { rules, candidate, evidence, stage, gate, target, at })?;
-    Ok(found.map(drop).map_err(|why| why.unwrap_or_else(|| "there is none".to_owned())))
+    Ok(found.map(drop).map_err(|void| void.map_or_else(|| "there is none".to_owned(), |void| void.why)))
 }
 
 /// A waiver that counts.
@@ -64,9 +68,22 @@ struct Standing {
     record: Option<Digest>,
 }
 
-/// The first waiver of the gate that counts, or why the last of them does not.
-fn standing(case: &Case<'_>) -> Result<Result<Standing, Option<String>>, ModelError> {
-    let mut why = None;
+/// Why a waiver does not count.
+struct Void {
+    why: String,
+    /// The command that may bring what is not here, where it might count.
+    next: Option<&'static str>,
+}
+
+impl Void {
+    fn new(why: String) -> Self {
+        Self { why, next: None }
+    }
+}
+
+/// The first waiver of the gate that counts, or why the last of them does not; of one that might, if there is any.
+fn standing(case: &Case<'_>) -> Result<Result<Standing, Option<Void>>, ModelError> {
+    let mut why: Option<Void> = None;
     let written =
         case.rules.waivers.iter().filter(|waiver| (&waiver.gate, &waiver.stage) == (case.gate, case.stage));
     for waiver in written {
@@ -75,7 +92,7 @@ fn standing(case: &Case<'_>) -> Result<Result<Standing, Option<String>>, ModelEr
                 let Waiver { until, signer, reason, .. } = waiver.clone();
                 return Ok(Ok(Standing { until, signer, reason, record: None }));
             }
-            refusal => why = refusal,
+            refusal => why = refusal.map(Void::new),
         }
     }
     for entry in case.candidate.history.waivers(case.candidate.version.number) {
@@ -86,16 +103,17 @@ fn standing(case: &Case<'_>) -> Result<Result<Standing, Option<String>>, ModelEr
                 continue;
             }
             if case.rules.asks_for_approvals(case.stage, case.gate) {
-                why =
-                    Some(format!("the waiver by {} is void: approvals cannot be waived so", body.principal));
+                let text = format!("the waiver by {} is void: approvals cannot be waived so", body.principal);
+                why = Some(Void::new(text));
                 continue;
             }
             match void(&record, entry, case)? {
+                Some(refusal) if why.as_ref().is_none_or(|why| why.next.is_none()) => why = Some(refusal),
+                Some(_) => {}
                 None => {
                     let SignedWaiver { until, principal: signer, reason, .. } = record.body;
                     return Ok(Ok(Standing { until, signer, reason, record: Some(*id) }));
                 }
-                refusal => why = refusal,
             }
         }
     }
@@ -112,10 +130,10 @@ fn refusal(waiver: &Waiver, case: &Case<'_>) -> Option<String> {
 }
 
 /// Why a signed waiver does not count.
-fn void(record: &Record<SignedWaiver>, entry: &Entry, case: &Case<'_>) -> Result<Option<String>, ModelError> {
+fn void(record: &Record<SignedWaiver>, entry: &Entry, case: &Case<'_>) -> Result<Option<Void>, ModelError> {
     let body = &record.body;
     let version = case.candidate.version;
-    let of = |why: &str| Ok(Some(format!("the waiver by {} {why}", body.principal)));
+    let of = |why: &str| Ok(Some(Void::new(format!("the waiver by {} {why}", body.principal))));
     if (&body.model, body.version) != (case.candidate.history.model(), version.number) {
         return of(&format!("is for {}@{}", body.model, body.version));
     }
@@ -133,7 +151,16 @@ fn void(record: &Record<SignedWaiver>, entry: &Entry, case: &Case<'_>) -> Result
     if case.rules.is_author(&body.principal, &case.candidate.authors) {
         return of("is by an author of the model");
     }
-    Ok(over(&body.until, &body.principal, case.at))
+    if let Some(over) = over(&body.until, &body.principal, case.at) {
+        return Ok(Some(Void::new(over)));
+    }
+    Ok(case.rules.unknown_authors(case.candidate).map(|absent| Void {
+        why: format!(
+            "whether {}, who signed a waiver, made the model cannot be told: {}",
+            body.principal, absent.what
+        ),
+        next: Some(absent.next),
+    }))
 }
 
 /// That a waiver is over, if it is.

@@ -88,6 +88,27 @@ fn waivers_that_do_not_hold_are_refused_by_name() {
 }
 
 #[test]
+fn a_waiver_decides_nothing_where_who_made_the_version_cannot_be_told() {
+    let mut world = World::new(json!({"seed": {}}));
+    world.clean_version();
+    world.signer("max", "");
+    assert_eq!(value(&world.judge()), Fail);
+    file(&mut world, waiver(), "max", NAMESPACE_WAIVER);
+    assert_eq!(value(&world.judge()), Pass);
+    world.origin = Origin { shallow: true, ..Origin::default() };
+    let found = world.judge();
+    assert_eq!(
+        (value(&found), found.verdict.next.as_deref()),
+        (Unknown, Some("git fetch --unshallow origin"))
+    );
+    assert!(found.verdict.reason.unwrap_or_default().contains("max, who signed a waiver"));
+    // One that does not hold anyhow stays what it is.
+    assert_eq!(value(&world.judge_for("staging", "2026-06-02T00:00:00Z")), Fail);
+    world.rules.separation = Separation::None;
+    assert_eq!(value(&world.judge()), Pass);
+}
+
+#[test]
 fn a_signature_over_other_words_does_not_hold() {
     let mut world = world();
     let id = file(&mut world, waiver(), "max", NAMESPACE_WAIVER);
