@@ -14,6 +14,8 @@ const APPROVED: &str = "stages:
 fn lab() -> Lab {
     let lab = Lab::new(APPROVED);
     lab.signers(&[("max", ""), ("sam", ""), ("eve", "valid-before=\"20200101\"")]);
+    let text = fs::read_to_string(lab.path().join("mlp.yaml")).expect("reads");
+    lab.commit("mlp.yaml", &text.replace("service: [sam]", "service: [sam, eve]"));
     lab.version(95);
     lab.version(96);
     lab
@@ -134,10 +136,38 @@ fn an_author_does_not_approve_their_own_model() {
     lab.commit("mlp.yaml", &text.replace("model: [max]", "model: [ada@example.org]"));
     lab.version(95);
     let (max, ada) = (lab.key("max"), lab.key("ada@example.org"));
-    ok(lab.path(), &["approve", "digits@1", "--to", "production", "--key", &ada]);
+    let approve = ["approve", "digits@1", "--to", "production", "--key", &ada];
+    let said = refused(lab.path(), &approve, 1);
+    assert!(said.contains("model::own-approval") && said.contains("ada@example.org made this"), "{said}");
+    assert_eq!(lab.json(&["model", "history"], 0)["entries"].as_array().map(Vec::len), Some(1));
+    // Where authors may approve they do; it counts no longer where they may not.
+    let text = fs::read_to_string(lab.path().join("mlp.yaml")).expect("reads");
+    lab.commit("mlp.yaml", &format!("{text}trust: {{separation: none}}\n"));
+    ok(lab.path(), &approve);
+    lab.commit("mlp.yaml", &text);
     let output = run(lab.path(), &["promote", "digits@1", "--to", "production", "--key", &max], 1);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("the approval by ada@example.org is by an author of the model"), "{said}");
+}
+
+#[test]
+fn an_approval_that_no_gate_would_count_is_refused_and_one_that_is_there_is_not_repeated() {
+    let lab = lab();
+    let (max, sam) = (lab.key("max"), lab.key("sam"));
+    let approve = |key: &str, more: &[&str], code: i32| {
+        let args = [&["approve", "digits@1", "--to", "production", "--key", key], more].concat();
+        lab.json(&args, code)
+    };
+    let said = refused(lab.path(), &["approve", "digits@1", "--to", "production", "--key", &max], 1);
+    assert!(said.contains("model::no-role") && said.contains("service"), "{said}");
+    let stated = ["approve", "digits@1", "--to", "production", "--statement", "keys/x", "--principal", "max"];
+    assert!(refused(lab.path(), &stated, 1).contains("model::no-role"));
+    let first = approve(&sam, &[], 0);
+    assert_eq!(first["already"], false);
+    let again = approve(&sam, &["--comment", "as I said"], 0);
+    assert_eq!((&again["already"], &again["entry"]), (&true.into(), &first["entry"]));
+    // Two versions and one approval.
+    assert_eq!(lab.json(&["model", "history"], 0)["entries"].as_array().map(Vec::len), Some(3));
 }
 
 #[test]

@@ -10,10 +10,10 @@ use super::{Answer, Context};
 use crate::application::completion;
 use crate::application::judgement::Judging;
 use crate::application::ui::{Report, argument};
-use crate::base::{Approval, Digest, Entry, Exit, Failure, Name, Record, Time};
+use crate::base::{Approval, Digest, Exit, Failure, Name, Record, Time};
 use crate::infrastructure::keys::NAMESPACE_APPROVAL;
 use crate::infrastructure::{durable, store::StoreError};
-use crate::platform::model::{ModelError, Workshop};
+use crate::platform::model::{Approved as Approving, ModelError, Workshop};
 
 /// Bytes that a statement or a signature may have.
 const LONGEST: u64 = 64 << 10;
@@ -21,7 +21,8 @@ const LONGEST: u64 = 64 << 10;
 /// Signs an approval of a model version for a stage.
 ///
 /// The signature covers the digest of the version's files, so that it is void for any other. It needs a key that stands in the
-/// signers' file on the trust branch. Somebody without a clone signs elsewhere: `--statement FILE --principal WHO` writes what they
+/// signers' file on the trust branch. An approval that no gate would count is refused: by who made the version, or by somebody without
+/// a role that the gates ask for. Who approves again changes nothing. Somebody without a clone signs elsewhere: `--statement FILE --principal WHO` writes what they
 /// sign with `ssh-keygen -Y sign -n mlp-approval -f KEY FILE`, and `--signature FILE.sig` takes it back.
 #[derive(clap::Args, Debug)]
 #[command(group = clap::ArgGroup::new("signer").args(["principal", "signature"]))]
@@ -56,6 +57,7 @@ struct Approved {
     tree: Digest,
     stage: Name,
     signer: String,
+    already: bool,
     entry: Digest,
     evidence: Vec<Digest>,
 }
@@ -66,8 +68,10 @@ impl Report for Approved {
     }
 
     fn human(&self) -> String {
-        let Self { model, version, stage, signer, tree, .. } = self;
-        let head = style(format!("{model}@{version} is approved for {stage} by {signer}")).green().bold();
+        let Self { model, version, stage, signer, already, tree, .. } = self;
+        let already = if *already { " already; nothing was written" } else { "" };
+        let head = format!("{model}@{version} is approved for {stage} by {signer}{already}");
+        let head = style(head).green().bold();
         format!("{head}\n  files {tree}\n")
     }
 }
@@ -115,7 +119,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         }
         let actor = judging.author();
         let body = judging.change(&model, &rules, &actor, |workshop| {
-            Ok(workshop.approval(&selector, &stage, args.comment.as_deref(), &principal)?)
+            let body = workshop.approval(&selector, &stage, args.comment.as_deref(), &principal)?;
+            workshop.may_approve(&body)?;
+            Ok(body)
         })?;
         let record = Record::new(actor.author(), vec![body.tree], body.clone());
         let place = file(path);
@@ -138,12 +144,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         return Ok(Exit::Ok);
     }
     let actor = judging.actor(args.key.as_deref())?;
-    let (entry, signer) =
-        judging.change(&model, &rules, &actor, |workshop| -> Result<(Entry, String), Failure> {
+    let Approving { entry, principal: signer, already } =
+        judging.change(&model, &rules, &actor, |workshop| -> Result<Approving, Failure> {
             let Some(signature) = &args.signature else {
-                let entry = workshop.approve(&selector, &stage, args.comment.as_deref())?;
-                let signer = entry.actor.clone();
-                return Ok((entry, signer));
+                return workshop.approve(&selector, &stage, args.comment.as_deref());
             };
             let statement = match &args.statement {
                 Some(path) => file(path),
@@ -151,8 +155,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             };
             let wanted = workshop.approval(&selector, &stage, None, "")?;
             let record = signed(workshop, &statement, &file(signature), &wanted)?;
-            let signer = record.body.principal.clone();
-            Ok((workshop.take_approval(&record)?, signer))
+            workshop.take_approval(&record)
         })?;
     context.ui.report(&Approved {
         model,
@@ -160,6 +163,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         tree: entry.subject.tree,
         stage,
         signer,
+        already,
         entry: entry.digest(),
         evidence: entry.evidence,
     });

@@ -246,6 +246,22 @@ pub enum ModelError {
         /// The gate.
         gate: Name,
     },
+    /// Somebody would approve a version that they made.
+    #[error("{principal} made this version, and so their approval does not count")]
+    OwnApproval {
+        /// The signer.
+        principal: String,
+    },
+    /// Somebody would approve whose approval no gate asks for.
+    #[error("{principal} has no role whose approval the gates up to {stage} ask for")]
+    NoRole {
+        /// The signer.
+        principal: String,
+        /// The stage.
+        stage: Name,
+        /// The roles that gates ask for.
+        roles: Vec<String>,
+    },
     /// Whoever made a version must not decide about it, and it cannot be told who that was.
     #[error("who made {model}@{number} cannot be told: {what}")]
     UnknownAuthors {
@@ -329,6 +345,8 @@ impl Diagnose for ModelError {
             Self::Until { .. } => "model::until",
             Self::OwnWaiver { .. } => "model::own-waiver",
             Self::UnknownAuthors { .. } => "model::unknown-authors",
+            Self::OwnApproval { .. } => "model::own-approval",
+            Self::NoRole { .. } => "model::no-role",
             Self::Approvals { .. } => "model::approvals",
             Self::WhichStage { .. } => "model::which-stage",
             Self::Golden { .. } => "model::golden",
@@ -346,8 +364,8 @@ impl Diagnose for ModelError {
             | Self::Statement { .. }
             | Self::Files { .. }
             | Self::Evidence { .. } => Exit::No,
-            Self::Rehearsal { .. } | Self::OwnWaiver { .. } => Exit::No,
-            Self::UnknownAuthors { .. } => Exit::No,
+            Self::Rehearsal { .. } | Self::OwnWaiver { .. } | Self::OwnApproval { .. } => Exit::No,
+            Self::UnknownAuthors { .. } | Self::NoRole { .. } => Exit::No,
             Self::Contended { .. } | Self::Command { .. } => Exit::World,
             Self::Key(error) => error.exit(),
             Self::Store(error) => error.exit(),
@@ -426,6 +444,10 @@ impl Diagnose for ModelError {
                 Err(_) => format!("name the stage apart: `mlp rollback {model} --stage {rest}`"),
             },
             Self::Until { .. } => "write a day that is not over, in UTC: --until 2026-12-31".to_owned(),
+            Self::OwnApproval { .. } => "ask another signer of the project to approve it".to_owned(),
+            Self::NoRole { roles, .. } => {
+                format!("ask somebody who has one of the roles: {} (project: {{roles: …}})", roles.join(", "))
+            }
             Self::UnknownAuthors { next, .. } => format!("fetch it: {next}"),
             Self::OwnWaiver { .. } => "ask another signer of the project to run it".to_owned(),
             Self::Approvals { .. } => {

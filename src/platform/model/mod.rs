@@ -1,5 +1,6 @@
 //! What ledgers mean: versions, stages, gates, approvals.
 
+mod approve;
 mod audit;
 mod error;
 mod evidence;
@@ -21,6 +22,7 @@ mod tags;
 mod waive;
 mod written;
 
+pub use approve::Approved;
 pub use audit::{Audit, Finding, Problem, WentPast, audit};
 pub use error::{EXPLAIN as MODEL_EXPLAIN, ModelError};
 pub use evidence::{Absent, Candidate, Evidence, Filed, Need, Origin};

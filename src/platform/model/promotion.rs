@@ -1,4 +1,4 @@
-//! What changes a ledger: register, approve, promote, roll back. Whoever loses the race for the next entry begins again on top
+//! What changes a ledger: register, promote, roll back. Whoever loses the race for the next entry begins again on top
 //! of the winner's.
 
 use std::collections::hash_map::RandomState;
@@ -9,7 +9,7 @@ use super::{
     Actor, Candidate, Card, Draft, Evidence, Filed, History, Judgement, ModelError, Need, Origin, Registry,
     Rules, Selector, Version, judge,
 };
-use crate::base::{Approval, Digest, Entry, EntryKind, Failure, JobState, Name, Record, Run, Subject, Time};
+use crate::base::{Digest, Entry, EntryKind, Failure, JobState, Name, Record, Run, Subject, Time};
 use crate::infrastructure::store::Local;
 use crate::platform::run::{publish, runs, short};
 
@@ -183,57 +183,6 @@ impl Workshop<'_> {
             (self.share)(&[*id])?;
             let entry = self.append(history, EntryKind::Register, subject, vec![*id], Time::now())?;
             Ok(entry.map(|_| Registered::New(number)))
-        })
-    }
-
-    /// Signs that `selector` may go to `stage`.
-    pub fn approve(
-        &self,
-        selector: &Selector,
-        stage: &Name,
-        comment: Option<&str>,
-    ) -> Result<Entry, Failure> {
-        let body = self.approval(selector, stage, comment, "")?;
-        let record = self.registry.approval(body, self.actor)?;
-        self.take_approval(&record)
-    }
-
-    /// What `principal` would sign to say that `selector` may go to `stage`.
-    pub fn approval(
-        &self,
-        selector: &Selector,
-        stage: &Name,
-        comment: Option<&str>,
-        principal: &str,
-    ) -> Result<Approval, ModelError> {
-        let history = self.history()?;
-        let version = history.select(selector)?;
-        Ok(Approval {
-            model: self.model.clone(),
-            version: version.number,
-            tree: version.tree,
-            stage: stage.clone(),
-            principal: principal.to_owned(),
-            comment: comment.map(str::to_owned),
-        })
-    }
-
-    /// Writes a signed approval of a version into the ledger. One that is there already is not written again: its entry is returned.
-    pub fn take_approval(&self, record: &Record<Approval>) -> Result<Entry, Failure> {
-        let body = &record.body;
-        let version = self.history()?.version(body.version)?.clone();
-        let id = publish(self.store, record, self.model.as_str(), &[])?;
-        (self.share)(&[id])?;
-        self.race(|history| {
-            let mut there = history.approvals(version.number);
-            let is_same = |entry: &&Entry| {
-                entry.evidence.contains(&id) && entry.subject.stage.as_ref() == Some(&body.stage)
-            };
-            if let Some(there) = there.find(is_same) {
-                return Ok(Some(there.clone()));
-            }
-            let subject = self.subject(&version, Some(&body.stage), body.comment.as_deref());
-            Ok(self.append(history, EntryKind::Approve, subject, vec![id], Time::now())?)
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 
-use super::{Absent, Candidate, GateSpec, ModelError, Separation, StageSpec, Waiver};
+use super::{Absent, Approvals, Candidate, GateSpec, ModelError, Separation, StageSpec, Waiver};
 use crate::base::{Digest, Name, nearest};
 use crate::infrastructure::keys::Signers;
 use crate::platform::data::NearGuard;
@@ -125,6 +125,18 @@ impl Rules {
     pub fn asks_for_approvals(&self, stage: &Name, gate: &Name) -> bool {
         let gate = self.stages.get(stage).and_then(|stage| stage.gates.get(gate));
         matches!(gate, Some(GateSpec::Approvals(_)))
+    }
+
+    /// The roles whose approvals the gates on the way to `target` ask for.
+    pub fn approving_roles(&self, target: &Name) -> Vec<&Name> {
+        let asked = self.gates(target).filter_map(|(_, _, gate)| match gate {
+            GateSpec::Approvals(gate) => Some(gate),
+            _ => None,
+        });
+        let mut roles: Vec<&Name> = asked.flat_map(Approvals::groups).map(|(role, _)| role).collect();
+        roles.sort_unstable();
+        roles.dedup();
+        roles
     }
 
     /// Fails for a gate that a signed waiver cannot suspend.

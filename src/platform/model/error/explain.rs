@@ -138,6 +138,16 @@ pub const EXPLAIN: &[Explain] = &[
                signer of the project has to sign the waiver.",
     },
     Explain {
+        code: "model::own-approval",
+        text: "Whoever made a version does not approve it (trust: {separation: author-not-approver}): the gate would not count it, \
+               so nothing is written. Another signer of the project has to approve.",
+    },
+    Explain {
+        code: "model::no-role",
+        text: "An `approvals` gate counts people of a role (project: {roles: …} on the trust branch). An approval by somebody who has \
+               none of the roles that the gates on the way to the stage ask for would never count, so nothing is written.",
+    },
+    Explain {
         code: "model::unknown-authors",
         text: "Whoever made a version does not decide about it (trust: {separation: author-not-approver}). Who that was stands in the \
                record of its run and in the commit it ran from, and one of them is not in this clone: it is shallow, the commit was \

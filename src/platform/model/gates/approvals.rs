@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::card::commit;
 use super::{Case, Finding};
-use crate::base::{Approval, Entry, Record};
-use crate::infrastructure::keys::{KeyError, NAMESPACE_APPROVAL};
+use crate::base::{Approval, Entry, Name, Record};
+use crate::infrastructure::keys::{KeyError, NAMESPACE_APPROVAL, Signers};
 use crate::platform::model::{Approvals, ModelError};
 
 pub(super) const MEANING: &str = "People who hold the role have signed an approval (`mlp approve`) of these very files \
@@ -14,13 +14,15 @@ pub(super) const MEANING: &str = "People who hold the role have signed an approv
      author-not-approver}): where the record of the run or its commit is not here, nobody can tell who that was.";
 
 pub(super) fn wanted(gate: &Approvals) -> String {
-    let groups: Vec<String> = groups(gate).map(|(role, count)| format!("{count} by {role}")).collect();
+    let groups: Vec<String> = gate.groups().map(|(role, count)| format!("{count} by {role}")).collect();
     format!("signed approvals: {}", groups.join(", "))
 }
 
-/// The groups of a gate and of its `also`: role and number.
-fn groups(gate: &Approvals) -> impl Iterator<Item = (&crate::base::Name, u32)> {
-    std::iter::successors(Some(gate), |gate| gate.also.as_deref()).map(|gate| (&gate.role, gate.count))
+impl Approvals {
+    /// The groups of the gate and of its `also`: role and number.
+    pub fn groups(&self) -> impl Iterator<Item = (&Name, u32)> {
+        std::iter::successors(Some(self), |gate| gate.also.as_deref()).map(|gate| (&gate.role, gate.count))
+    }
 }
 
 pub(super) fn find(gate: &Approvals, case: &Case<'_>) -> Result<Finding, ModelError> {
@@ -44,7 +46,8 @@ pub(super) fn find(gate: &Approvals, case: &Case<'_>) -> Result<Finding, ModelEr
         }
     }
     let people: Vec<&str> = valid.keys().map(String::as_str).collect();
-    let places: Vec<Vec<usize>> = groups(gate)
+    let places: Vec<Vec<usize>> = gate
+        .groups()
         .flat_map(|(role, count)| {
             let holders = case.rules.roles.get(role).map_or(&[][..], Vec::as_slice);
             let able: Vec<usize> = (0..people.len())
@@ -63,7 +66,8 @@ pub(super) fn find(gate: &Approvals, case: &Case<'_>) -> Result<Finding, ModelEr
         case.reference(),
         case.target
     ));
-    let candidates: Vec<&str> = groups(gate)
+    let candidates: Vec<&str> = gate
+        .groups()
         .filter_map(|(role, _)| case.rules.roles.get(role))
         .flatten()
         .map(String::as_str)
@@ -73,7 +77,7 @@ pub(super) fn find(gate: &Approvals, case: &Case<'_>) -> Result<Finding, ModelEr
         .collect();
     if filled < places.len() {
         if candidates.is_empty() {
-            let roles: Vec<&str> = groups(gate).map(|(role, _)| role.as_str()).collect();
+            let roles: Vec<&str> = gate.groups().map(|(role, _)| role.as_str()).collect();
             void.push(format!("nobody else holds the role {} (project: {{roles: …}})", roles.join(" or ")));
             finding = finding.next(format!(
                 "name somebody else under `roles: {{{}: […]}}` in mlp.yaml, with a key in {}, then {}",
@@ -105,26 +109,29 @@ fn refusal(record: &Record<Approval>, entry: &Entry, case: &Case<'_>) -> Result<
     if place(&body.stage) < place(case.stage) {
         return Ok(Some(format!("is for {}", body.stage)));
     }
-    let Some(signature) = &record.signature else {
-        return Ok(Some("is not signed".to_owned()));
-    };
-    // The ledger's time, which only grows, and not the signer's: an expired key cannot sign for the past.
-    let verified = case.rules.signers.verify(
-        &body.principal,
-        NAMESPACE_APPROVAL,
-        &record.signed_bytes(),
-        signature,
-        entry.time,
-    );
-    match verified {
-        Ok(()) => {}
-        Err(KeyError::Invalid(why)) => return Ok(Some(format!("does not verify ({why})"))),
-        Err(error) => return Err(error.into()),
+    if let Some(why) = does_not_verify(record, entry, &case.rules.signers)? {
+        return Ok(Some(why));
     }
     if case.rules.is_author(&body.principal, &case.candidate.authors) {
         return Ok(Some("is by an author of the model".to_owned()));
     }
     Ok(None)
+}
+
+/// Why the signature of an approval that came with `entry` does not hold.
+pub(in crate::platform::model) fn does_not_verify(
+    record: &Record<Approval>,
+    entry: &Entry,
+    signers: &Signers,
+) -> Result<Option<String>, ModelError> {
+    let Some(signature) = &record.signature else { return Ok(Some("is not signed".to_owned())) };
+    let (who, bytes) = (&record.body.principal, record.signed_bytes());
+    // The ledger's time, which only grows, and not the signer's: an expired key cannot sign for the past.
+    match signers.verify(who, NAMESPACE_APPROVAL, &bytes, signature, entry.time) {
+        Ok(()) => Ok(None),
+        Err(KeyError::Invalid(why)) => Ok(Some(format!("does not verify ({why})"))),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// How many places can be filled when each person takes one at most (augmenting paths; Kuhn, 1955).

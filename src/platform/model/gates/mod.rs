@@ -31,6 +31,7 @@ mod waiver;
 #[cfg(test)]
 mod tests;
 
+pub(super) use approvals::does_not_verify;
 pub use attestation::AttestationState;
 pub use calibration::Calibration;
 pub use charter::Charter;
