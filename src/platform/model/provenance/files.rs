@@ -5,11 +5,12 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use super::pickle::{holds_pickle, is_called_pickle, is_pickle};
 use crate::base::{Digest, Hasher, hex};
 use crate::infrastructure::store::{Local, NodeKind, StoreError};
 use crate::platform::model::ModelError;
 
-/// Files of one version at most: a folder with more is none of a model.
+/// Files of one version at most, and folders: what has more is none of a model.
 const MOST: usize = 10_000;
 
 /// A file of a model version.
@@ -32,7 +33,9 @@ pub struct ModelFile {
 pub fn stored_files(store: &Local, id: &Digest) -> Result<Vec<ModelFile>, ModelError> {
     let mut files = Vec::new();
     let mut folders = vec![(String::new(), *id)];
+    let mut seen = 0;
     while let Some((prefix, id)) = folders.pop() {
+        seen += 1;
         for node in store.tree(&id)?.nodes {
             let path = format!("{prefix}{}", String::from_utf8_lossy(&node.name));
             match node.kind {
@@ -44,8 +47,8 @@ pub fn stored_files(store: &Local, id: &Digest) -> Result<Vec<ModelFile>, ModelE
                     files.push(sums.file(path, size));
                 }
             }
-            if files.len() + folders.len() > MOST {
-                return Err(ModelError::Files { path: prefix, why: format!("more than {MOST} files") });
+            if files.len() + folders.len() + seen > MOST {
+                return Err(too_many(prefix));
             }
         }
     }
@@ -57,7 +60,9 @@ pub fn stored_files(store: &Local, id: &Digest) -> Result<Vec<ModelFile>, ModelE
 pub fn listed_files(store: &Local, id: &Digest) -> Result<Option<Vec<(String, Digest)>>, StoreError> {
     let mut files = Vec::new();
     let mut folders = vec![(String::new(), *id)];
+    let mut seen = 0;
     while let Some((prefix, id)) = folders.pop() {
+        seen += 1;
         for node in store.tree(&id)?.nodes {
             let path = format!("{prefix}{}", String::from_utf8_lossy(&node.name));
             match node.kind {
@@ -66,7 +71,7 @@ pub fn listed_files(store: &Local, id: &Digest) -> Result<Option<Vec<(String, Di
                 NodeKind::File | NodeKind::Executable => files.push((path, node.id)),
             }
         }
-        if files.len() + folders.len() > MOST {
+        if files.len() + folders.len() + seen > MOST {
             return Ok(None);
         }
     }
@@ -74,14 +79,16 @@ pub fn listed_files(store: &Local, id: &Digest) -> Result<Option<Vec<(String, Di
     Ok(Some(files))
 }
 
-/// The files below `folder`, sorted by path, without those at its top that are called as one of `except`.
+/// The files below `folder`, sorted by path, without the plain files at its top that are called as one of `except`.
 ///
 /// # Errors
 /// [`ModelError::Files`] for symbolic links and whatever else is no plain file.
 pub fn folder_files(folder: &Path, except: &[&str]) -> Result<Vec<ModelFile>, ModelError> {
     let mut files = Vec::new();
     let mut folders = vec![String::new()];
+    let mut seen = 0;
     while let Some(prefix) = folders.pop() {
+        seen += 1;
         let here = folder.join(&prefix);
         for entry in std::fs::read_dir(&here).map_err(StoreError::io("list", &here))? {
             let entry = entry.map_err(StoreError::io("list", &here))?;
@@ -89,11 +96,12 @@ pub fn folder_files(folder: &Path, except: &[&str]) -> Result<Vec<ModelFile>, Mo
                 let path = entry.path().display().to_string();
                 return Err(ModelError::Files { path, why: "its name is not UTF-8".to_owned() });
             };
-            if prefix.is_empty() && except.contains(&name.as_str()) {
-                continue;
-            }
             let path = format!("{prefix}{name}");
             let kind = entry.file_type().map_err(StoreError::io("look at", entry.path()))?;
+            // A folder or link of that name is none of what mlp writes.
+            if prefix.is_empty() && kind.is_file() && except.contains(&name.as_str()) {
+                continue;
+            }
             if kind.is_symlink() {
                 return Err(link(path));
             } else if kind.is_dir() {
@@ -108,13 +116,17 @@ pub fn folder_files(folder: &Path, except: &[&str]) -> Result<Vec<ModelFile>, Mo
             } else {
                 return Err(ModelError::Files { path, why: "it is no plain file".to_owned() });
             }
-            if files.len() + folders.len() > MOST {
-                return Err(ModelError::Files { path: prefix, why: format!("more than {MOST} files") });
+            if files.len() + folders.len() + seen > MOST {
+                return Err(too_many(prefix));
             }
         }
     }
     files.sort();
     Ok(files)
+}
+
+fn too_many(path: String) -> ModelError {
+    ModelError::Files { path, why: format!("more than {MOST} files and folders") }
 }
 
 fn link(path: String) -> ModelError {
@@ -143,14 +155,13 @@ impl Write for Sums {
     }
 }
 
-/// What is wrong with a file that holds weights, by its bytes: a pickle runs code where it is loaded, whatever it is called.
+/// What is wrong with a file that holds weights, by its name and its bytes: a pickle runs code where it is loaded.
 pub fn weights_problem(path: &str, bytes: &[u8]) -> Option<String> {
-    // Pickle, protocols 2 to 5: an opcode and the number.
-    let pickle = |bytes: &[u8]| matches!(bytes, [0x80, 2..=5, ..]);
-    let zip =
-        bytes.starts_with(b"PK\x03\x04") && bytes.windows(9).take(4096).any(|name| name == b"/data.pkl");
-    if pickle(bytes) || zip {
+    if is_pickle(bytes) || holds_pickle(bytes) {
         return Some("it is a pickle, which runs code when it is loaded".to_owned());
+    }
+    if is_called_pickle(path.as_bytes()) {
+        return Some("it is called as a pickle, which runs code when it is loaded".to_owned());
     }
     if path.ends_with(".safetensors")
         && let Err(error) = safetensors::SafeTensors::deserialize(bytes)
@@ -163,6 +174,7 @@ pub fn weights_problem(path: &str, bytes: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::infrastructure::store::{Node, Tree};
 
     #[test]
     fn folders_are_listed_with_both_digests_and_links_are_refused() {
@@ -176,12 +188,38 @@ mod tests {
         assert_eq!(paths, ["b", "sub/a"]);
         assert_eq!(files[0].sha256, "98ea6e4f216f2fb4b69fff9b3a44842c38686ca685f3f55dc48c5d3fb1107be4");
         assert_eq!((files[0].id, files[0].size), (Digest::of(b"hi\n"), 3));
+        std::fs::create_dir(folder.path().join("mlp-model.json")).expect("makes");
+        std::fs::write(folder.path().join("mlp-model.json/hidden"), "").expect("writes");
+        let files = folder_files(folder.path(), &["model.sig", "mlp-model.json"]).expect("lists");
+        assert!(files.iter().any(|file| file.path == "mlp-model.json/hidden"), "{files:?}");
         #[cfg(unix)]
         {
+            std::fs::remove_file(folder.path().join("model.sig")).expect("removes");
+            std::os::unix::fs::symlink("/etc/passwd", folder.path().join("model.sig")).expect("links");
+            let error = folder_files(folder.path(), &["model.sig"]).expect_err("a link");
+            assert!(error.to_string().contains("model.sig"), "{error}");
+            std::fs::remove_file(folder.path().join("model.sig")).expect("removes");
             std::os::unix::fs::symlink("/etc/passwd", folder.path().join("sub/link")).expect("links");
             let error = folder_files(folder.path(), &[]).expect_err("a link");
             assert!(error.to_string().contains("sub/link"), "{error}");
         }
+    }
+
+    #[test]
+    fn folders_without_end_are_not_visited() {
+        let folder = tempfile::tempdir().expect("makes a folder");
+        let store = Local::open(folder.path()).expect("opens");
+        let mut writer = store.writer().expect("writes");
+        let mut id = writer.tree(&Tree { nodes: Vec::new() }).expect("adds");
+        // Thirty levels of two equal folders each: a billion paths.
+        for _ in 0..30 {
+            let node = |name: &[u8]| Node { name: name.to_vec(), kind: NodeKind::Directory, size: 0, id };
+            id = writer.tree(&Tree { nodes: vec![node(b"a"), node(b"b")] }).expect("adds");
+        }
+        writer.finish().expect("finishes");
+        let error = stored_files(&store, &id).expect_err("too many");
+        assert!(error.to_string().contains("files and folders"), "{error}");
+        assert_eq!(listed_files(&store, &id).expect("looks"), None);
     }
 
     #[test]
@@ -208,5 +246,11 @@ mod tests {
         long[7] = 0xff;
         assert!(problem(&long).contains("header"));
         assert_eq!(weights_problem("model.json", b"{}"), None);
+        for path in ["a.pkl", "sub/b.PT", "c.joblib"] {
+            assert!(
+                weights_problem(path, b"{}").is_some_and(|why| why.contains("called as a pickle")),
+                "{path}"
+            );
+        }
     }
 }

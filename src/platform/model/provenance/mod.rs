@@ -4,6 +4,7 @@
 mod bom;
 mod bundle;
 mod files;
+mod pickle;
 mod statements;
 
 pub use bom::bom;
