@@ -92,7 +92,11 @@ fn check(args: &Check, context: &Context) -> Answer {
     let rules = judging.rules(&model)?;
     let history = judging.look(&model)?;
     let asked = args.to.as_deref().map(|stage| rules.stage(stage).cloned()).transpose()?;
-    let version = history.select(&selector)?;
+    let version = match history.select(&selector) {
+        // It may be behind the damage, which is said already.
+        Err(_) if judging.exit() == Exit::No => return Ok(Exit::No),
+        version => version?,
+    };
     let holds = |stage: &Name| history.live(stage).is_some_and(|live| live.number == version.number);
     let next = rules.next_stage(holds).or(rules.stages.keys().last());
     let Some(stage) = asked.or(next.cloned()) else {
@@ -110,5 +114,5 @@ fn check(args: &Check, context: &Context) -> Answer {
     let open = gates.iter().all(GateLine::passed);
     let version = version.number;
     context.ui.report(&Checked { model, version, stage, open, rules: rules.source.clone(), gates });
-    Ok(if open { Exit::Ok } else { Exit::No })
+    Ok(if open { judging.exit() } else { Exit::No })
 }

@@ -7,7 +7,7 @@ use super::lineage::{First, histories, thing, with_lineage};
 use super::{Answer, Context};
 use crate::application::judgement::Judging;
 use crate::application::ui::{Report, Table, clean, plural};
-use crate::base::{Exit, Name};
+use crate::base::Name;
 use crate::platform::model::{How, Impact};
 
 /// Tells which model versions rest on a file, a version of data, a run, a commit, and where they are live.
@@ -94,5 +94,5 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         Ok(lineage.impact(&thing)?)
     })?;
     context.ui.report(&Told { subject: args.subject, impact });
-    Ok(Exit::Ok)
+    Ok(judging.exit())
 }

@@ -4,7 +4,7 @@ use super::Context;
 use super::data::subject::{place, relative, root};
 use crate::application::judgement::Judging;
 use crate::application::{predictions, stores};
-use crate::base::{Failure, Name};
+use crate::base::Failure;
 use crate::infrastructure::store::OnDemand;
 use crate::infrastructure::store::worktree::identify;
 use crate::platform::model::{History, Lineage, LineageError, ModelError, Thing, parse_reference};
@@ -12,13 +12,7 @@ use crate::platform::project::Project;
 
 /// The histories of all models that `mlp.yaml` or a ledger knows.
 pub(super) fn histories(judging: &Judging<'_>) -> Result<Vec<History>, Failure> {
-    let mut names: Vec<Name> = judging.project.manifest.models.keys().cloned().collect();
-    for name in judging.home.models(judging.project.id())? {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names.iter().map(|name| Ok(judging.registry().history(name)?)).collect()
+    judging.models()?.iter().map(|name| judging.look(name)).collect()
 }
 
 /// Runs `work` with the lineage of the project.

@@ -9,7 +9,6 @@ use super::lineage::{First, histories, thing, with_lineage};
 use super::{Answer, Context};
 use crate::application::judgement::Judging;
 use crate::application::ui::{Report, clean};
-use crate::base::Exit;
 use crate::platform::model::{Graph, Node};
 
 /// Tells what something rests on: a model version, a run, a record, a file.
@@ -97,5 +96,5 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
         Ok(lineage.why(&thing)?)
     })?;
     context.ui.report(&Told { graph });
-    Ok(Exit::Ok)
+    Ok(judging.exit())
 }

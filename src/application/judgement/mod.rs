@@ -8,12 +8,13 @@ mod smoke;
 mod trusted;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::base::{Digest, Failure, Level, Name, Run, Sink, Time, nearest};
+use crate::base::{Diagnose, Digest, Exit, Failure, Level, Name, Run, Sink, Time, nearest};
 use crate::infrastructure::compute::LocalExecutor;
 use crate::infrastructure::git::Trust;
 use crate::infrastructure::keys::{Signers, SigningKey};
-use crate::infrastructure::store::{LedgerHome, PinKind, fetch_pins, push};
+use crate::infrastructure::store::{LedgerHome, PinKind, StoreError, fetch_pins, push};
 use crate::platform::model::{
     Actor, Candidate, History, ModelError, Need, Origin, Registry, Rules, Selector, Version, Workshop,
     parse_reference,
@@ -36,6 +37,8 @@ pub(crate) struct Judging<'a> {
     sink: &'a dyn Sink,
     /// The time of the rules: the waivers that hold then count.
     time: Time,
+    /// Whether a ledger that was looked at is damaged.
+    unsound: AtomicBool,
 }
 
 impl<'a> Judging<'a> {
@@ -49,7 +52,8 @@ impl<'a> Judging<'a> {
         if let Some(remote) = home.store() {
             fetch_pins(&project.store, remote, project.id(), sink)?;
         }
-        Ok(Self { project, manifest, trust, signers, home, sink, time: Time::now() })
+        let (time, unsound) = (Time::now(), AtomicBool::new(false));
+        Ok(Self { project, manifest, trust, signers, home, sink, time, unsound })
     }
 
     /// The same project with its rules as they stood at `commit` and counted at `time`, or why rules are not read there: only what the
@@ -72,7 +76,9 @@ impl<'a> Judging<'a> {
         let trust = Trust { rev: commit.to_owned(), ..self.trust.clone() };
         let (manifest, signers) = self.project.trusted_at(&trust)?;
         let home = self.project.ledger_home()?;
-        Ok(Ok(Judging { project: self.project, manifest, trust, signers, home, sink: self.sink, time }))
+        let unsound = AtomicBool::new(false);
+        let (project, sink) = (self.project, self.sink);
+        Ok(Ok(Judging { project, manifest, trust, signers, home, sink, time, unsound }))
     }
 
     /// Makes a tree or file that only the project's store has present in the local one.
@@ -133,13 +139,45 @@ impl<'a> Judging<'a> {
         Registry { home: &self.home, project: self.project.id(), signers: &self.signers }
     }
 
-    /// The history of `model` for who only looks: one that is not what this clone has seen is shown, with a warning.
+    /// The history of `model` for who only looks: one that is not what this clone has seen is shown, with a warning; of a damaged one
+    /// what comes before the damage.
     pub(crate) fn look(&self, model: &Name) -> Result<History, Failure> {
-        let (history, changed) = self.registry().look(model)?;
-        if let Some(error) = changed {
-            self.sink.log(Level::Warn, &format!("{error}; `mlp audit {model}` tells more"));
+        let (history, wrong) = self.registry().look(model)?;
+        if let Some(error) = wrong {
+            let is_whole = matches!(error, ModelError::Store(StoreError::LedgerRolledBack { .. }));
+            let shown = match is_whole {
+                true => "",
+                false => "; what comes before it is shown",
+            };
+            self.unsound.fetch_or(!is_whole, Ordering::Relaxed);
+            let code = error.code();
+            self.sink.log(Level::Warn, &format!("{error} ({code}){shown}; `mlp audit {model}` tells more"));
         }
         Ok(history)
+    }
+
+    /// The models that `mlp.yaml` or a ledger knows. A ledger whose first entry is damaged does not say its name.
+    pub(crate) fn models(&self) -> Result<Vec<Name>, Failure> {
+        let mut names: Vec<Name> = self.project.manifest.models.keys().cloned().collect();
+        let more = match self.home.models(self.project.id()) {
+            Err(error @ StoreError::LedgerDamaged { .. }) => {
+                self.unsound.store(true, Ordering::Relaxed);
+                self.sink.log(Level::Warn, &format!("{error} ({}); `mlp audit` tells more", error.code()));
+                Vec::new()
+            }
+            found => found?,
+        };
+        for name in more {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// How a command ends that showed what [`Judging::look`] gave: as an audit, where that was damaged.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.unsound.load(Ordering::Relaxed) { Exit::No } else { Exit::Ok }
     }
 
     /// Who acts: signing, if the project has signers, with the key that `flag` or the user's configuration names.

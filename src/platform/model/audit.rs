@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::gates::is_waived;
-use super::registry::distrust;
+use super::registry::{distrust, doubt};
 use super::{Approvals, GateSpec, History, ModelError, Registry};
 use crate::base::{
     AnyRecord, Approval, Digest, Entry, EntryKind, Name, Record, RecordKind, Run, SignedWaiver, Verdict,
@@ -390,7 +390,7 @@ impl Papers<'_> {
         };
         let bytes = whole.to_bytes();
         let verified = self.registry.signers.verify(principal, namespace, &bytes, signature, entry.time);
-        verified.err().map(|error| error.to_string())
+        verified.err().map(|error| doubt(principal, self.registry.signers, &error))
     }
 
     fn verdict(&self, entry: &Entry, record: &AnyRecord) -> Option<(Problem, String)> {

@@ -64,6 +64,27 @@ impl History {
         Ok(history)
     }
 
+    /// The same as far as it goes: what comes before the first entry that no correct writer can have made, and what is wrong with that.
+    pub(super) fn sound(model: &Name, entries: Vec<Entry>) -> (Self, Option<ModelError>) {
+        let mut history = Self::empty(model, entries.len());
+        let mut entries = entries.into_iter().peekable();
+        while let Some(entry) = entries.next() {
+            let named = entries.peek().and_then(|next| next.prev);
+            let digest = named.unwrap_or_else(|| entry.digest());
+            if let Err(error) = history.take(entry, digest) {
+                // What was half taken is left out.
+                let before = Self::replay(model, &history.entries[..]);
+                return (before.unwrap_or_else(|_| Self::empty(model, 0)), Some(error));
+            }
+        }
+        (history, None)
+    }
+
+    /// The history as it was when it had `count` entries.
+    pub(super) fn first(&self, count: usize) -> Result<Self, ModelError> {
+        Self::replay(&self.model, &self.entries[..count.min(self.entries.len())])
+    }
+
     fn empty(model: &Name, count: usize) -> Self {
         Self {
             model: model.clone(),

@@ -9,7 +9,7 @@ use crate::base::{Approval, Body, Digest, Entry, EntryKind, Id, Name, Record, Si
 use crate::infrastructure::keys::{
     KeyError, NAMESPACE_APPROVAL, NAMESPACE_LEDGER, NAMESPACE_WAIVER, Signers, SigningKey,
 };
-use crate::infrastructure::store::{Appended, Head, Ledger, LedgerHome, StoreError};
+use crate::infrastructure::store::{Appended, Head, Ledger, LedgerHome};
 
 /// The ledgers of one project.
 pub struct Registry<'a> {
@@ -114,12 +114,17 @@ impl Registry<'_> {
         Ok(history)
     }
 
-    /// The same for who only looks, with what is wrong if it is not the ledger that this clone has seen.
-    pub fn look(&self, model: &Name) -> Result<(History, Option<StoreError>), ModelError> {
+    /// The same for who only looks, with what is wrong if it is not the ledger that this clone has seen. Of one with a damaged or
+    /// untrusted entry it is what comes before that.
+    pub fn look(&self, model: &Name) -> Result<(History, Option<ModelError>), ModelError> {
         let (entries, changed) = self.ledger(model).look()?;
-        let history = History::of_chain(model, entries)?;
-        self.verify(&history)?;
-        Ok((history, changed))
+        let (history, wrong) = History::sound(model, entries);
+        match self.verify(&history) {
+            Err(error @ ModelError::Untrusted { seq, .. }) => {
+                Ok((history.first(seq.saturating_sub(1) as usize)?, Some(error)))
+            }
+            verified => verified.map(|()| (history, wrong.or(changed.map(ModelError::from)))),
+        }
     }
 
     /// Checks every signature that was not checked before against the same signers.
@@ -254,9 +259,21 @@ pub(super) fn distrust(entry: &Entry, signers: &Signers, signed_before: bool) ->
         Some(signature) => {
             let bytes = entry.signed_bytes();
             let verified = signers.verify(&entry.actor, NAMESPACE_LEDGER, &bytes, signature, entry.time);
-            verified.err().map(|error| error.to_string())
+            verified.err().map(|error| doubt(&entry.actor, signers, &error))
         }
         None => (signed_before && is_signed(entry.kind)).then(|| "it is not signed".to_owned()),
+    }
+}
+
+/// Why a signature by `principal` does not hold: whoever is not in the file may have left, and need not have forged anything.
+pub(super) fn doubt(principal: &str, signers: &Signers, error: &KeyError) -> String {
+    let mut known = signers.principals().into_iter();
+    match known.any(|name| name == principal || name.contains(['*', '?', '!'])) {
+        true => error.to_string(),
+        false => format!(
+            "the signer `{}` is not in the signers' file (left? put the line back with `valid-before=`)",
+            principal.escape_debug()
+        ),
     }
 }
 

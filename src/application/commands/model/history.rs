@@ -8,7 +8,7 @@ use super::super::{Answer, Context};
 use crate::application::completion;
 use crate::application::judgement::Judging;
 use crate::application::ui::{Align, Report, Table};
-use crate::base::{Digest, EntryKind, Exit, Name, Time};
+use crate::base::{Digest, EntryKind, Name, Time};
 use crate::platform::model::ModelError;
 
 /// Shows what happened to a model, or what was live at some time.
@@ -121,7 +121,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
     });
     let (live, entries) = (live.collect(), entries.collect());
     context.ui.report(&Told { model, at, live, entries });
-    Ok(Exit::Ok)
+    Ok(judging.exit())
 }
 
 fn time(text: &str) -> Result<Time, ModelError> {

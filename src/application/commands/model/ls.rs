@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::super::{Answer, Context};
 use crate::application::judgement::Judging;
 use crate::application::ui::{Align, Report, Table};
-use crate::base::{Exit, Name, Time};
+use crate::base::{Name, Time};
 
 /// Lists the models, their newest version and what is live where.
 #[derive(clap::Args, Debug)]
@@ -60,14 +60,8 @@ impl Report for Models {
 pub(crate) fn run(_: &Args, context: &Context) -> Answer {
     let project = context.project()?;
     let judging = Judging::open(&project, &context.ui)?;
-    let mut names: Vec<Name> = project.manifest.models.keys().cloned().collect();
-    for name in judging.home.models(project.id())? {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
     let mut models = Vec::new();
-    for name in names {
+    for name in judging.models()? {
         let history = judging.look(&name)?;
         let rules = judging.rules(&name)?;
         let live = rules.stages.keys().filter_map(|stage| {
@@ -81,5 +75,5 @@ pub(crate) fn run(_: &Args, context: &Context) -> Answer {
         });
     }
     context.ui.report(&Models { models, now: Time::now() });
-    Ok(Exit::Ok)
+    Ok(judging.exit())
 }

@@ -143,7 +143,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
     let judging = Judging::open(&project, &context.ui)?;
     let (model, selector) = judging.reference(&args.model)?;
     let history = judging.look(&model)?;
-    let version = history.select(&selector)?;
+    let version = match history.select(&selector) {
+        // It may be behind the damage, which is said already.
+        Err(_) if judging.exit() == Exit::No => return Ok(Exit::No),
+        version => version?,
+    };
     let candidate = judging.candidate(&history, version)?;
     let store = &project.store;
     let mut evaluations = Vec::new();
@@ -202,7 +206,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
         files,
         model,
     });
-    Ok(Exit::Ok)
+    Ok(judging.exit())
 }
 
 /// All records of one kind that are here.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::application::judgement::{GateLine, Judging};
-use crate::base::{Digest, Failure, Id, Name, Record, Run, Sink, Time, VerdictValue};
+use crate::base::{Digest, Exit, Failure, Id, Name, Record, Run, Sink, Time, VerdictValue};
 use crate::platform::data::{Dataset, Pointer};
 use crate::platform::model::{
     Evidence, Filed, History, ModelError, Phase, Rules, Waiver, judge, registrable,
@@ -32,6 +32,9 @@ pub(super) struct Board {
     pub(super) waivers: Vec<WaiverLine>,
     #[serde(skip)]
     pub(super) now: Time,
+    /// How the command ends.
+    #[serde(skip)]
+    pub(super) exit: Exit,
 }
 
 /// The trust branch has no rules.
@@ -134,6 +137,7 @@ pub(super) fn board(
         models: Vec::new(),
         waivers: Vec::new(),
         now,
+        exit: Exit::Ok,
     };
     let judging = match Judging::open(project, sink) {
         Ok(judging) => judging,
@@ -153,23 +157,17 @@ pub(super) fn board(
         .iter()
         .map(|waiver| WaiverLine { version: None, expired: !waiver.holds(now), waiver: waiver.clone() })
         .collect();
-    let mut names: Vec<Name> = match only {
+    let names: Vec<Name> = match only {
         Some(text) => vec![judging.model(Some(text))?],
-        None => project.manifest.models.keys().cloned().collect(),
+        None => judging.models()?,
     };
-    if only.is_none() {
-        for name in judging.home.models(project.id())? {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-    }
     let evidence = Evidence::collect(&project.store)?;
     for name in names {
         let (model, waivers) = model_board(&judging, &name, to, &board.data, &evidence, now)?;
         board.models.push(model);
         board.waivers.extend(waivers);
     }
+    board.exit = judging.exit();
     Ok(board)
 }
 

@@ -7,7 +7,6 @@ use clap_complete::engine::ArgValueCandidates;
 
 use super::{Answer, Context};
 use crate::application::completion;
-use crate::base::Exit;
 
 /// Shows the board: what is done, what blocks, and which command unblocks it.
 #[derive(clap::Args, Debug)]
@@ -24,5 +23,5 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let board = board::board(&project, args.model.as_deref(), args.to.as_deref(), &context.ui)?;
     context.ui.report(&board);
-    Ok(Exit::Ok)
+    Ok(board.exit)
 }

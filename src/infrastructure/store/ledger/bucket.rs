@@ -110,7 +110,12 @@ impl Far for Bucket<'_> {
     }
 
     fn bytes(&self, seq: u64) -> Result<Vec<u8>, StoreError> {
-        match self.remote.get(&self.entry_key(seq), LIMIT)? {
+        let read = self.remote.get(&self.entry_key(seq), LIMIT).map_err(|error| match error {
+            // One that is too long is this entry's damage, not the store's.
+            StoreError::Damaged { detail, .. } => damaged(&self.model, seq, &self.place(seq), detail),
+            error => error,
+        });
+        match read? {
             Some(bytes) if bytes == MOVED => Err(self.moved()),
             Some(bytes) => Ok(bytes),
             None => {

@@ -56,6 +56,9 @@ impl<'a> Verifier<'a> {
 
 /// An entry from its stored bytes, whatever its place in the chain.
 pub(super) fn decode(bytes: &[u8]) -> Result<Entry, String> {
+    if bytes.len() as u64 > LIMIT {
+        return Err(format!("it has more than {} KiB", LIMIT >> 10));
+    }
     let json = sealed::open(bytes)?;
     let entry: Entry = serde_json::from_str(json).map_err(|error| format!("it is not an entry: {error}"))?;
     if entry.schema != Entry::SCHEMA {

@@ -55,7 +55,7 @@ impl Folder {
         let stored = |seq| {
             let path = self.path(seq);
             let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
-            Ok(StoredEntry { seq, place: path.display().to_string(), bytes })
+            Ok(StoredEntry { seq, place: path.display().to_string(), bytes: Ok(bytes) })
         };
         numbers.into_iter().map(stored).collect()
     }

@@ -107,14 +107,14 @@ pub struct StoredEntry {
     pub seq: u64,
     /// Its file, key or commit, for messages.
     pub place: String,
-    /// What is there.
-    pub bytes: Vec<u8>,
+    /// What is there, or why it cannot be read.
+    pub bytes: Result<Vec<u8>, String>,
 }
 
 impl StoredEntry {
     /// The entry, if the bytes are one, whatever its place in the chain; else what is wrong.
     pub fn decode(&self) -> Result<Entry, String> {
-        chain::decode(&self.bytes)
+        chain::decode(self.bytes.as_ref().map_err(String::clone)?)
     }
 }
 
@@ -135,7 +135,8 @@ impl Ledger<'_> {
         Ok(entries)
     }
 
-    /// The entries for who only looks, with what is wrong if it is not the ledger that this clone saw. Thousands of old ones come
+    /// The entries for who only looks, with what is wrong if it is not the ledger that this clone saw, or if one of them is damaged:
+    /// then those before it. Thousands of old ones come
     /// from a log of this clone: the last of them is compared, and tells for all.
     pub fn look(&self) -> Result<(Vec<Entry>, Option<StoreError>), StoreError> {
         let memory = self.memory();
@@ -144,6 +145,7 @@ impl Ledger<'_> {
         let logged = log.len();
         let entries = match self.read(log) {
             Err(error @ StoreError::LedgerRolledBack { .. }) => return Ok((self.there()?, Some(error))),
+            Err(error @ StoreError::LedgerDamaged { .. }) => return Ok((self.sound()?, Some(error))),
             read => read?,
         };
         if let Err(detail) = Memory::compare(seen, &entries) {
@@ -189,6 +191,16 @@ impl Ledger<'_> {
     /// The entries as they are now where others see them.
     fn there(&self) -> Result<Vec<Entry>, StoreError> {
         self.on(|folder| folder.entries(), |shared| shared.there())
+    }
+
+    /// The entries as they are now where others see them, up to the first that is damaged.
+    fn sound(&self) -> Result<Vec<Entry>, StoreError> {
+        let mut verifier = chain::Verifier::new(&self.model);
+        let mut next = |stored: &StoredEntry| {
+            let bytes = stored.bytes.as_ref().ok()?;
+            verifier.next(bytes, &stored.place).ok()
+        };
+        Ok(self.stored()?.iter().map_while(&mut next).collect())
     }
 
     fn on<T>(

@@ -92,7 +92,13 @@ impl<'a> Shared<'a> {
 
     /// Everything that is stored as an entry on the far side.
     pub(super) fn stored(&self) -> Result<Vec<StoredEntry>, StoreError> {
-        let stored = |seq| Ok(StoredEntry { seq, place: self.far.place(seq), bytes: self.far.bytes(seq)? });
+        let stored = |seq| {
+            let bytes = match self.far.bytes(seq) {
+                Err(StoreError::LedgerDamaged { detail, .. }) => Err(detail),
+                read => Ok(read?),
+            };
+            Ok(StoredEntry { seq, place: self.far.place(seq), bytes })
+        };
         self.far.numbers()?.into_iter().map(stored).collect()
     }
 

@@ -154,6 +154,42 @@ fn a_flipped_byte_anywhere_in_any_entry_is_found_and_named() {
 }
 
 #[test]
+fn who_only_looks_sees_what_comes_before_the_damage() {
+    let scratch = tempfile::tempdir().expect("makes a folder");
+    let url = format!("fs://{}", scratch.path().join("far").display());
+    for home in [LedgerHome::Local(scratch.path().join("here")), far(&url, &scratch.path().join("copy"))] {
+        let entries = grow(&home, 4, "ada");
+        let ledger = ledger(&home);
+        assert_eq!(ledger.look().expect("looks").0, entries);
+        let place =
+            ["here", "far"].map(|place| scratch.path().join(place).join(ledger.key()).join(number(3)));
+        let path = place.into_iter().find(|path| path.exists()).expect("is there");
+        let mut bytes = std::fs::read(&path).expect("reads");
+        bytes[40] ^= 1;
+        for (bytes, why) in [(bytes, ""), (vec![b'x'; 300 << 10], "256 KiB")] {
+            std::fs::write(&path, bytes).expect("damages");
+            // A copy of one's own would do as well.
+            let _ = std::fs::remove_dir_all(scratch.path().join("copy"));
+            let (sound, error) = ledger.look().expect("looks");
+            assert_eq!(sound, entries[..2]);
+            let error = error.expect("is named");
+            assert!(matches!(error, StoreError::LedgerDamaged { seq: 3, .. }), "{error}");
+            let stored = ledger.stored().expect("one by one");
+            assert_eq!(stored.len(), 4);
+            assert!(
+                stored[2]
+                    .decode()
+                    .is_err_and(|said| why.is_empty() || said.contains("262144") || said.contains(why))
+            );
+        }
+        std::fs::remove_file(&path).expect("removes");
+        let _ = std::fs::remove_dir_all(scratch.path().join("copy"));
+        assert_eq!(ledger.look().expect("looks").0, entries[..2]);
+        let _ = std::fs::remove_dir_all(scratch.path().join("here"));
+    }
+}
+
+#[test]
 fn a_missing_entry_is_found_and_named() {
     let scratch = tempfile::tempdir().expect("makes a folder");
     let home = LedgerHome::Local(scratch.path().join("store"));

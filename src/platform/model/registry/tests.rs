@@ -128,8 +128,18 @@ fn a_signature_by_somebody_who_is_no_signer_any_more_is_not_trusted() {
     write(&registry, &draft(EntryKind::Register, None), &world.actor("max")).expect("writes");
     write(&registry, &draft(EntryKind::Promote, Some("staging")), &world.actor("max")).expect("writes");
     let others = world.signers(&["sam"]);
-    let result = world.registry(&others).history(&name("digits"));
-    assert!(matches!(result, Err(ModelError::Untrusted { seq: 2, .. })), "{result:?}");
+    let late = world.registry(&others);
+    let result = late.history(&name("digits"));
+    let Err(ModelError::Untrusted { seq: 2, why, .. }) = result else { panic!("{result:?}") };
+    assert!(why.contains("`max` is not in the signers' file (left?"), "{why}");
+    // Who only looks sees what comes before.
+    let (sound, wrong) = late.look(&name("digits")).expect("looks");
+    assert_eq!(sound.entries().len(), 1);
+    assert!(matches!(wrong, Some(ModelError::Untrusted { seq: 2, .. })), "{wrong:?}");
+    // A forgery in the name of somebody who is there is told as one.
+    let forged = world.signers(&["sam"]).0.replace("sam ", "max ");
+    let result = world.registry(&Signers(forged)).history(&name("digits"));
+    assert!(matches!(result, Err(ModelError::Untrusted { why, .. }) if !why.contains("left?")));
 }
 
 #[test]
