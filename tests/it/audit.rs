@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mlp::base::{Approval, Digest, Entry, EntryKind, Id, Record, Verdict, VerdictValue};
+use mlp::base::{Approval, Digest, Entry, EntryKind, Id, Record, Time, Verdict, VerdictValue};
 use mlp::infrastructure::store::{Appended, Ledger, LedgerHome};
 use mlp::platform::run::publish;
 use serde_json::{Value, json};
@@ -178,6 +178,69 @@ fn a_flipped_bit_in_any_record_that_an_entry_names_and_a_missing_one_are_named()
     }
     assert!(tried > 6, "{tried}");
     ok(lab.path(), &["audit"]);
+}
+
+#[test]
+fn an_input_of_a_verdict_that_was_found_damaged_is_told_again() {
+    let lab = promoted();
+    let store = lab.store();
+    let promotion =
+        entries(&lab).into_iter().find(|entry| entry.kind == EntryKind::Promote).expect("is there");
+    let inputs = promotion.evidence.iter().map(|id| store.record::<Verdict>(id).expect("reads").inputs);
+    let input = inputs.flatten().find(|id| store.has_record(id)).expect("rests on a record");
+    flip(&lab.path().join(".git/mlp/store/records").join(&input.hex()[..2]).join(input.hex()));
+    for time in ["first", "second"] {
+        assert!(is(&findings(&lab), promotion.seq, "record-damaged"), "{time}");
+    }
+}
+
+#[test]
+fn an_entry_that_is_dated_ahead_is_named() {
+    let lab = promoted();
+    let last = entries(&lab).pop().expect("is there");
+    let at = |ahead_ms: i64| Time::from_ms(Time::now().as_ms() + ahead_ms);
+    let register = entries(&lab).remove(0);
+    let near = forge(&lab, &register, |entry| {
+        entry.kind = EntryKind::Gc;
+        entry.evidence = vec![];
+        entry.time = at(60_000);
+    });
+    assert_eq!(near.seq, last.seq + 1);
+    ok(lab.path(), &["audit"]);
+    let far = forge(&lab, &register, |entry| {
+        entry.kind = EntryKind::Gc;
+        entry.evidence = vec![];
+        entry.time = at(3_600_000);
+    });
+    assert_eq!(findings(&lab), [(far.seq, "entry-from-future".to_owned())]);
+}
+
+#[test]
+fn what_comes_before_a_damaged_or_untrusted_entry_is_shown() {
+    let lab = promoted();
+    let whole = fs::read(path(&lab, 4)).expect("reads");
+    flip(&path(&lab, 4));
+    for args in [&["model", "history"][..], &["status"], &["why", "digits@1"], &["model", "show", "digits@1"]]
+    {
+        let output = run(lab.path(), args, 1);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("store::ledger-damaged") && said.contains(&format!("{:020}", 4)), "{said}");
+        assert!(!output.stdout.is_empty(), "{args:?}");
+    }
+    assert_eq!(lab.json(&["model", "history"], 1)["entries"].as_array().map(Vec::len), Some(3));
+    let max = lab.key("max");
+    refused(lab.path(), &["promote", "digits@2", "--to", "staging", "--key", &max], 1);
+    overwrite(&path(&lab, 4), &whole);
+    ok(lab.path(), &["model", "history"]);
+    // Sam's line is taken out instead of dated.
+    let file = lab.path().join(".mlp/allowed_signers");
+    let lines = fs::read_to_string(&file).expect("reads");
+    let left: String =
+        lines.lines().filter(|line| !line.starts_with("sam ")).map(|line| format!("{line}\n")).collect();
+    lab.commit(".mlp/allowed_signers", &left);
+    let said = String::from_utf8_lossy(&run(lab.path(), &["model", "history"], 1).stderr).into_owned();
+    assert!(said.contains("`sam` is not in the signers' file (left?"), "{said}");
+    assert_eq!(lab.json(&["model", "history"], 1)["entries"].as_array().map(Vec::len), Some(3));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Records in the local store: `records/ab/<hex>`, one small immutable file each.
 
+use std::path::PathBuf;
+
 use super::{Local, PinKind, StoreError, files};
 use crate::base::{AnyRecord, Body, Digest, Record, RecordError, RecordKind};
 
@@ -31,6 +33,15 @@ impl Local {
         self.record_path(id).exists()
     }
 
+    /// Whether the record `id` was found damaged and is not there again.
+    pub fn is_set_aside(&self, id: &Digest) -> bool {
+        !self.has_record(id) && self.aside(id).exists()
+    }
+
+    fn aside(&self, id: &Digest) -> PathBuf {
+        self.root().join("bad").join(format!("{}.record", id.hex()))
+    }
+
     /// The verified record `id`, which must be of kind `B`.
     pub fn record<B: Body>(&self, id: &Digest) -> Result<Record<B>, StoreError> {
         Record::from_bytes(&self.record_bytes(id)?).map_err(|error| self.unreadable(id, &error))
@@ -44,7 +55,7 @@ impl Local {
     /// The verified bytes of the record `id`. A damaged file is moved to `bad/`.
     pub fn record_bytes(&self, id: &Digest) -> Result<Vec<u8>, StoreError> {
         let path = self.record_path(id);
-        let aside = self.root().join("bad").join(format!("{}.record", id.hex()));
+        let aside = self.aside(id);
         let Some(bytes) = files::read_if_there(&path)? else {
             return Err(match aside.exists() {
                 false => StoreError::Missing(*id),
@@ -57,7 +68,6 @@ impl Local {
         if Digest::of(&bytes) == *id {
             return Ok(bytes);
         }
-        let aside = self.root().join("bad").join(format!("{}.record", id.hex()));
         files::set_aside(&path, &aside)?;
         let detail = format!("its bytes do not match its name; moved to `{}`", aside.display());
         Err(StoreError::damaged(format!("record `{}`", path.display()), detail))

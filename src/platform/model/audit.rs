@@ -10,11 +10,14 @@ use super::gates::is_waived;
 use super::registry::{distrust, doubt};
 use super::{Approvals, GateSpec, History, ModelError, Registry};
 use crate::base::{
-    AnyRecord, Approval, Digest, Entry, EntryKind, Name, Record, RecordKind, Run, SignedWaiver, Verdict,
-    VerdictValue,
+    AnyRecord, Approval, Digest, Entry, EntryKind, Name, Record, RecordKind, Run, SignedWaiver, Time,
+    Verdict, VerdictValue,
 };
 use crate::infrastructure::keys::{NAMESPACE_APPROVAL, NAMESPACE_WAIVER};
 use crate::infrastructure::store::{Head, Local, StoreError, StoredEntry};
+
+/// How far clocks may be apart, in milliseconds.
+const AHEAD_MS: i64 = 10 * 60 * 1000;
 
 /// What can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -30,6 +33,8 @@ pub enum Problem {
     ChainBroken,
     /// An entry that no correct writer makes.
     EntryImpossible,
+    /// An entry is dated later than now, and so is all that follows.
+    EntryFromFuture,
     /// Fewer entries than this clone has seen.
     LedgerCut,
     /// Other entries than this clone has seen.
@@ -65,6 +70,7 @@ impl Problem {
             Self::EntryMisplaced => "entry-misplaced",
             Self::ChainBroken => "chain-broken",
             Self::EntryImpossible => "entry-impossible",
+            Self::EntryFromFuture => "entry-from-future",
             Self::LedgerCut => "ledger-cut",
             Self::LedgerRewritten => "ledger-rewritten",
             Self::Unsigned => "unsigned",
@@ -155,6 +161,7 @@ pub fn audit(
         // What is wrong with the chain is said already.
         Err(_) => {}
     }
+    findings.extend(dated_ahead(&entries, Time::now()));
     let first_signed = entries.iter().position(|entry| entry.signature.is_some()).unwrap_or(entries.len());
     let unsigned = |(index, entry): (usize, &Entry)| {
         let why = distrust(entry, registry.signers, index > first_signed)?;
@@ -169,7 +176,7 @@ pub fn audit(
     let inputs: BTreeSet<Digest> = inputs
         .filter(|record| record.kind == RecordKind::Verdict)
         .flat_map(|record| record.inputs.iter().copied())
-        .filter(|id| !records.contains_key(id) && store.has_record(id))
+        .filter(|id| !records.contains_key(id) && (store.has_record(id) || store.is_set_aside(id)))
         .collect();
     records.extend(load(store, inputs));
     let approvals = entries.iter().filter(|entry| entry.kind == EntryKind::Approve);
@@ -231,6 +238,18 @@ fn chain(model: &Name, stored: &[StoredEntry], findings: &mut Vec<Finding>) -> V
         entries.push(entry);
     }
     entries
+}
+
+/// The first entry that is dated later than any clock may be ahead of `now`; those after it are not earlier.
+fn dated_ahead(entries: &[Entry], now: Time) -> Option<Finding> {
+    let is_ahead = |entry: &&Entry| entry.time.as_ms() > now.as_ms().saturating_add(AHEAD_MS);
+    let entry = entries.iter().find(is_ahead)?;
+    Some(Finding {
+        seq: entry.seq,
+        problem: Problem::EntryFromFuture,
+        what: format!("{} by {}", entry.kind, entry.actor),
+        why: format!("it is dated {}, which is not yet", entry.time),
+    })
 }
 
 /// Whether the entry that this clone saw last is gone or another one.
