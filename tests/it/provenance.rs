@@ -238,6 +238,28 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
+fn a_signature_by_a_stranger_does_not_undo_one_that_holds() {
+    let (lab, _, private, _) = signed();
+    let strange = lab.path().join("strange");
+    fs::create_dir_all(strange.join("keys")).expect("makes");
+    let (other, _) = key(&strange);
+    // The signers' file knows the stranger alone, then the other one.
+    let trust = |private: &str| {
+        let line = fs::read_to_string(format!("{private}.pub")).expect("reads");
+        fs::create_dir_all(lab.path().join(".mlp")).expect("makes");
+        lab.commit(".mlp/allowed_signers", &format!("release {line}"));
+    };
+    trust(&other);
+    assert!(stdout(&lab, &["verify", "digits@1"], 1).contains("not trusted here"));
+    ok(lab.path(), &["model", "attest", "digits@1", "--key", &other]);
+    for known in [&private, &other] {
+        trust(known);
+        let said = stdout(&lab, &["verify", "digits@1"], 0);
+        assert!(said.contains("by release") && said.contains("not trusted here"), "{said}");
+    }
+}
+
+#[test]
 fn folders_with_links_pickles_or_headers_that_lie_are_refused_by_name() {
     let lab = Lab::new(FLOOR);
     lab.version(95);

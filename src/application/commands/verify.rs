@@ -24,6 +24,8 @@ use crate::platform::project::Project;
 
 /// The file of a signature in a folder.
 const BUNDLE: &str = "model.sig";
+/// What is said of a signature by a key that nobody here knows.
+const UNTRUSTED: &str = "it was made with a key that is not trusted here";
 /// Bytes that a signature's file may have.
 const LONGEST: u64 = 16 << 20;
 
@@ -128,8 +130,16 @@ impl Checks {
             (None, []) => {
                 self.add("signature", VerdictValue::Unknown, "there is no key to check it with: --public-key")
             }
-            (None, _) => {
-                self.add("signature", VerdictValue::Fail, "it was made with a key that is not trusted here")
+            (None, _) => self.add("signature", VerdictValue::Fail, UNTRUSTED),
+        }
+    }
+
+    /// Where one signature holds, others by keys that are not known here prove nothing and disprove nothing.
+    fn excuse_strangers(&mut self) {
+        let holds = |check: &Check| (check.check, check.verdict) == ("signature", VerdictValue::Pass);
+        if self.0.iter().any(holds) {
+            for check in self.0.iter_mut().filter(|check| check.detail == UNTRUSTED) {
+                check.verdict = VerdictValue::Unknown;
             }
         }
     }
@@ -228,6 +238,7 @@ fn of_version(
             signed = true;
         }
     }
+    checks.excuse_strangers();
     if must && !signed {
         checks.add("signature", VerdictValue::Fail, "nobody signed it with this key");
     }
