@@ -260,6 +260,14 @@ fn a_signature_by_a_stranger_does_not_undo_one_that_holds() {
 }
 
 #[test]
+fn what_is_no_folder_and_no_version_is_said_so() {
+    let lab = Lab::new(FLOOR);
+    let said = refused(lab.path(), &["verify", "../nope"], 2);
+    assert!(said.contains("model::no-folder") && said.contains("it does not exist"), "{said}");
+    assert!(refused(lab.path(), &["verify", "mlp.yaml"], 2).contains("it is a file"));
+}
+
+#[test]
 fn folders_with_links_pickles_or_headers_that_lie_are_refused_by_name() {
     let lab = Lab::new(FLOOR);
     lab.version(95);

@@ -151,6 +151,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
     let mut checks = Checks::default();
     if folder.is_dir() {
         of_folder(args, &folder, given, context, &mut checks)?;
+    } else if folder.exists() {
+        return Err(ModelError::NoFolder { path: args.what.clone(), why: "it is a file" }.into());
+    } else if args.what.contains(std::path::is_separator) {
+        // No model is called so.
+        return Err(ModelError::NoFolder { path: args.what.clone(), why: "it does not exist" }.into());
     } else {
         of_version(args, given, context, &mut checks)?;
     }

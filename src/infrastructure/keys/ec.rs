@@ -26,6 +26,11 @@ impl EcKey {
     /// The key in the PEM text that `name` stands for in messages: SEC 1 (`EC PRIVATE KEY`) or PKCS#8 (`PRIVATE KEY`), without a passphrase.
     pub fn from_pem(text: &str, name: &str) -> Result<Self, KeyError> {
         let wrong = |why: &str| KeyError::NoKey(format!("{name}: {why}"));
+        if text.trim().is_empty() {
+            return Err(wrong(
+                "it is empty; `openssl ecparam -name prime256v1 -genkey -noout -out signing.pem` makes a key",
+            ));
+        }
         if text.contains("OPENSSH PRIVATE KEY") {
             return Err(wrong(
                 "it is in OpenSSH's own format; make a key for models: `openssl ecparam -name prime256v1 -genkey -noout -out signing.pem`",
@@ -66,6 +71,10 @@ impl EcPublicKey {
     /// The key in PEM text (`PUBLIC KEY`), or in a line `ecdsa-sha2-nistp256 AAAA…` of SSH.
     pub fn from_text(text: &str, name: &str) -> Result<Self, KeyError> {
         let wrong = || KeyError::NoKey(format!("{name}: it is no public key on the curve P-256"));
+        if text.trim().is_empty() {
+            let how = "`openssl ec -in signing.pem -pubout -out signing.pub.pem` writes one";
+            return Err(KeyError::NoKey(format!("{name}: it is empty; {how}")));
+        }
         if let Some(der) = block(text, "PUBLIC KEY") {
             let point = der.strip_prefix(&SPKI[..]).ok_or_else(wrong)?;
             return Self::from_point(point).ok_or_else(wrong);
@@ -160,7 +169,8 @@ mod tests {
         let (openssh, _) = generated("RFC4716");
         let said = |text: &str| EcKey::from_pem(text, "key.pem").err().expect("is refused").to_string();
         assert!(said(&openssh).contains("`openssl ecparam "));
-        assert!(said("").contains("no private key in PEM"));
+        assert!(said("hello").contains("no private key in PEM"));
+        assert!(said("\n").contains("it is empty"));
         assert!(said("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").contains("P-256"));
         for text in ["", "ssh-ed25519 AAAA", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256 AAAA"] {
             assert!(EcPublicKey::from_text(text, "key.pub").is_err(), "{text}");

@@ -109,7 +109,18 @@ pub fn sign(bytes: &[u8], namespace: &str, key: &Path) -> Result<String, KeyErro
     if output.status.success() && signature.starts_with("-----BEGIN SSH SIGNATURE-----") {
         return Ok(signature);
     }
-    Err(KeyError::CannotSign { key: key.display().to_string(), why: said(&output) })
+    Err(KeyError::CannotSign { key: key.display().to_string(), why: refusal(key, &output) })
+}
+
+/// Why `ssh-keygen` did not sign with `key`: what it says of the two usual mistakes tells nobody what to do.
+fn refusal(key: &Path, output: &Output) -> String {
+    if key.metadata().is_ok_and(|found| found.len() == 0) {
+        return "the file is empty; `ssh-keygen -t ed25519` makes a key".to_owned();
+    }
+    if String::from_utf8_lossy(&output.stderr).contains("UNPROTECTED PRIVATE KEY FILE") {
+        return format!("others may read it: `chmod 600 {}` first", key.display());
+    }
+    said(output)
 }
 
 /// Runs `ssh-keygen ARGUMENTS` with `input` on its standard input, in UTC and in English.

@@ -116,4 +116,19 @@ fn a_key_that_cannot_sign_says_so() {
     let path = dir.path().join("broken");
     std::fs::write(&path, "not a key").expect("writes");
     assert!(matches!(sign(b"x", NAMESPACE_LEDGER, &path), Err(KeyError::CannotSign { .. })));
+    let said = |path: &Path| sign(b"x", NAMESPACE_LEDGER, path).expect_err("refused").to_string();
+    std::fs::write(&path, "").expect("writes");
+    assert!(said(&path).contains("the file is empty"), "{}", said(&path));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let open = dir.path().join("open");
+        let made = std::process::Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+            .arg(&open)
+            .status();
+        assert!(made.expect("ssh-keygen starts").success());
+        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o644)).expect("sets");
+        assert!(said(&open).contains("chmod 600"), "{}", said(&open));
+    }
 }

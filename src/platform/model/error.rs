@@ -187,6 +187,14 @@ pub enum ModelError {
         /// Why.
         why: String,
     },
+    /// What is named as a folder is none.
+    #[error("`{path}` is no folder: {why}")]
+    NoFolder {
+        /// The path.
+        path: String,
+        /// What it is.
+        why: &'static str,
+    },
     /// Others wrote to the ledger again and again.
     #[error("others changed the ledger of `{model}` while this command worked (tried {tries} times)")]
     Contended {
@@ -337,6 +345,7 @@ impl Diagnose for ModelError {
             Self::Statement { .. } => "model::statement",
             Self::Tag { .. } => "model::tag",
             Self::Files { .. } => "model::files",
+            Self::NoFolder { .. } => "model::no-folder",
             Self::Contended { .. } => "model::contended",
             Self::Evidence { .. } => "model::evidence",
             Self::NothingJudged { .. } => "model::nothing-judged",
@@ -431,6 +440,9 @@ impl Diagnose for ModelError {
                 "write it again with `--statement FILE`, and have that signed".to_owned()
             }
             Self::Files { .. } => "put the file itself there".to_owned(),
+            Self::NoFolder { .. } => {
+                "name the folder with the model's files, or a version: `digits@7`".to_owned()
+            }
             Self::Tag { .. } => "leave `--tag` out".to_owned(),
             Self::Contended { .. } => "run the command again".to_owned(),
             Self::Evidence { .. } => "make the evidence again, or restore the store".to_owned(),

@@ -107,6 +107,11 @@ pub const EXPLAIN: &[Explain] = &[
                no bytes to verify. Put the file itself there.",
     },
     Explain {
+        code: "model::no-folder",
+        text: "`mlp verify` takes a folder with the files of a model, such as `mlp model pull` writes, or a registered version: \
+               `digits@7`, `digits@production`. What has a `/` in it is taken for a path.",
+    },
+    Explain {
         code: "model::contended",
         text: "Each time the gates were judged, somebody else had written to the ledger first, so that the judgement \
                had to be made again. Run the command again.",

@@ -43,11 +43,14 @@ impl Lineage<'_> {
     /// What `text` is the beginning of: a run's identifier, a digest (with or without `b3:`), a commit.
     ///
     /// # Errors
-    /// [`LineageError::Unknown`] and [`LineageError::Ambiguous`].
+    /// [`LineageError::Unknown`], [`LineageError::Short`] and [`LineageError::Ambiguous`].
     pub fn find(&self, text: &str) -> Result<Thing, LineageError> {
         let wanted = text.to_ascii_lowercase();
         let hex = wanted.strip_prefix("b3:").unwrap_or(&wanted);
         let named = wanted.starts_with("b3:");
+        if named && hex.len() < LEAST && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(LineageError::Short(text.to_owned()));
+        }
         let mut found: Vec<(String, Thing)> = Vec::new();
         let mut add = |name: String, thing: Thing| {
             if found.iter().all(|(known, _)| *known != name) {

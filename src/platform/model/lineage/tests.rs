@@ -294,8 +294,11 @@ fn beginnings_are_found_and_doubts_are_told() {
     assert_eq!(lineage.find("cccc3"), Ok(Thing::Commit("cccc3333".into())));
     let run: Record<Run> = shelf.store.record(&first).expect("reads");
     assert_eq!(lineage.find(&run.body.run.to_string()), Ok(Thing::Record(first)));
-    for wrong in ["", "b3:", "b3:ab", "zzzz", "b3:zzzzzz", "../../etc", "a\u{1b}[31m"] {
+    for wrong in ["", "zzzz", "b3:zzzzzz", "../../etc", "a\u{1b}[31m"] {
         assert!(matches!(lineage.find(wrong), Err(LineageError::Unknown(_))), "{wrong}");
+    }
+    for short in ["b3:", "b3:ab", "b3:9b5"] {
+        assert_eq!(lineage.find(short), Err(LineageError::Short(short.to_owned())));
     }
     // All identifiers of a day begin alike.
     assert!(matches!(lineage.find(&run.body.run.to_string()[..5]), Err(LineageError::Ambiguous { .. })));
