@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde_json::{Value, json};
 
 use crate::support::http::{get, post_json};
-use crate::support::mlp;
 use crate::support::project::wait_for;
-use crate::support::serving::{Other, Project, Server, image};
-use mlp::base::EntryKind;
+use crate::support::serving::{Other, Project, Server, git, image};
+use crate::support::{mlp, ok};
+use mlp::base::{Digest, EntryKind, Id, Name, RecordKind, Time};
+use mlp::infrastructure::git::Repo;
+use mlp::infrastructure::store::{Appended, Ledger, LedgerHome, Local, Pin, PinKind, Remote, StoreSpec};
 
 const SWAPS: &str = "mlp_swaps_total{model=\"stripes\"}";
 const BROKEN: &str = "mlp_ledger_broken{model=\"stripes\"}";
@@ -195,4 +197,70 @@ fn entries(project: &Project) -> Vec<PathBuf> {
     }
     entries.sort();
     entries
+}
+
+/// A project whose store is elsewhere, with two versions there; where its ledger lives for another machine, whose folder is below this
+/// one; and the tree of the second version.
+fn elsewhere(folder: &Path, git_refs: bool) -> (Project, LedgerHome, Digest) {
+    let (far, bare, other) = (folder.join("far"), folder.join("bare.git"), folder.join("other"));
+    let project = Project::new(true);
+    let second = project.register(2, Other::Same);
+    let ledger = if git_refs { ", ledger: git" } else { "" };
+    let text = std::fs::read_to_string(project.path().join("mlp.yaml")).expect("reads");
+    let text = text.replace("serve: {", "serve: {follow_s: 1, ");
+    let stores = format!("stores: {{origin: {{url: \"fs://{}\"{ledger}}}}}\n", far.display());
+    project.write("mlp.yaml", (text + &stores).as_bytes());
+    let path = |path: &Path| path.to_str().expect("is text").to_owned();
+    git(folder, &["init", "-q", "--bare", "-b", "main", &path(&bare)]);
+    git(project.path(), &["remote", "add", "origin", &path(&bare)]);
+    git(project.path(), &["push", "-q", "origin", "main"]);
+    git(project.path(), &["fetch", "-q", "origin"]);
+    let store = Local::open(&project.store()).expect("opens");
+    let kind = PinKind::Record(RecordKind::Run);
+    let pin = Pin { roots: vec![project.tree, second], ..Pin::new(kind, "stripes") };
+    store.put_pin(&pin).expect("pins");
+    ok(project.path(), &["data", "push"]);
+    git(folder, &["clone", "-q", &path(&bare), &path(&other)]);
+    let cache = other.join(".git/mlp/store");
+    Local::open(&cache).expect("opens");
+    let spec = StoreSpec::new(format!("fs://{}", far.display()));
+    let remote = Remote::open(&"origin".parse().expect("a name"), &spec).expect("opens");
+    let home = match git_refs {
+        true => {
+            let repo = Repo::discover(&other).expect("a repository");
+            LedgerHome::Git { repo, origin: "origin".to_owned(), store: remote, cache }
+        }
+        false => LedgerHome::Remote { remote, cache },
+    };
+    (project, home, second)
+}
+
+/// What another machine promotes takes over.
+fn is_followed(git_refs: bool) {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let (project, home, second) = elsewhere(folder.path(), git_refs);
+    let server = project.serve("stripes@production");
+    assert_eq!(asked(&server)["version"], 1);
+    let model: Name = "stripes".parse().expect("a name");
+    let id = "01jd3q0000000000000000000a".parse().expect("an id");
+    let ledger = Ledger { home: &home, project: id, model };
+    let entries = ledger.entries().expect("reads");
+    let last = entries.last().expect("has some");
+    let mut entry = entries[1].clone();
+    assert_eq!(entry.kind, EntryKind::Promote);
+    (entry.seq, entry.prev, entry.op) = (last.seq + 1, Some(last.digest()), Id::new());
+    (entry.time, entry.subject.version, entry.subject.tree) = (Time::now(), 2, second);
+    assert_eq!(ledger.append(&entry).expect("appends"), Appended::Yes);
+    wait_for_version(&server, 2);
+    assert_eq!((server.metric(SWAPS), server.metric(BROKEN)), (Some(1.0), Some(0.0)));
+}
+
+#[test]
+fn a_ledger_in_a_store_is_followed() {
+    is_followed(false);
+}
+
+#[test]
+fn a_ledger_in_references_of_git_is_followed() {
+    is_followed(true);
 }
