@@ -36,6 +36,11 @@ fn promote_registers_the_first_run_judges_and_keeps_the_verdicts() {
         assert_eq!((verdict.time, verdict.author), (None, None), "verdicts hold neither");
     }
     assert!(ok(lab.path(), &["promote", "digits", "--to", "staging"]).contains("live in staging already"));
+    // What was trained since is no version by itself, and that is said.
+    lab.run(7);
+    let output = run(lab.path(), &["promote", "digits", "--to", "staging"], 0);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("is no version yet; `mlp model register digits`"), "{said}");
     assert_eq!(entries(&lab).len(), 2);
 }
 

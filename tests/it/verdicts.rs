@@ -103,6 +103,18 @@ fn a_fresh_clone_and_the_store_give_the_same_verdicts_byte_for_byte() {
     assert!(gates.iter().all(|gate| gate["record"].is_string() && gate["difference"].is_null()), "{output}");
 }
 
+#[test]
+fn the_evidence_of_a_promotion_counts_in_another_clone_without_a_push() {
+    let world = World::new();
+    world.promoted(95);
+    let clone = world.elsewhere("clone");
+    let checked = ["gate", "check", "digits@1", "--to", "production", "--no-evaluate"];
+    // The size alone is not known: the files of the version are not here.
+    let gates = run_json(&clone, &checked, 1)["gates"].clone();
+    let floor = gates.as_array().and_then(|gates| gates.iter().find(|gate| gate["gate"] == "floor"));
+    assert_eq!(floor.expect("is there")["verdict"], "pass", "{gates}");
+}
+
 fn run_json(dir: &Path, args: &[&str], code: i32) -> serde_json::Value {
     let args = [args, &["--json"]].concat();
     serde_json::from_slice(&run(dir, &args, code).stdout).expect("is JSON")

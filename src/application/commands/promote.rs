@@ -12,7 +12,10 @@ use crate::application::judgement::{GateLine, Judging, render_gates};
 use crate::application::mirror::{Mirror, render_tags};
 use crate::application::ui::{Report, plural};
 use crate::base::{Digest, Exit, Failure, Level, Name, Sink};
-use crate::platform::model::{Candidate, ModelError, Need, Promoted, Registered, Selector, registrable};
+use crate::infrastructure::store::Local;
+use crate::platform::model::{
+    Candidate, History, ModelError, Need, Promoted, Registered, Selector, registrable,
+};
 use crate::platform::run;
 
 /// Puts a model version into a stage, if its gates are open.
@@ -136,6 +139,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         }
         let history = workshop.history()?;
         let number = history.select(&selector)?.number;
+        if selector == Selector::Newest {
+            say_unregistered(&project.store, &history, context);
+        }
         // What cannot be tagged is not promoted.
         let mirror = Mirror::of(args.tag, &project, history.version(number)?, &model, &stage)?;
         let reason = args.reason.as_deref();
@@ -179,4 +185,16 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let open = report.already || report.gates.iter().all(GateLine::passed);
     context.ui.report(&report);
     Ok(if open { Exit::Ok } else { Exit::No })
+}
+
+/// Says that the newest run is no version yet: who names the model alone may mean what was just trained.
+fn say_unregistered(store: &Local, history: &History, context: &Context) {
+    let model = history.model();
+    let Ok((id, run)) = registrable(store, model, None) else { return };
+    if !history.versions().iter().any(|version| version.run == Some(id)) {
+        let run = run::short(run.body.run);
+        let text =
+            format!("the newest run {run} is no version yet; `mlp model register {model}` makes it one");
+        context.ui.log(Level::Warn, &text);
+    }
 }

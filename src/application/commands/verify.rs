@@ -194,7 +194,7 @@ fn of_version(
     let stage = chosen.stage.as_ref().map(|stage| format!(", live in {stage}")).unwrap_or_default();
     let home = project.ledger_home()?;
     let history = Registry { home: &home, project: project.id(), signers: &signers }.history(name)?;
-    let detail = format!("{name}@{}{stage}; entry {}", version.number, version.entry);
+    let detail = format!("{name}@{}{stage}; registered by entry {}", version.number, version.entry);
     checks.registered("ledger", detail, &signers, &history, &version.tree);
     let store = &project.store;
     if !store.has(&version.tree)?

@@ -7,6 +7,7 @@ mod shown;
 mod smoke;
 mod trusted;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -241,11 +242,17 @@ impl<'a> Judging<'a> {
     /// Makes `records`, and what they rest on, present where the ledger is, so that whoever reads an entry finds them.
     fn share(&self, records: &[Digest]) -> Result<(), Failure> {
         let Some(remote) = self.home.store() else { return Ok(()) };
-        let mut pins = self.project.store.pins()?;
+        let store = &self.project.store;
+        let mut wanted: BTreeSet<Digest> = records.iter().copied().collect();
+        for id in records {
+            // Judgements elsewhere look for evidence by its pin. Not all that a record rests on is a record.
+            wanted.extend(store.any_record(id)?.inputs);
+        }
+        let mut pins = store.pins()?;
         pins.retain(|pin| {
-            matches!(pin.kind, PinKind::Record(_)) && pin.records.iter().any(|id| records.contains(id))
+            matches!(pin.kind, PinKind::Record(_)) && pin.records.iter().any(|id| wanted.contains(id))
         });
-        push(&self.project.store, remote, self.project.id(), &pins, self.sink)?;
+        push(store, remote, self.project.id(), &pins, self.sink)?;
         Ok(())
     }
 

@@ -184,6 +184,14 @@ fn latency(drift: &mut Drift, spec: &MonitorSpec, lines: &[Line]) {
     drift.latency = Some(latency);
 }
 
+/// Whether a label can be the truth of a model with these classes, or of one that predicts numbers.
+fn is_known(classes: &[String], label: &str) -> bool {
+    match classes {
+        [] => label.parse::<f64>().is_ok_and(f64::is_finite),
+        classes => classes.iter().any(|class| class == label),
+    }
+}
+
 fn quality(drift: &mut Drift, spec: &MonitorSpec, classes: &[String], answers: &Answers<'_>) {
     let default = if classes.is_empty() { "rmse" } else { "accuracy" };
     let metric = spec.quality.as_ref().map_or(default, |quality| quality.metric.as_str());
@@ -196,6 +204,14 @@ fn quality(drift: &mut Drift, spec: &MonitorSpec, classes: &[String], answers: &
     let both = answers.labelled();
     let labelled = both.len();
     let unmatched = (labels.len() - labelled.min(labels.len())) as u64;
+    let mut strange = both.iter().map(|(_, label)| *label).filter(|label| !is_known(classes, label));
+    if let Some(first) = strange.next() {
+        let what = if classes.is_empty() { "are no numbers" } else { "are no classes of the model" };
+        let count = 1 + strange.count();
+        drift
+            .unknown
+            .push(format!("{count} of {labelled} labels {what}, such as `{}`", first.escape_debug()));
+    }
     let Some(estimate) = metric_of(classes, &both, metric) else {
         drift.unknown.push(format!("{metric}: cannot be said of {labelled} labelled answers"));
         return;

@@ -153,6 +153,10 @@ fn latency_and_quality_have_their_limits() {
     let drift = judged(spec(0.55), &USUAL, 300, Some(&labels));
     assert_eq!(drift.breaches.len(), 1, "{drift:?}");
     assert_eq!(judged(spec(0.9), &USUAL, 300, None).unknown, ["accuracy: no labels yet"]);
+    std::fs::write(&path, "id,label\n1,a\n2,martian\n3,venusian\n").expect("writes");
+    let labels = Labels::read(&path).expect("reads");
+    let drift = judged(spec(0.9), &USUAL, 300, Some(&labels));
+    assert_eq!(drift.unknown, ["2 of 3 labels are no classes of the model, such as `martian`"]);
 }
 
 #[test]
