@@ -22,8 +22,8 @@ const LONGEST: u64 = 64 << 10;
 ///
 /// The signature covers the digest of the version's files, so that it is void for any other. It needs a key that stands in the
 /// signers' file on the trust branch. An approval that no gate would count is refused: by who made the version, or by somebody without
-/// a role that the gates ask for. Who approves again changes nothing. Somebody without a clone signs elsewhere: `--statement FILE --principal WHO` writes what they
-/// sign with `ssh-keygen -Y sign -n mlp-approval -f KEY FILE`, and `--signature FILE.sig` takes it back.
+/// a role that the gates ask for. Who approves again changes nothing. Somebody without a clone signs elsewhere:
+/// `--statement FILE --principal WHO` writes what they sign with `ssh-keygen -Y sign -n mlp-approval -f KEY FILE`, and `--signature FILE.sig` takes it back.
 #[derive(clap::Args, Debug)]
 #[command(group = clap::ArgGroup::new("signer").args(["principal", "signature"]))]
 pub(crate) struct Args {

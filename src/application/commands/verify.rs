@@ -33,7 +33,8 @@ const LONGEST: u64 = 16 << 20;
 ///
 /// Of a version every byte is read again, the ledger's signatures are checked, weights must be what their name says, the run must have made
 /// these files, and signatures over them must hold. A folder must hold just the files that were signed (`model.sig`) or, within a project,
-/// those of a registered version, which where there are signers one of them must have promoted; links and pickles are refused. Keys are those of the curve P-256 in the signers' file on the trust branch, or
+/// those of a registered version, which where there are signers one of them must have promoted; links and pickles are refused. Keys are
+/// those of the curve P-256 in the signers' file on the trust branch, or
 /// `--public-key`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {

@@ -27,8 +27,8 @@ impl Workshop<'_> {
     /// Signs that a gate is suspended for the version that `selector` means, and writes it into the ledger.
     ///
     /// # Errors
-    /// [`ModelError::Approvals`] for a gate that asks for approvals; [`ModelError::Until`] for a day that is none or over; [`ModelError::NoSigners`] and [`ModelError::NotASigner`] as for an
-    /// approval; [`ModelError::OwnWaiver`] for somebody who made the version, where authors do not approve, and
+    /// [`ModelError::Approvals`] for a gate that asks for approvals; [`ModelError::Until`] for a day that is none or over;
+    /// [`ModelError::NoSigners`] and [`ModelError::NotASigner`] as for an approval; [`ModelError::OwnWaiver`] for somebody who made the version, where authors do not approve, and
     /// [`ModelError::UnknownAuthors`] if nobody can tell here who that is.
     pub fn waive(&self, selector: &Selector, suspension: &Suspension<'_>) -> Result<Entry, Failure> {
         let Suspension { stage, gate, until, reason } = *suspension;

@@ -16,8 +16,8 @@ pub(super) struct Standing {
     pub(super) approvals: Vec<String>,
 }
 
-/// Checks what is live in `stage`: the verdicts of its promotion are at hand, about these files, and pass;
-/// each gate of the rules of then has its own, and waivers hold today; and the approvals that gates ask for are signed, by the signers of today, for the time of the entry.
+/// Checks what is live in `stage`. The verdicts of its promotion are at hand, about these files, and pass; each gate of the rules of then
+/// has its own, and waivers hold today. The approvals that gates ask for are signed, by the signers of today, for the time of the entry.
 pub(super) fn standing(
     judging: &Judging<'_>,
     history: &History,
