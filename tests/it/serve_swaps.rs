@@ -134,7 +134,7 @@ fn a_ledger_that_is_changed_while_the_server_runs_is_not_followed() {
     let server = project.serve("stripes@production");
     project.promote(2, second);
     wait_for_version(&server, 2);
-    let entries = entries(&project);
+    let entries = entries(&project.store());
     // The next promotion is right, but what it follows was rewritten.
     project.promote(1, project.tree);
     wait_for_version(&server, 1);
@@ -159,7 +159,7 @@ fn a_ledger_that_is_cut_or_damaged_is_told_of_once_and_the_version_goes_on() {
     command.args(["serve", "stripes@production", "--port", "0", "--json"]);
     let server = Server::start(command.stderr(file));
     wait_for("the gauge", || (server.metric(BROKEN) == Some(0.0)).then_some(()));
-    let entries = entries(&project);
+    let entries = entries(&project.store());
     let warnings = || {
         let text = std::fs::read_to_string(&told).expect("reads");
         text.lines().filter(|line| line.contains("is not what it was")).count()
@@ -185,10 +185,10 @@ fn a_ledger_that_is_cut_or_damaged_is_told_of_once_and_the_version_goes_on() {
     assert_eq!(server.metric(STALE), None);
 }
 
-/// The files of the ledger's entries, in order.
-fn entries(project: &Project) -> Vec<PathBuf> {
+/// The files of the entries of the ledger in the folder of a store, in order.
+fn entries(store: &Path) -> Vec<PathBuf> {
     let mut entries = Vec::new();
-    let mut folders = vec![project.store().join("ledger")];
+    let mut folders = vec![store.join("ledger")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("lists") {
             let path = entry.expect("an entry").path();
@@ -263,4 +263,20 @@ fn a_ledger_in_a_store_is_followed() {
 #[test]
 fn a_ledger_in_references_of_git_is_followed() {
     is_followed(true);
+}
+
+#[test]
+fn an_entry_that_is_changed_in_the_store_is_told_of() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let (project, _, _) = elsewhere(folder.path(), false);
+    let server = project.serve("stripes@production");
+    let broken = |is: f64| wait_for("the gauge", || (server.metric(BROKEN) == Some(is)).then_some(()));
+    broken(0.0);
+    let first = entries(&folder.path().join("far")).swap_remove(0);
+    let good = std::fs::read(&first).expect("reads");
+    std::fs::write(&first, b"{}").expect("edits");
+    broken(1.0);
+    assert_eq!(asked(&server)["version"], 1, "what answered goes on answering");
+    std::fs::write(&first, good).expect("restores");
+    broken(0.0);
 }

@@ -113,7 +113,7 @@ fn damage_here_is_named_with_who_needs_it_and_mended_from_the_remote() {
     let told = world.json(&["store", "fsck", "--full"], 1);
     let text = told.to_string();
     assert!(text.contains("pets") && text.contains("damaged"), "{text}");
-    assert_eq!(told["next"], "mlp store repair");
+    assert_eq!(told["next"], "mlp store repair --full");
     // Nothing damaged is used, whoever reads second is told the same, and nothing of it is pushed on.
     fs::remove_dir_all(world.project.path().join("data/pets")).expect("removes");
     for _ in 0..2 {

@@ -258,3 +258,102 @@ fn rules_of_another_branch_do_not_count() {
     let text = verify();
     assert!(text.contains(&format!("the commit {mine} of its rules is none of main")), "{text}");
 }
+
+/// The findings of an audit, as (number, name).
+fn audited(dir: &Path) -> Vec<(u64, String)> {
+    let output = run(dir, &["audit", "digits", "--json"], 1).stdout;
+    let audited: serde_json::Value = serde_json::from_slice(&output).expect("is JSON");
+    let list = audited["models"][0]["findings"].as_array().expect("is a list").clone();
+    let text = |value: &serde_json::Value| value.as_str().expect("is text").to_owned();
+    list.iter().map(|found| (found["seq"].as_u64().expect("is a number"), text(&found["problem"]))).collect()
+}
+
+#[test]
+fn what_the_store_has_lost_is_named_in_every_clone_without_a_copy_and_can_be_brought_back() {
+    let world = World::new();
+    world.promoted(95);
+    let far = world.beside.path().join("far");
+    let home = LedgerHome::Local(world.lab.path().join(".git/mlp/store"));
+    let project: Id = ID.parse().expect("is an identifier");
+    let ledger = Ledger { home: &home, project, model: "digits".parse().expect("is a name") };
+    let entries = ledger.entries().expect("reads");
+    let promote = entries.iter().find(|entry| entry.kind == EntryKind::Promote).expect("is there");
+    let (damaged, gone) = (promote.evidence[0], promote.evidence[1]);
+    let file = object(&far.join("records"), damaged).expect("is there");
+    let mut bytes = std::fs::read(&file).expect("reads");
+    bytes[40] ^= 1;
+    std::fs::write(&file, bytes).expect("damages");
+    std::fs::remove_file(object(&far.join("records"), gone).expect("is there")).expect("removes");
+    let approval = entries.iter().find(|entry| entry.kind == EntryKind::Approve).expect("is there");
+    let also = object(&far.join("records"), approval.evidence[0]).expect("is there");
+    std::fs::remove_file(also).expect("removes");
+
+    let clone = world.elsewhere("clone");
+    let found = audited(&clone);
+    for (seq, name) in
+        [(promote.seq, "record-damaged"), (promote.seq, "record-missing"), (approval.seq, "record-missing")]
+    {
+        assert!(found.contains(&(seq, name.to_owned())), "{name} of {seq}: {found:?}");
+    }
+    let verified = run_json(&clone, &["gate", "verify", "digits@1"], 1);
+    let missing = verified["promotions"][0]["missing"].as_array().expect("is a list").clone();
+    assert!(missing.contains(&damaged.to_string().into()) && missing.contains(&gone.to_string().into()));
+    let looks =
+        [&["why", "digits@1"][..], &["dossier", "digits@1", "papers"], &["data", "fetch"], &["status"]];
+    for look in looks {
+        let output = run(&clone, look, 0);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("mlp store repair --store origin"), "{look:?}: {said}");
+    }
+    // Where there is a copy, all is well, and from there it comes back.
+    ok(world.lab.path(), &["audit", "digits"]);
+    let mended = ok(world.lab.path(), &["store", "repair", "--store", "origin"]);
+    assert!(mended.contains("3 records"), "{mended}");
+    ok(&clone, &["audit", "digits"]);
+    ok(&clone, &["gate", "verify", "digits@1"]);
+}
+
+#[test]
+fn nobody_builds_on_a_ledger_of_which_an_entry_was_changed_in_the_store() {
+    let world = World::new();
+    world.promoted(95);
+    let second = world.promoted(96);
+    let mut folder = world.beside.path().join("far/ledger");
+    let file = loop {
+        let mut below: Vec<_> =
+            std::fs::read_dir(&folder).expect("lists").map(|entry| entry.expect("reads").path()).collect();
+        below.sort();
+        if below[0].is_file() {
+            break below.swap_remove(1);
+        }
+        folder = below.swap_remove(0);
+    };
+    let good = std::fs::read_to_string(&file).expect("reads");
+    let json = good.lines().next().expect("a line").replace("max", "eve");
+    std::fs::write(&file, format!("{json}\n{}\n", Digest::of(json.as_bytes()))).expect("edits");
+    let count = || std::fs::read_dir(file.parent().expect("a folder")).expect("lists").count();
+    let before = count();
+
+    let (dir, max, reference) = (world.lab.path(), world.lab.key("max"), format!("digits@{second}"));
+    for change in [
+        &["promote", "digits@1", "--to", "production", "--key", &max][..],
+        &["approve", "digits@1", "--to", "production", "--key", &max],
+        &["rollback", "digits", "--stage", "production", "--reason", "slow", "--key", &max],
+        &["gate", "verify", &reference],
+        &["predict", &reference, "card.md"],
+    ] {
+        let said = refused(dir, change, 1);
+        assert!(said.contains("store::ledger-damaged"), "{change:?}: {said}");
+        assert!(said.contains("entry 2") && said.contains("mlp store repair --store NAME"), "{said}");
+    }
+    assert_eq!(count(), before);
+    assert!(audited(dir).iter().any(|(seq, _)| *seq == 2 || *seq == 3));
+    let fault = run(dir, &["store", "fsck", "--store", "origin"], 1).stdout;
+    assert!(String::from_utf8_lossy(&fault).contains("entry 3 of the ledger of `digits`"), "{fault:?}");
+    let mended = ok(dir, &["store", "repair", "--store", "origin"]);
+    assert!(mended.contains("1 ledger entry brought back"), "{mended}");
+    assert_eq!(std::fs::read_to_string(&file).expect("reads"), good);
+    ok(dir, &["audit", "digits"]);
+    ok(&world.elsewhere("clone"), &["audit", "digits"]);
+    ok(dir, &["rollback", "digits", "--stage", "production", "--reason", "slow", "--key", &max]);
+}

@@ -53,7 +53,7 @@ impl Report for Audited {
         for audit in &self.models {
             let looked = format!(
                 "{}, {}, {}",
-                plural_of(audit.entries, "entry", "entries"),
+                plural(audit.entries, "entry"),
                 plural(audit.records, "record"),
                 plural(audit.signatures, "signature")
             );
@@ -80,11 +80,6 @@ impl Report for Audited {
     }
 }
 
-/// `1 entry`, `2 entries`.
-fn plural_of(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 pub(crate) fn run(args: &Args, context: &Context) -> Answer {
     let project = context.project()?;
     let judging = Judging::open(&project, &context.ui)?;
@@ -101,8 +96,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
     let mut models = Vec::new();
     for name in names {
         let grounds = Grounds::new(&judging, &name);
-        let audited =
-            audit(&registry, &project.store, &name, &|history, entry| went_past(&grounds, history, entry))?;
+        let audited = audit(&registry, (&project.store, &judging.lost), &name, &|history, entry| {
+            went_past(&grounds, history, entry)
+        })?;
         if audited.entries > 0 || !audited.findings.is_empty() || args.model.is_some() {
             models.push(audited);
         }

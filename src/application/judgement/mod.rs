@@ -15,7 +15,7 @@ use crate::base::{Diagnose, Digest, Exit, Failure, Level, Name, Run, Sink, Time,
 use crate::infrastructure::compute::LocalExecutor;
 use crate::infrastructure::git::Trust;
 use crate::infrastructure::keys::{Signers, SigningKey};
-use crate::infrastructure::store::{LedgerHome, PinKind, StoreError, fetch_pins, push};
+use crate::infrastructure::store::{LedgerHome, Lost, PinKind, StoreError, fetch_pins, push};
 use crate::platform::model::{
     Actor, Candidate, History, ModelError, Need, Origin, Registry, Rules, Selector, Version, Workshop,
     parse_reference,
@@ -35,6 +35,8 @@ pub(crate) struct Judging<'a> {
     pub(crate) trust: Trust,
     signers: Signers,
     pub(crate) home: LedgerHome,
+    /// Evidence that the project's store has lost and that is not here.
+    pub(crate) lost: Lost,
     sink: &'a dyn Sink,
     /// The time of the rules: the waivers that hold then count.
     time: Time,
@@ -50,11 +52,25 @@ impl<'a> Judging<'a> {
         let (manifest, signers) = project.trusted()?;
         let home = project.ledger_home()?;
         run::settle(&project.store, &LocalExecutor::new(project.jobs()))?;
+        let mut lost = Lost::new();
         if let Some(remote) = home.store() {
-            fetch_pins(&project.store, remote, project.id(), sink)?;
+            (_, lost) = fetch_pins(&project.store, remote, project.id(), sink)?;
         }
         let (time, unsound) = (Time::now(), AtomicBool::new(false));
-        Ok(Self { project, manifest, trust, signers, home, sink, time, unsound })
+        Ok(Self { project, manifest, trust, signers, home, lost, sink, time, unsound })
+    }
+
+    /// The same for who writes into a ledger, by the rules as they are now: the trust branch is fetched first, where that can be done.
+    pub(crate) fn renewed(project: &'a Project, sink: &'a dyn Sink) -> Result<Self, Failure> {
+        let branch = &project.manifest.trust.branch;
+        let trust = project.repo.trust(branch);
+        if trust.as_ref().is_ok_and(|trust| !trust.local_only)
+            && let Err(error) = project.repo.fetch_branch("origin", branch)
+        {
+            let text = format!("the rules are those of origin/{branch} as it was fetched last: {error}");
+            sink.log(Level::Warn, &text);
+        }
+        Self::open(project, sink)
     }
 
     /// The same project with its rules as they stood at `commit` and counted at `time`, or why rules are not read there: only what the
@@ -79,7 +95,7 @@ impl<'a> Judging<'a> {
         let home = self.project.ledger_home()?;
         let unsound = AtomicBool::new(false);
         let (project, sink) = (self.project, self.sink);
-        Ok(Ok(Judging { project, manifest, trust, signers, home, sink, time, unsound }))
+        Ok(Ok(Judging { project, manifest, trust, signers, home, lost: Lost::new(), sink, time, unsound }))
     }
 
     /// Makes a tree or file that only the project's store has present in the local one.

@@ -3,7 +3,6 @@
 
 use git2::{Oid, Signature, Time};
 
-use super::command::words;
 use super::{GitError, Repo};
 
 /// The file in each commit.
@@ -117,15 +116,5 @@ impl Repo {
     pub fn keep_ref(&self, name: &str, commit: &str) -> Result<(), GitError> {
         self.open()?.reference(name, Oid::from_str(commit)?, true, "mlp")?;
         Ok(())
-    }
-
-    fn talk(&self, action: &'static str, remote: &str, args: &[&str]) -> Result<String, GitError> {
-        // A transfer that stands still ends.
-        let patience = ["-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=60"];
-        let output = self.output(&[&patience[..], args].concat())?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        Err(GitError::Network { action, remote: remote.to_owned(), detail: words(&output) })
     }
 }

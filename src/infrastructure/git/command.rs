@@ -27,6 +27,33 @@ impl Repo {
         self.command(args).output().map_err(|source| GitError::NoProgram(source.to_string()))
     }
 
+    /// Runs one that speaks with the git remote `remote`.
+    pub(super) fn talk(&self, action: &'static str, remote: &str, args: &[&str]) -> Result<String, GitError> {
+        // A transfer that stands still ends.
+        let patience = ["-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=60"];
+        let output = self.output(&[&patience[..], args].concat())?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(GitError::Network { action, remote: remote.to_owned(), detail: words(&output) })
+    }
+
+    /// Gets what the branch `branch` of the git remote `remote` is now, as `git fetch` does.
+    pub fn fetch_branch(&self, remote: &str, branch: &str) -> Result<(), GitError> {
+        let refspec = format!("+refs/heads/{branch}:refs/remotes/{remote}/{branch}");
+        let args = [
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-auto-gc",
+            "--",
+            remote,
+            &refspec,
+        ];
+        self.talk("fetch from", remote, &args).map(drop)
+    }
+
     /// Merges three text files as git does; the result, with markers where it conflicts, is written into `ours`. Whether
     /// it is without conflicts.
     pub fn merge_file(&self, ours: &Path, base: &Path, theirs: &Path) -> Result<bool, GitError> {

@@ -319,10 +319,11 @@ impl Diagnose for StoreError {
                 "put another store first in `stores:`; this one can still carry data".to_owned()
             }
             Self::LedgerDamaged { .. } => {
-                "restore that file from a backup or from another clone; entries are never rewritten".to_owned()
+                "`mlp store repair` puts the entry back from the project's store, `mlp store repair --store NAME` into a store from a clone that has it"
+                    .to_owned()
             }
             Self::LedgerRolledBack { model, .. } => {
-                format!("restore it from a backup or from another clone; where that is right, `mlp audit {model} --accept` takes it as it is now")
+                format!("`mlp store repair --store NAME` in a clone that has them puts entries back that are gone; where it is right, `mlp audit {model} --accept` takes it as it is now")
             }
             Self::Git(error) => return error.hint(),
             Self::LedgerMoved { store, .. } => format!(

@@ -14,7 +14,7 @@ use crate::base::{
     Verdict, VerdictValue,
 };
 use crate::infrastructure::keys::{NAMESPACE_APPROVAL, NAMESPACE_WAIVER};
-use crate::infrastructure::store::{Head, Local, StoreError, StoredEntry};
+use crate::infrastructure::store::{Head, Local, Lost, StoreError, StoredEntry};
 
 /// How far clocks may be apart, in milliseconds.
 const AHEAD_MS: i64 = 10 * 60 * 1000;
@@ -121,10 +121,11 @@ pub struct Audit {
 /// Says of a promotion, with the history that it is in, what it lacks by the rules of its time.
 pub type WentPast<'a> = dyn Fn(&History, &Entry) -> Vec<(Problem, String)> + 'a;
 
-/// Checks the ledger of `model`: each entry, each record that it names, each signature. All findings are gathered.
+/// Checks the ledger of `model`: each entry, each record that it names, each signature. All findings are gathered. Records are those of
+/// the local store; of what it lacks, `lost` says what is wrong elsewhere.
 pub fn audit(
     registry: &Registry<'_>,
-    store: &Local,
+    (store, lost): (&Local, &Lost),
     model: &Name,
     went_past: &WentPast<'_>,
 ) -> Result<Audit, ModelError> {
@@ -171,14 +172,14 @@ pub fn audit(
     findings.par_extend(entries.par_iter().enumerate().filter_map(unsigned));
 
     let named: BTreeSet<Digest> = entries.iter().flat_map(|entry| entry.evidence.iter().copied()).collect();
-    let mut records = load(store, named);
+    let mut records = load(store, lost, named);
     let inputs = records.values().filter_map(|record| record.as_ref().ok());
     let inputs: BTreeSet<Digest> = inputs
         .filter(|record| record.kind == RecordKind::Verdict)
         .flat_map(|record| record.inputs.iter().copied())
         .filter(|id| !records.contains_key(id) && (store.has_record(id) || store.is_set_aside(id)))
         .collect();
-    records.extend(load(store, inputs));
+    records.extend(load(store, lost, inputs));
     let approvals = entries.iter().filter(|entry| entry.kind == EntryKind::Approve);
     let mut brought: BTreeMap<Digest, Vec<&Entry>> = BTreeMap::new();
     for (id, entry) in approvals.flat_map(|entry| entry.evidence.iter().map(move |id| (*id, entry))) {
@@ -267,12 +268,13 @@ fn changed(stored: &[StoredEntry], entries: &[Entry], seen: Head) -> Option<Find
 
 type Records = BTreeMap<Digest, Result<AnyRecord, (Problem, String)>>;
 
-fn load(store: &Local, ids: BTreeSet<Digest>) -> Records {
+fn load(store: &Local, lost: &Lost, ids: BTreeSet<Digest>) -> Records {
     let read = |id: Digest| {
         let record = store.any_record(&id).map_err(|error| match error {
-            StoreError::Missing(_) => {
-                (Problem::RecordMissing, "it is neither here nor in the project's store".to_owned())
-            }
+            StoreError::Missing(_) => match lost.get(&id) {
+                Some(error @ StoreError::Damaged { .. }) => (Problem::RecordDamaged, error.to_string()),
+                _ => (Problem::RecordMissing, "it is neither here nor in the project's store".to_owned()),
+            },
             error => (Problem::RecordDamaged, error.to_string()),
         });
         (id, record)

@@ -109,7 +109,7 @@ impl Actor {
 impl Registry<'_> {
     /// The ledger of `model`, replayed and its signatures verified: for who builds on it.
     pub fn history(&self, model: &Name) -> Result<History, ModelError> {
-        let history = History::of_chain(model, self.ledger(model).entries()?)?;
+        let history = History::of_chain(model, self.ledger(model).whole()?)?;
         self.verify(&history)?;
         Ok(history)
     }

@@ -87,7 +87,7 @@ impl Selection {
     ) -> Result<Transfer, Failure> {
         let Some(remote) = remote else { return Ok(Transfer::default()) };
         let local = &project.store;
-        let mut total = fetch_pins(local, remote, project.id(), sink)?;
+        let (mut total, _) = fetch_pins(local, remote, project.id(), sink)?;
         let mut roots: Vec<Digest> = Vec::new();
         for (subject, pointer) in subjects {
             match subject.sparse(project)? {

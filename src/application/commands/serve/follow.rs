@@ -86,15 +86,18 @@ impl Follower {
     /// Now and then looks whether the ledger is still the one that the version was chosen by: one that was cut has no news, and damage
     /// is found only by who reads it. What answers goes on answering; that it cannot be proved any more is said once.
     fn look(&self, whole: &mut Whole) {
-        let every = if matches!(self.home, LedgerHome::Local(_)) { self.far } else { WHOLE * self.far };
+        // Of one that lives elsewhere no more than an entry a second is asked for.
+        let every = match self.home {
+            LedgerHome::Local(_) => self.far,
+            _ => (WHOLE * self.far).max(Duration::from_secs(self.seen)),
+        };
         if whole.looked.elapsed() < every {
             return;
         }
         whole.looked = Instant::now();
         let model = self.deployment.name().clone();
-        let wrong = match (Ledger { home: &self.home, project: self.project, model }).look() {
-            Ok((_, Some(error))) => Some(error),
-            Ok((entries, None)) if (entries.len() as u64) < self.seen => Some(StoreError::LedgerRolledBack {
+        let wrong = match (Ledger { home: &self.home, project: self.project, model }).whole() {
+            Ok(entries) if (entries.len() as u64) < self.seen => Some(StoreError::LedgerRolledBack {
                 place: "on this machine".to_owned(),
                 model: self.deployment.name().to_string(),
                 detail: format!("it has {} entries and had {}", entries.len(), self.seen),

@@ -49,7 +49,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
         None => "mlp store repair".to_owned(),
         Some(name) => format!("mlp store repair --store {name}"),
     };
-    let next = (exit == Exit::No).then_some(repair);
+    let next = (exit == Exit::No).then(|| if args.full { repair + " --full" } else { repair });
     context.ui.report(&Told { store, checked, next });
     Ok(exit)
 }

@@ -60,7 +60,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let remote = args.store.as_ref().map(|name| stores::remote(&project, Some(name))).transpose()?;
     if let Some(remote) = &remote {
         // Those of colleagues, too.
-        fetch_pins(&project.store, remote, project.id(), &context.ui)?;
+        let (_, lost) = fetch_pins(&project.store, remote, project.id(), &context.ui)?;
+        if let Some(error) = lost.into_values().next() {
+            return Err(error.into());
+        }
     }
     let mut retire = predictions::over(&project)?;
     if let Some(days) = args.retire_after {

@@ -11,8 +11,9 @@ use crate::infrastructure::store::{Repaired, repair, repair_remote};
 
 /// Mends what `mlp store fsck` finds.
 ///
-/// The local store gets what it lost from the stores of the project; a remote store (`--store`) gets it from this clone. Nothing is
-/// overwritten. Exit status 1 if something could not be mended because nobody who was asked has it.
+/// The local store gets what it lost from the stores of the project; a remote store (`--store`) gets it from this clone: objects,
+/// records, entries of ledgers. Nothing that is sound is overwritten. If a sample has a damaged pack, every byte is read. Exit status 1
+/// if something could not be mended because nobody who was asked has it.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// A remote store by its name in `stores:`, instead of the local one.
@@ -62,7 +63,7 @@ impl Report for Told {
     }
 
     fn human(&self) -> String {
-        let Repaired { found, reindexed, objects, records, left } = &self.done;
+        let Repaired { found, reindexed, objects, records, entries, left } = &self.done;
         if found.is_empty() && *reindexed == 0 {
             return format!("{} store: nothing to mend\n", self.store);
         }
@@ -72,10 +73,11 @@ impl Report for Told {
             return text;
         }
         text.push_str(&format!(
-            "mended: {} indexed anew, {} and {} brought back\n",
+            "mended: {} indexed anew; {}, {} and {} brought back\n",
             plural(*reindexed, "pack"),
             plural(*objects, "object"),
             plural(*records, "record"),
+            plural(*entries, "ledger entry"),
         ));
         if !left.is_empty() {
             text.push_str("still wrong:\n");

@@ -126,15 +126,17 @@ pub const EXPLAIN: &[Explain] = &[
         code: "store::ledger-damaged",
         text: "Each ledger entry ends with its own digest and names the digest of the one before, so that a changed, \
                missing or exchanged entry is found by whoever reads it. The message names the entry and where it lies. \
-               Entries are never rewritten: put the right file back from a backup or from another clone's copy.",
+               Whoever only looks compares the last entry of a store's ledger with the copy of this clone; whoever writes, judges or \
+               serves compares all. Entries are never rewritten, and every clone that has seen one has a copy: `mlp store repair` \
+               mends the copy of this clone from the store, `mlp store repair --store NAME` the store from this clone.",
     },
     Explain {
         code: "store::ledger-rolled-back",
         text: "Every clone remembers the last entry that it has seen of each ledger, and keeps a copy of those of a remote. Now there \
                are fewer entries, or others: the store was restored from an old backup, or somebody removed or replaced \
                entries. Commands that only look warn and show what is there; nothing is written, promoted or served on such a \
-               ledger, and `mlp audit` fails. Put the missing entries back: a clone that has seen them has a copy below `ledger/` \
-               in its local store. Only if the ledger is right as it is now, `mlp audit MODEL --accept` takes it; the copy of the \
+               ledger, and `mlp audit` fails. Put the missing entries back: a clone that has seen them has a copy, and \
+               `mlp store repair --store NAME` there brings it to the store. Only if the ledger is right as it is now, `mlp audit MODEL --accept` takes it; the copy of the \
                former one is moved aside, not deleted.",
     },
     Explain {

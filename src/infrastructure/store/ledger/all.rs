@@ -1,17 +1,82 @@
 //! All ledgers of a store, whatever project and model they belong to: for upkeep.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::chain::{LIMIT, Verifier, damaged, decode};
-use super::parse_number;
+use super::bucket::MOVED;
+use super::chain::{LIMIT, Verifier, damaged, encode};
+use super::{StoredEntry, hash, number, parse_number};
 use crate::base::Entry;
+use crate::infrastructure::durable;
 use crate::infrastructure::store::catalog::names;
+use crate::infrastructure::store::transfer::parallel::parallel;
 use crate::infrastructure::store::{Remote, StoreError};
 
-/// The folder of a chain, and its entries or what is wrong with it.
-type Chain = (String, Result<Vec<Entry>, StoreError>);
+/// One ledger of a store, as anybody may have left it.
+#[derive(Clone, Debug)]
+pub(in crate::infrastructure::store) struct Chain {
+    /// `ledger/<project>/<model>`, the same in every store.
+    pub(in crate::infrastructure::store) key: String,
+    stored: Vec<StoredEntry>,
+}
 
-/// Every chain of ledger entries in the local store, verified: its folder and its entries, or what is wrong with it.
+impl Chain {
+    /// All entries, verified.
+    pub(in crate::infrastructure::store) fn verified(&self) -> Result<Vec<Entry>, StoreError> {
+        verified(&self.key, &self.stored)
+    }
+
+    /// The entries that can be read, whatever their place in the chain.
+    pub(in crate::infrastructure::store) fn readable(&self) -> impl Iterator<Item = Entry> {
+        self.stored.iter().filter_map(|stored| stored.decode().ok())
+    }
+
+    /// The entries of `copy`, which was verified, that stand in this one for damaged and missing ones, if it is whole with them.
+    pub(in crate::infrastructure::store) fn lacks(&self, copy: &[Entry]) -> Option<Vec<Entry>> {
+        let mut there: BTreeMap<u64, &StoredEntry> =
+            self.stored.iter().map(|stored| (stored.seq, stored)).collect();
+        let mut lacks = Vec::new();
+        let mut whole = Vec::new();
+        for entry in copy {
+            let bytes = encode(entry);
+            match there.remove(&entry.seq) {
+                Some(stored) if stored.bytes.as_ref().is_ok_and(|stored| *stored == bytes) => {}
+                _ => lacks.push(entry.clone()),
+            }
+            whole.push(StoredEntry { seq: entry.seq, place: String::new(), bytes: Ok(bytes) });
+        }
+        // What others have appended since must follow it.
+        for (seq, stored) in there {
+            whole.push(StoredEntry { seq, place: stored.place.clone(), bytes: stored.bytes.clone() });
+        }
+        verified(&self.key, &whole).is_ok().then_some(lacks)
+    }
+}
+
+fn verified(key: &str, stored: &[StoredEntry]) -> Result<Vec<Entry>, StoreError> {
+    let name = key.rsplit('/').next().unwrap_or(key);
+    let mut models = stored.iter().filter_map(|stored| Some(stored.decode().ok()?.subject.model));
+    let Some(model) = models.find(|model| hash(model) == name) else {
+        return Err(StoreError::damaged(format!("ledger `{key}`"), "it has no entry that can be read"));
+    };
+    let mut verifier = Verifier::new(&model);
+    let mut entries = Vec::with_capacity(stored.len());
+    for (stored, seq) in stored.iter().zip(1..) {
+        if stored.seq != seq {
+            let place = format!("{key}/{}", number(seq));
+            return Err(damaged(
+                &model,
+                seq,
+                &place,
+                "it is missing, and later entries are there".to_owned(),
+            ));
+        }
+        entries.push(verifier.take(stored)?);
+    }
+    Ok(entries)
+}
+
+/// Every ledger in the local store.
 pub(in crate::infrastructure::store) fn chains(store: &Path) -> Result<Vec<Chain>, StoreError> {
     let top = store.join("ledger");
     let mut chains = Vec::new();
@@ -21,8 +86,15 @@ pub(in crate::infrastructure::store) fn chains(store: &Path) -> Result<Vec<Chain
             let mut numbers: Vec<u64> =
                 names(&folder)?.iter().filter_map(|name| parse_number(name)).collect();
             numbers.sort_unstable();
-            if !numbers.is_empty() {
-                chains.push((folder.display().to_string(), chain(&folder, &numbers)));
+            let read = |seq: u64| {
+                let path = folder.join(number(seq));
+                let bytes = std::fs::read(&path).map_err(StoreError::io("read", &path))?;
+                Ok(StoredEntry { seq, place: path.display().to_string(), bytes: Ok(bytes) })
+            };
+            let stored: Vec<StoredEntry> =
+                numbers.into_iter().map(read).collect::<Result<_, StoreError>>()?;
+            if !stored.is_empty() {
+                chains.push(Chain { key: format!("ledger/{project}/{model}"), stored });
             }
         }
     }
@@ -32,47 +104,68 @@ pub(in crate::infrastructure::store) fn chains(store: &Path) -> Result<Vec<Chain
 /// Every entry of the local store's ledgers.
 pub(in crate::infrastructure::store) fn copied(store: &Path) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::new();
-    for (_, chain) in chains(store)? {
-        entries.extend(chain?);
+    for chain in chains(store)? {
+        entries.extend(chain.verified()?);
     }
     Ok(entries)
 }
 
-/// The entry at a key of a remote; none if the key is not that of an entry.
-pub(in crate::infrastructure::store) fn entry_at(
+/// Every ledger on a remote.
+pub(in crate::infrastructure::store) fn chains_there(remote: &Remote) -> Result<Vec<Chain>, StoreError> {
+    let keys = remote.list_all("ledger/")?;
+    let entry = |key: String| {
+        let (chain, name) = key.rsplit_once('/')?;
+        Some(Ok((chain.to_owned(), parse_number(name)?, key.clone())))
+    };
+    let get = |(chain, seq, key): (String, u64, String)| {
+        let place = remote.place(&key);
+        let bytes = match remote.get(&key, LIMIT) {
+            Ok(Some(bytes)) => Ok(bytes),
+            Ok(None) => Err("it is listed and cannot be read".to_owned()),
+            Err(StoreError::Damaged { detail, .. }) => Err(detail),
+            Err(error) => return Err(error),
+        };
+        Ok((chain, StoredEntry { seq, place, bytes }))
+    };
+    let mut found: BTreeMap<String, Vec<StoredEntry>> = BTreeMap::new();
+    parallel(8, keys.into_iter().filter_map(entry), get, |(chain, stored)| {
+        // Not an entry: it says that the ledger goes on in git.
+        if stored.bytes.as_deref() != Ok(MOVED) {
+            found.entry(chain).or_default().push(stored);
+        }
+        Ok(())
+    })?;
+    let chain = |(key, mut stored): (String, Vec<StoredEntry>)| {
+        stored.sort_unstable_by_key(|stored| stored.seq);
+        Chain { key, stored }
+    };
+    Ok(found.into_iter().map(chain).collect())
+}
+
+/// Puts entries of the ledger `key` into the local store, in the place of whatever stands there.
+pub(in crate::infrastructure::store) fn put(
+    store: &Path,
+    key: &str,
+    entries: &[Entry],
+) -> Result<(), StoreError> {
+    for entry in entries {
+        let path = store.join(key).join(number(entry.seq));
+        durable::replace_through(&store.join("tmp"), &path, &encode(entry))
+            .map_err(StoreError::io("write", path))?;
+    }
+    Ok(())
+}
+
+/// The same on a remote. Somebody who appends meanwhile is not overwritten.
+pub(in crate::infrastructure::store) fn put_there(
     remote: &Remote,
     key: &str,
-) -> Result<Option<Entry>, StoreError> {
-    let Some(seq) = key.rsplit('/').next().and_then(parse_number) else { return Ok(None) };
-    let place = remote.place(key);
-    let wrong = |detail: String| StoreError::damaged(format!("ledger entry `{place}`"), detail);
-    let bytes = remote.get(key, LIMIT)?.ok_or_else(|| wrong("it is listed and cannot be read".to_owned()))?;
-    let entry = decode(&bytes).map_err(wrong)?;
-    if entry.seq == seq { Ok(Some(entry)) } else { Err(wrong(format!("it says it is entry {}", entry.seq))) }
-}
-
-fn chain(folder: &Path, numbers: &[u64]) -> Result<Vec<Entry>, StoreError> {
-    let path = |seq: u64| folder.join(super::number(seq));
-    let read = |seq: u64| std::fs::read(path(seq)).map_err(StoreError::io("read", path(seq)));
-    let model = decode(&read(numbers[0])?)
-        .map_err(|detail| {
-            StoreError::damaged(format!("ledger entry `{}`", path(numbers[0]).display()), detail)
-        })?
-        .subject
-        .model;
-    let mut verifier = Verifier::new(&model);
-    let mut entries = Vec::with_capacity(numbers.len());
-    for (seq, expected) in numbers.iter().zip(1..) {
-        if *seq != expected {
-            let place = path(expected).display().to_string();
-            return Err(damaged(
-                &model,
-                expected,
-                &place,
-                "it is missing, and later entries are there".to_owned(),
-            ));
-        }
-        entries.push(verifier.next(&read(*seq)?, &path(*seq).display().to_string())?);
+    entries: &[Entry],
+) -> Result<(), StoreError> {
+    for entry in entries {
+        let key = format!("{key}/{}", number(entry.seq));
+        remote.remove(&key)?;
+        remote.create(&key, &encode(entry))?;
     }
-    Ok(entries)
+    Ok(())
 }

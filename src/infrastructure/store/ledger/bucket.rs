@@ -1,17 +1,20 @@
 //! A ledger on a remote store: an object per entry.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::chain::{LIMIT, damaged, decode, encode};
 use super::shared::Far;
-use super::{Appended, count, folder, number, parse_number};
+use super::{Appended, StoredEntry, count, folder, number, parse_number};
 use crate::base::{Entry, Id, Name};
+use crate::infrastructure::store::transfer::parallel::parallel;
 use crate::infrastructure::store::{Remote, StoreError};
 
 /// Attempts to write an entry when neither success nor defeat can be read back.
 const ATTEMPTS: u32 = 8;
 /// What stands in the place of the next entry once the ledger has moved to git: nobody can append here any more.
-const MOVED: &[u8] = b"{\"schema\":\"mlp/ledger-moved/1\",\"to\":\"git\"}\n";
+pub(super) const MOVED: &[u8] = b"{\"schema\":\"mlp/ledger-moved/1\",\"to\":\"git\"}\n";
 
 /// One model's ledger on a store.
 pub(super) struct Bucket<'a> {
@@ -123,6 +126,22 @@ impl Far for Bucket<'_> {
                 Err(damaged(&self.model, seq, &self.place(seq), detail))
             }
         }
+    }
+
+    fn stored(&self, numbers: &[u64]) -> Vec<Result<StoredEntry, StoreError>> {
+        let failed = AtomicBool::new(false);
+        let get = |seq: u64| {
+            let stored = StoredEntry::of(seq, self.place(seq), self.bytes(seq));
+            failed.fetch_or(stored.is_err(), Ordering::Relaxed);
+            Ok((seq, stored))
+        };
+        let wanted = numbers.iter().take_while(|_| !failed.load(Ordering::Relaxed));
+        let mut stored = BTreeMap::new();
+        let done = parallel(8, wanted.copied().map(Ok), get, |(seq, entry)| {
+            stored.insert(seq, entry);
+            Ok(())
+        });
+        stored.into_values().chain(done.err().map(Err)).collect()
     }
 
     fn publish(&self, entries: &[Entry]) -> Result<Option<u64>, StoreError> {

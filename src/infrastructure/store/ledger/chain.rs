@@ -2,6 +2,7 @@
 //!
 //! The digest line finds damage in the last entry, which no later entry names yet.
 
+use super::StoredEntry;
 use crate::base::{Digest, Entry, Name};
 use crate::infrastructure::store::{StoreError, sealed};
 
@@ -51,6 +52,16 @@ impl<'a> Verifier<'a> {
         self.seq = seq;
         self.last = Some(entry.digest());
         Ok(entry)
+    }
+}
+
+impl Verifier<'_> {
+    /// The next entry, as it is stored.
+    pub(super) fn take(&mut self, stored: &StoredEntry) -> Result<Entry, StoreError> {
+        match &stored.bytes {
+            Ok(bytes) => self.next(bytes, &stored.place),
+            Err(detail) => Err(damaged(self.model, stored.seq, &stored.place, detail.clone())),
+        }
     }
 }
 

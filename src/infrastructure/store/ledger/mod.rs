@@ -14,7 +14,7 @@ mod shared;
 
 use std::path::PathBuf;
 
-pub(super) use self::all::{chains, copied, entry_at};
+pub(super) use self::all::{Chain, chains, chains_there, copied, put, put_there};
 use self::bucket::Bucket;
 use self::folder::Folder;
 pub use self::memory::Head;
@@ -65,6 +65,15 @@ pub struct Ledger<'a> {
     pub model: Name,
 }
 
+/// How much of a shared ledger is held against the copy of this clone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// The last entry, which names all before it.
+    Last,
+    /// Each entry: what others will read may have been changed in the middle.
+    All,
+}
+
 /// What an append came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
@@ -102,6 +111,7 @@ impl LedgerHome {
 }
 
 /// The stored bytes of an entry, as anybody may have left them.
+#[derive(Clone, Debug)]
 pub struct StoredEntry {
     /// The number that its name gives it.
     pub seq: u64,
@@ -112,6 +122,15 @@ pub struct StoredEntry {
 }
 
 impl StoredEntry {
+    /// What is at `place`: the bytes, or what is wrong with them.
+    fn of(seq: u64, place: String, read: Result<Vec<u8>, StoreError>) -> Result<Self, StoreError> {
+        let bytes = match read {
+            Err(StoreError::LedgerDamaged { detail, .. }) => Err(detail),
+            read => Ok(read?),
+        };
+        Ok(Self { seq, place, bytes })
+    }
+
     /// The entry, if the bytes are one, whatever its place in the chain; else what is wrong.
     pub fn decode(&self) -> Result<Entry, String> {
         chain::decode(self.bytes.as_ref().map_err(String::clone)?)
@@ -128,8 +147,21 @@ impl Ledger<'_> {
     /// # Errors
     /// [`StoreError::LedgerRolledBack`] if it has fewer entries than it had, or others.
     pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        self.compared(Care::Last)
+    }
+
+    /// The same for who builds on it: on a remote each entry must be what this clone has, for others know no more than
+    /// what they read there.
+    ///
+    /// # Errors
+    /// [`StoreError::LedgerDamaged`] if one is not.
+    pub fn whole(&self) -> Result<Vec<Entry>, StoreError> {
+        self.compared(Care::All)
+    }
+
+    fn compared(&self, care: Care) -> Result<Vec<Entry>, StoreError> {
         let seen = self.remembered();
-        let entries = self.read(Vec::new())?;
+        let entries = self.read(Vec::new(), care)?;
         Memory::compare(seen, &entries).map_err(|detail| self.rolled_back(detail))?;
         self.remember(&entries);
         Ok(entries)
@@ -143,7 +175,7 @@ impl Ledger<'_> {
         let seen = memory.seen();
         let log = memory.log();
         let logged = log.len();
-        let entries = match self.read(log) {
+        let entries = match self.read(log, Care::Last) {
             Err(error @ StoreError::LedgerRolledBack { .. }) => return Ok((self.there()?, Some(error))),
             Err(error @ StoreError::LedgerDamaged { .. }) => return Ok((self.sound()?, Some(error))),
             read => read?,
@@ -163,7 +195,7 @@ impl Ledger<'_> {
         self.there()?;
         let memory = self.memory();
         let kept = self.on(|_| Ok(None), |shared| shared.forget(&memory.former()))?;
-        memory.reset(&self.read(Vec::new())?);
+        memory.reset(&self.read(Vec::new(), Care::Last)?);
         Ok(kept)
     }
 
@@ -182,10 +214,10 @@ impl Ledger<'_> {
     }
 
     /// The entries as they are now, the first of them as `known` has them.
-    fn read(&self, known: Vec<Entry>) -> Result<Vec<Entry>, StoreError> {
+    fn read(&self, known: Vec<Entry>, care: Care) -> Result<Vec<Entry>, StoreError> {
         // Only one of the two is called.
         let known = std::cell::Cell::new(known);
-        self.on(|folder| folder.entries_after(known.take()), |shared| shared.synchronise(known.take()))
+        self.on(|folder| folder.entries_after(known.take()), |shared| shared.synchronise(known.take(), care))
     }
 
     /// The entries as they are now where others see them.
@@ -196,11 +228,7 @@ impl Ledger<'_> {
     /// The entries as they are now where others see them, up to the first that is damaged.
     fn sound(&self) -> Result<Vec<Entry>, StoreError> {
         let mut verifier = chain::Verifier::new(&self.model);
-        let mut next = |stored: &StoredEntry| {
-            let bytes = stored.bytes.as_ref().ok()?;
-            verifier.next(bytes, &stored.place).ok()
-        };
-        Ok(self.stored()?.iter().map_while(&mut next).collect())
+        Ok(self.stored()?.iter().map_while(|stored| verifier.take(stored).ok()).collect())
     }
 
     fn on<T>(

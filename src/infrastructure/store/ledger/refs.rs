@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::bucket::Bucket;
 use super::chain::{damaged, decode, encode};
-use super::folder;
 use super::shared::{Far, Shared};
+use super::{Care, folder};
 use crate::base::{Digest, Entry, Id, Name};
 use crate::infrastructure::git::Repo;
 use crate::infrastructure::store::StoreError;
@@ -56,7 +56,7 @@ impl<'a> Refs<'a> {
 
     /// Takes what the store's ledger holds into the copy, while there is none in git: from there it is published.
     fn take_over(&self) -> Result<(), StoreError> {
-        match self.old().pull(Vec::new()) {
+        match self.old().pull(Vec::new(), Care::Last) {
             Ok(_) | Err(StoreError::LedgerMoved { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -66,7 +66,7 @@ impl<'a> Refs<'a> {
     /// move cannot append there. Returns the number of an entry on the store that `entries` lack, if there is one.
     fn close(&self, entries: &[Entry]) -> Result<Option<u64>, StoreError> {
         loop {
-            let (there, count) = match self.old().pull(Vec::new()) {
+            let (there, count) = match self.old().pull(Vec::new(), Care::Last) {
                 Err(StoreError::LedgerMoved { .. }) => return Ok(None),
                 pulled => pulled?,
             };

@@ -4,14 +4,18 @@
 //! else, was rolled back. A file beside it holds the number of entries that the far side was seen to have; entries of the
 //! copy beyond it were made before that was the home and are published.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::chain::{Verifier, damaged, decode};
+use super::chain::{Verifier, damaged, decode, encode};
 use super::folder::Folder;
-use super::{Appended, StoredEntry};
+use super::{Appended, Care, StoredEntry};
 use crate::base::{Entry, Name};
 use crate::infrastructure::durable;
 use crate::infrastructure::store::StoreError;
+
+/// Entries that are held in memory as they are stored.
+const BATCH: usize = 256;
 
 /// Where others find the entries: on a store, or in git refs.
 pub(super) trait Far {
@@ -21,6 +25,11 @@ pub(super) trait Far {
     fn count(&self) -> Result<u64, StoreError>;
     /// The stored bytes of an entry that was counted.
     fn bytes(&self, seq: u64) -> Result<Vec<u8>, StoreError>;
+    /// What is stored as the entries with these numbers, in this order, up to an error.
+    fn stored(&self, numbers: &[u64]) -> Vec<Result<StoredEntry, StoreError>> {
+        let stored = |seq: &u64| StoredEntry::of(*seq, self.place(*seq), self.bytes(*seq));
+        numbers.iter().map(stored).collect()
+    }
     /// Makes entries that follow one another, the first of them following what is there. Returns the first number that
     /// somebody else's entry has; none if all of them stand. After any error they are read back.
     fn publish(&self, entries: &[Entry]) -> Result<Option<u64>, StoreError>;
@@ -48,8 +57,8 @@ impl<'a> Shared<'a> {
     }
 
     /// Brings copy and far side to the same chain and returns it; `known` are entries of the copy that were read already.
-    pub(super) fn synchronise(&self, known: Vec<Entry>) -> Result<Vec<Entry>, StoreError> {
-        let (entries, there) = self.pull(known)?;
+    pub(super) fn synchronise(&self, known: Vec<Entry>, care: Care) -> Result<Vec<Entry>, StoreError> {
+        let (entries, there) = self.pull(known, care)?;
         // Made before this was the home.
         let waiting = &entries[there as usize..];
         if let Some(last) = waiting.last() {
@@ -62,7 +71,7 @@ impl<'a> Shared<'a> {
     }
 
     /// Brings the copy up to the far side; returns its entries, and how many of them the far side has.
-    pub(super) fn pull(&self, known: Vec<Entry>) -> Result<(Vec<Entry>, u64), StoreError> {
+    pub(super) fn pull(&self, known: Vec<Entry>, care: Care) -> Result<(Vec<Entry>, u64), StoreError> {
         // In this order: another process of this clone may append at any moment.
         let seen = self.seen();
         let there = self.far.count()?;
@@ -72,34 +81,34 @@ impl<'a> Shared<'a> {
         }
         let common = there.min(entries.len() as u64);
         self.agree(&entries, common, seen)?;
+        if care == Care::All {
+            self.same(&entries[..common as usize])?;
+        }
 
         let mut verifier = Verifier::after(&self.model, entries.last());
-        for seq in common + 1..=there {
-            let entry = verifier.next(&self.far.bytes(seq)?, &self.far.place(seq))?;
+        self.each(common + 1..=there, |stored| {
+            let entry = verifier.take(&stored)?;
             self.copy.keep(&entry)?;
             entries.push(entry);
-        }
+            Ok(())
+        })?;
         self.saw(there.max(seen))?;
         Ok((entries, there))
     }
 
     /// The entries on the far side, verified; the copy stays as it is.
     pub(super) fn there(&self) -> Result<Vec<Entry>, StoreError> {
-        let mut verifier = Verifier::new(&self.model);
-        let next = |seq| verifier.next(&self.far.bytes(seq)?, &self.far.place(seq));
-        (1..=self.far.count()?).map(next).collect()
+        let (mut verifier, mut entries) = (Verifier::new(&self.model), Vec::new());
+        self.each(1..=self.far.count()?, |stored| {
+            entries.push(verifier.take(&stored)?);
+            Ok(())
+        })?;
+        Ok(entries)
     }
 
     /// Everything that is stored as an entry on the far side.
     pub(super) fn stored(&self) -> Result<Vec<StoredEntry>, StoreError> {
-        let stored = |seq| {
-            let bytes = match self.far.bytes(seq) {
-                Err(StoreError::LedgerDamaged { detail, .. }) => Err(detail),
-                read => Ok(read?),
-            };
-            Ok(StoredEntry { seq, place: self.far.place(seq), bytes })
-        };
-        self.far.numbers()?.into_iter().map(stored).collect()
+        self.far.stored(&self.far.numbers()?).into_iter().collect()
     }
 
     /// Forgets what the far side had; the copy goes to `place`, if there is one.
@@ -114,7 +123,7 @@ impl<'a> Shared<'a> {
     pub(super) fn append(&self, entry: &Entry) -> Result<Appended, StoreError> {
         if !self.copy.follows(entry)? {
             // The copy is behind, or a local ledger waits to be published.
-            self.synchronise(Vec::new())?;
+            self.synchronise(Vec::new(), Care::Last)?;
             if !self.copy.follows(entry)? {
                 return Ok(Appended::Lost);
             }
@@ -125,6 +134,31 @@ impl<'a> Shared<'a> {
         self.copy.keep(entry)?;
         self.saw(entry.seq)?;
         Ok(Appended::Yes)
+    }
+
+    /// Gives what is stored on the far side as these entries to `work`, one after the other.
+    fn each(
+        &self,
+        numbers: RangeInclusive<u64>,
+        mut work: impl FnMut(StoredEntry) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let numbers: Vec<u64> = numbers.collect();
+        for some in numbers.chunks(BATCH) {
+            self.far.stored(some).into_iter().try_for_each(|stored| work(stored?))?;
+        }
+        Ok(())
+    }
+
+    /// Fails if the far side has not each of these entries of the copy: one that was changed in the middle, the last does not tell.
+    fn same(&self, copy: &[Entry]) -> Result<(), StoreError> {
+        self.each(1..=copy.len() as u64, |there| {
+            if there.bytes.as_ref().is_ok_and(|bytes| *bytes == encode(&copy[there.seq as usize - 1])) {
+                return Ok(());
+            }
+            let other = || "it is not the entry that this clone has and that the next one follows".to_owned();
+            let detail = there.decode().err().unwrap_or_else(other);
+            Err(damaged(&self.model, there.seq, &there.place, detail))
+        })
     }
 
     /// Both chains are one up to entry `common`: as each entry names the one before, the last tells for all.

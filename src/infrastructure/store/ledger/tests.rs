@@ -256,3 +256,27 @@ fn reading_a_ledger_that_did_not_change_costs_two_requests() {
     ledger(&home).entries().expect("reads");
     assert_eq!(remote.requests().total() - before, 2);
 }
+
+#[test]
+fn an_entry_that_was_changed_in_the_middle_is_noticed_by_who_builds_on_it() {
+    let scratch = tempfile::tempdir().expect("makes a folder");
+    let url = format!("fs://{}", scratch.path().join("far").display());
+    let home = far(&url, &scratch.path().join("a"));
+    let entries = grow(&home, 4, "ada");
+    let ledger = ledger(&home);
+    assert_eq!(ledger.whole().expect("as it was"), entries);
+    let path = scratch.path().join("far").join(ledger.key()).join(number(2));
+    let good = std::fs::read(&path).expect("reads");
+    let other = chain::encode(&Entry { actor: "eve".to_owned(), ..entries[1].clone() });
+    for bad in [other, b"{}".to_vec(), Vec::new()] {
+        std::fs::write(&path, &bad).expect("edits");
+        let error = ledger.whole().expect_err("changed");
+        let StoreError::LedgerDamaged { seq: 2, path: place, .. } = &error else { panic!("{error}") };
+        assert_eq!(*place, path.display().to_string());
+        assert_eq!(ledger.entries().expect("the last entry is what it was"), entries);
+    }
+    std::fs::remove_file(&path).expect("removes");
+    assert!(matches!(ledger.whole(), Err(StoreError::LedgerDamaged { seq: 2, .. })));
+    std::fs::write(&path, good).expect("restores");
+    assert_eq!(ledger.whole().expect("as it was"), entries);
+}

@@ -1,6 +1,6 @@
 //! Records and pins.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::parallel::parallel;
 use super::{Transfer, fanned};
@@ -10,6 +10,9 @@ use crate::infrastructure::store::{Local, Pin, Remote, StoreError};
 
 /// Bytes a record may have.
 const LIMIT: u64 = 64 << 20;
+
+/// Records that could not be had of a remote that was asked, and why: each is missing or damaged there.
+pub type Lost = BTreeMap<Digest, StoreError>;
 
 /// The key of a record.
 pub(super) fn key(id: &Digest) -> String {
@@ -71,12 +74,14 @@ pub(super) fn known(local: &Local, there: &BTreeSet<Id>) -> Result<BTreeSet<Dige
 
 /// Gets the pins of `project` that are not known here, with the records they name, so that evidence made by a
 /// colleague can be found; their trees stay where they are until somebody fetches them.
+///
+/// A pin with a record that is missing or damaged on the remote is left out, and asked for again the next time; the others are had.
 pub fn fetch_pins(
     local: &Local,
     remote: &Remote,
     project: Id,
     sink: &dyn Sink,
-) -> Result<Transfer, StoreError> {
+) -> Result<(Transfer, Lost), StoreError> {
     // Of a place that is no store yet nobody has pushed anything.
     remote.is_store(local.root())?;
     let before = remote.requests();
@@ -101,21 +106,40 @@ pub fn fetch_pins(
         Ok(())
     })?;
     let records: Vec<Digest> = pins.iter().flat_map(|pin| pin.records.iter().copied()).collect();
-    fetch_records(local, remote, &records, &mut transfer)?;
+    let lost = fetch_records(local, remote, &records, &mut transfer)?;
+    if let Some(error) = lost.values().next() {
+        let more = match lost.len() - 1 {
+            0 => String::new(),
+            more => format!(", and {more} more like it"),
+        };
+        let text = format!(
+            "{error}{more}: evidence is left out; `mlp store repair --store {}` in a clone that has it brings it back",
+            remote.name
+        );
+        sink.log(Level::Warn, &text);
+    }
     // Only now: a pin that is here says that its records are.
     for pin in &pins {
-        local.put_pin(pin)?;
+        let is_whole = || {
+            let rests_on = closure(local, pin.records.iter().copied(), &BTreeSet::new());
+            rests_on.is_ok_and(|rests_on| rests_on.objects.iter().all(|id| !lost.contains_key(id)))
+        };
+        if lost.is_empty() || is_whole() {
+            local.put_pin(pin)?;
+        }
     }
-    Ok(transfer.since(remote, before))
+    Ok((transfer.since(remote, before), lost))
 }
 
-/// Gets records and the records that they name; those named may turn out to be trees, which are left alone.
+/// Gets records and the records that they name; those named may turn out to be trees, which are left alone. What is missing or
+/// damaged on the remote is returned.
 pub(in crate::infrastructure::store) fn fetch_records(
     local: &Local,
     remote: &Remote,
     roots: &[Digest],
     transfer: &mut Transfer,
-) -> Result<(), StoreError> {
+) -> Result<Lost, StoreError> {
+    let mut lost = Lost::new();
     let mut seen: BTreeSet<Digest> = BTreeSet::new();
     let mut required = true;
     let mut wave: Vec<Digest> = roots.to_vec();
@@ -136,43 +160,40 @@ pub(in crate::infrastructure::store) fn fetch_records(
                 Err(error) => return Err(error),
             }
         }
-        let get = |id: Digest| Ok((id, verified(remote, id)?));
-        parallel(8, absent.into_iter().map(Ok), get, |(id, bytes)| {
-            match bytes {
-                Some(bytes) => {
-                    let record = parse(remote, id, &bytes)?;
+        let get = |id: Digest| match verified(remote, id) {
+            Err(error @ StoreError::Damaged { .. }) => Ok((id, Err(error))),
+            read => Ok((id, Ok(read?))),
+        };
+        parallel(8, absent.into_iter().map(Ok), get, |(id, read)| {
+            match read {
+                Ok(Some((record, bytes))) => {
                     local.put_record_bytes(&bytes)?;
                     transfer.moved(bytes.len());
                     next.extend(record.inputs);
                 }
-                None if required => {
-                    return Err(StoreError::NotOnRemote { store: remote.name.to_string(), id });
+                Ok(None) if required => {
+                    lost.insert(id, StoreError::NotOnRemote { store: remote.name.to_string(), id });
                 }
-                None => {}
+                Ok(None) => {}
+                Err(error) => drop(lost.insert(id, error)),
             }
             Ok(())
         })?;
         required = false;
         wave = next;
     }
-    Ok(())
+    Ok(lost)
 }
 
-/// The bytes of a record, if it is there; damage on the way is mended by asking once more.
-fn verified(remote: &Remote, id: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+/// A record and its bytes, if it is there; damage on the way is mended by asking once more.
+fn verified(remote: &Remote, id: Digest) -> Result<Option<(AnyRecord, Vec<u8>)>, StoreError> {
+    let damaged = |detail| StoreError::damaged(format!("record `{}`", remote.place(&key(&id))), detail);
     for _ in 0..2 {
-        match remote.get(&key(&id), LIMIT)? {
-            Some(bytes) if Digest::of(&bytes) != id => {}
-            other => return Ok(other),
+        let Some(bytes) = remote.get(&key(&id), LIMIT)? else { return Ok(None) };
+        if Digest::of(&bytes) == id {
+            let record = AnyRecord::parse(&bytes).map_err(|error| damaged(error.to_string()))?;
+            return Ok(Some((record, bytes)));
         }
     }
-    Err(damaged(remote, id, "its bytes do not have the digest in its name".to_owned()))
-}
-
-fn parse(remote: &Remote, id: Digest, bytes: &[u8]) -> Result<AnyRecord, StoreError> {
-    AnyRecord::parse(bytes).map_err(|error| damaged(remote, id, error.to_string()))
-}
-
-fn damaged(remote: &Remote, id: Digest, detail: String) -> StoreError {
-    StoreError::Damaged { what: format!("record `{}`", remote.place(&key(&id))), detail }
+    Err(damaged("its bytes do not have the digest in its name".to_owned()))
 }

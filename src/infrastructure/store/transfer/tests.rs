@@ -175,7 +175,7 @@ fn records_travel_with_the_records_they_rest_on_and_are_found_by_a_colleague() {
     }
     assert!(!ben.has(&root).expect("looks"), "trees stay where they are");
     let again = fetch_pins(&ben, &world.remote(), world.project, &Null).expect("fetches");
-    assert_eq!(again.objects, 0);
+    assert_eq!(again.0.objects, 0);
 
     // What Ben adds on top names Ada's record, which is there already.
     record(&ben, vec![second]);
@@ -328,18 +328,53 @@ fn a_pin_or_record_with_other_content_is_left_out() {
     let ada = world.clone_of("ada");
     let id = record(&ada, vec![]);
     world.push(&ada).expect("pushes");
-    let path = world.objects("records").remove(0);
-    flip(&path, 30);
-    let error =
-        fetch_pins(&world.clone_of("ben"), &world.remote(), world.project, &Null).expect_err("damaged");
-    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
-    assert!(error.to_string().contains(&id.hex()), "{error}");
-    flip(&path, 30);
-
-    fs::write(world.objects("pins").remove(0), b"{}").expect("damages");
+    let other = record(&ada, vec![Digest::of(b"another")]);
+    world.push(&ada).expect("pushes");
+    let path = world.far().join(super::records::key(&id));
+    let bytes = fs::read(&path).expect("reads");
     let ben = world.clone_of("ben");
-    fetch_pins(&ben, &world.remote(), world.project, &Null).expect("goes on without it");
-    assert!(ben.pins().expect("reads").is_empty());
+    let fetched = |is_lost: &dyn Fn(&StoreError) -> bool| {
+        let (_, lost) = fetch_pins(&ben, &world.remote(), world.project, &Null).expect("goes on without it");
+        assert!(lost.keys().eq([&id]) && lost.values().all(is_lost), "{lost:?}");
+        let pins = ben.pins().expect("reads");
+        assert!(pins.len() == 1 && pins[0].records == [other], "{pins:?}");
+        assert!(ben.has_record(&other) && !ben.has_record(&id));
+    };
+    flip(&path, 30);
+    fetched(&|error| error.to_string().contains(&id.hex()) && matches!(error, StoreError::Damaged { .. }));
+    fs::remove_file(&path).expect("removes");
+    fetched(&|error| matches!(error, StoreError::NotOnRemote { .. }));
+    fs::write(&path, bytes).expect("restores");
+    let (_, lost) = fetch_pins(&ben, &world.remote(), world.project, &Null).expect("fetches");
+    assert!(lost.is_empty() && ben.has_record(&id), "it is asked for again");
+    assert_eq!(ben.pins().expect("reads").len(), 2);
+
+    for pin in world.objects("pins") {
+        fs::write(pin, b"{}").expect("damages");
+    }
+    let eve = world.clone_of("eve");
+    fetch_pins(&eve, &world.remote(), world.project, &Null).expect("goes on without them");
+    assert!(eve.pins().expect("reads").is_empty());
+}
+
+#[test]
+fn a_pin_whose_record_rests_on_a_damaged_one_is_asked_for_again() {
+    let world = World::new();
+    let ada = world.clone_of("ada");
+    let below = record(&ada, vec![]);
+    let above = record(&ada, vec![below]);
+    let pins = ada.pins().expect("reads");
+    let pin = pins.iter().find(|pin| pin.records == [above]).expect("is there");
+    world.push(&ada).expect("pushes");
+    let path = world.far().join(super::records::key(&below));
+    flip(&path, 30);
+    let ben = world.clone_of("ben");
+    let (_, lost) = fetch_pins(&ben, &world.remote(), world.project, &Null).expect("goes on");
+    assert!(lost.keys().eq([&below]), "{lost:?}");
+    assert!(!ben.pins().expect("reads").contains(pin));
+    flip(&path, 30);
+    fetch_pins(&ben, &world.remote(), world.project, &Null).expect("fetches");
+    assert!(ben.pins().expect("reads").contains(pin) && ben.has_record(&below));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::super::transfer::doomed::{self, Doom};
 use super::super::transfer::fetch::get;
 use super::super::transfer::index::{RemoteIndex, keep, new_name};
 use super::super::transfer::{Transfer, fanned};
-use super::super::{Local, Location, PackEntry, Remote, StoreError};
+use super::super::{Local, Location, PackEntry, Remote, StoreError, ledger};
 use super::accounts::{Account, accounts};
 use super::compact::rewrite;
 use super::reach::{self, Reach};
@@ -158,7 +158,11 @@ impl Look {
         }
         let retire = |name: &str| options.retire.iter().any(|id| *name == format!("{project}/{id}"));
         let (retired, kept): (Vec<_>, Vec<_>) = pins.into_iter().partition(|(name, _)| retire(name));
-        let roots = roots::of(local, remote, kept.iter().map(|(_, pin)| pin), &mut Err)?;
+        let chains = ledger::chains_there(remote)?;
+        let (roots, lost) = roots::of(local, remote, kept.iter().map(|(_, pin)| pin), &chains, &mut Err)?;
+        if let Some(error) = lost.into_values().next() {
+            return Err(error);
+        }
         let mut all = roots.required;
         for id in roots.optional.iter().chain(&options.extra) {
             if index.find(id)?.is_some() {

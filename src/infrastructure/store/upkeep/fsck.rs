@@ -6,11 +6,12 @@ use serde::Serialize;
 
 use super::super::catalog::names;
 use super::super::codec::decode_object;
+use super::super::ledger::{self, Chain};
 use super::super::object::pack_id;
 use super::super::pack::PACK_LIMIT;
 use super::super::transfer::index::RemoteIndex;
 use super::super::transfer::{doomed, fanned};
-use super::super::{Local, Location, PackEntry, Pin, Remote, StoreError, ledger};
+use super::super::{Local, Location, PackEntry, Pin, Remote, StoreError};
 use super::accounts::{Account, accounts};
 use super::reach::{self, Ids, Reach};
 use super::roots::{self, Roots};
@@ -80,6 +81,9 @@ pub struct Checked {
     /// Packs that are damaged or gone, for repair.
     #[serde(skip)]
     pub(super) bad_packs: HashSet<Digest>,
+    /// Ledgers that are damaged, for repair.
+    #[serde(skip)]
+    pub(super) bad_ledgers: Vec<Chain>,
     /// Names of index objects of a remote that are damaged, for repair.
     #[serde(skip)]
     pub(super) bad_indexes: Vec<String>,
@@ -119,11 +123,12 @@ pub fn fsck(local: &Local, depth: Depth, sink: &dyn Sink) -> Result<Checked, Sto
     let pins = local_pins(local, &mut checked)?;
     let mut roots = Roots::default();
     pins.iter().for_each(|pin| roots.pin(pin));
-    for (_, chain) in ledger::chains(local.root())? {
+    for chain in ledger::chains(local.root())? {
         checked.ledgers += 1;
-        match chain {
-            Ok(entries) => entries.iter().for_each(|entry| roots.entry(entry)),
-            Err(error) => checked.note(error)?,
+        chain.readable().for_each(|entry| roots.entry(&entry));
+        if let Err(error) = chain.verified() {
+            checked.note(error)?;
+            checked.bad_ledgers.push(chain);
         }
     }
     local_records(local, &roots, &mut checked)?;
@@ -195,12 +200,14 @@ pub fn fsck_remote(
         }
     }
     let sound = pins.iter().filter(|pin| pin.records.iter().all(|id| !checked.lost_records.contains(id)));
-    let mut bad = Vec::new();
-    let mut roots = roots::of(local, remote, sound, &mut |error| {
-        bad.push(error);
-        Ok(())
-    })?;
-    bad.into_iter().try_for_each(|error| checked.note(error))?;
+    let chains = ledger::chains_there(remote)?;
+    let (mut roots, lost) = roots::of(local, remote, sound, &chains, &mut |_| Ok(()))?;
+    ledgers(local, chains, &mut checked)?;
+    for id in lost.into_keys().filter(|id| !named.contains(id)) {
+        let place = remote.place(&fanned("records", &id.hex()));
+        checked.found(format!("record `{place}`"), "a ledger needs it, and it is missing or damaged");
+        checked.lost_records.insert(id);
+    }
     for pin in &pins {
         roots.required.extend(&pin.roots);
     }
@@ -242,6 +249,27 @@ pub fn fsck_remote(
     let walk = |root| reach::there(local, remote, &index, &[root], &crate::base::Null);
     name_needs(&mut checked, &pins, walk)?;
     Ok(checked)
+}
+
+/// The ledgers of a remote: each must be whole, and none shorter than the copy that this clone has.
+fn ledgers(local: &Local, chains: Vec<Chain>, checked: &mut Checked) -> Result<(), StoreError> {
+    let copies = ledger::chains(local.root())?;
+    for chain in chains {
+        checked.ledgers += 1;
+        if let Err(error) = chain.verified() {
+            checked.note(error)?;
+            checked.bad_ledgers.push(chain);
+            continue;
+        }
+        let copy = copies.iter().find(|copy| copy.key == chain.key);
+        let Some(Ok(copy)) = copy.map(Chain::verified) else { continue };
+        if let Some(first) = chain.lacks(&copy).and_then(|lacks| lacks.into_iter().next()) {
+            let what = format!("entry {} of the ledger of `{}`", first.seq, first.subject.model);
+            checked.found(what, "this clone has it, and it is gone there");
+            checked.bad_ledgers.push(chain);
+        }
+    }
+    Ok(())
 }
 
 fn local_pins(local: &Local, checked: &mut Checked) -> Result<Vec<Pin>, StoreError> {

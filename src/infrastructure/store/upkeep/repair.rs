@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
+use super::super::ledger::{self, Chain};
 use super::super::pack::{DATA_TARGET, PACK_LIMIT, PackBuilder};
 use super::super::transfer::doomed::{self, Doom};
 use super::super::transfer::fetch::{fetch, get};
@@ -17,7 +18,7 @@ use super::compact::rewrite;
 use super::fsck::{Checked, Depth, Finding, fsck, fsck_remote, locations};
 use super::reach::Ids;
 use super::sweep::remove;
-use crate::base::{Digest, Sink, Unit};
+use crate::base::{Digest, Entry, Sink, Unit};
 
 /// What was mended.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -30,6 +31,8 @@ pub struct Repaired {
     pub objects: u64,
     /// Records that were got from elsewhere.
     pub records: u64,
+    /// Ledger entries that were got from elsewhere.
+    pub entries: u64,
     /// What is still wrong: nobody who was asked has it.
     pub left: Vec<Finding>,
 }
@@ -42,7 +45,8 @@ pub fn repair(
     dry_run: bool,
     sink: &dyn Sink,
 ) -> Result<Repaired, StoreError> {
-    let checked = fsck(local, depth, sink)?;
+    let look = |depth| fsck(local, depth, sink);
+    let (checked, depth) = deepened(&look, depth)?;
     let mut done = Repaired { found: checked.findings.clone(), ..Repaired::default() };
     if dry_run {
         done.left = checked.findings;
@@ -57,9 +61,14 @@ pub fn repair(
         }
     }
     let mut lost_records: Vec<Digest> = checked.lost_records.iter().copied().collect();
+    let mut ledgers = checked.bad_ledgers;
     for remote in remotes {
+        if !ledgers.is_empty() {
+            let put = |key: &str, entries: &[Entry]| ledger::put(local.root(), key, entries);
+            done.entries += bring(&mut ledgers, &ledger::chains_there(remote)?, put)?;
+        }
         if lost.is_empty() && lost_records.is_empty() {
-            break;
+            continue;
         }
         let index = RemoteIndex::read(local, remote)?;
         let (mut has, mut lacks) = (Vec::new(), Vec::new());
@@ -73,13 +82,50 @@ pub fn repair(
         for id in lost_records {
             if remote.has(&fanned("records", &id.hex()))? { has.push(id) } else { lacks.push(id) }
         }
-        fetch_records(local, remote, &has, &mut Transfer::default())?;
-        done.records += has.len() as u64;
+        let left = fetch_records(local, remote, &has, &mut Transfer::default())?;
+        done.records += has.iter().filter(|id| !left.contains_key(id)).count() as u64;
         lost_records = lacks;
+        lost_records.extend(left.into_keys().filter(|id| has.contains(id)));
     }
     retire_healed(local, &checked.bad_packs, sink)?;
     done.left = fsck(local, depth, sink)?.findings;
     Ok(done)
+}
+
+/// What `look` finds. A damaged pack is seldom alone: if a sample has one, all are read.
+fn deepened(
+    look: &dyn Fn(Depth) -> Result<Checked, StoreError>,
+    depth: Depth,
+) -> Result<(Checked, Depth), StoreError> {
+    let checked = look(depth)?;
+    match depth {
+        Depth::Sample if !checked.bad_packs.is_empty() => Ok((look(Depth::Full)?, Depth::Full)),
+        depth => Ok((checked, depth)),
+    }
+}
+
+/// Puts into `ledgers` what they lack and `sources` have, with `put`; those that are whole then are taken off the list. Returns how many
+/// entries that were.
+fn bring(
+    ledgers: &mut Vec<Chain>,
+    sources: &[Chain],
+    put: impl Fn(&str, &[Entry]) -> Result<(), StoreError>,
+) -> Result<u64, StoreError> {
+    let mut brought = 0;
+    let mut left = Vec::new();
+    for ledger in ledgers.drain(..) {
+        let source = sources.iter().find(|source| source.key == ledger.key).map(Chain::verified);
+        let lacks = source.and_then(Result::ok).and_then(|source| ledger.lacks(&source));
+        match lacks {
+            Some(lacks) => {
+                put(&ledger.key, &lacks)?;
+                brought += lacks.len() as u64;
+            }
+            None => left.push(ledger),
+        }
+    }
+    *ledgers = left;
+    Ok(brought)
 }
 
 /// Packs anew what is sound of damaged packs and removes these, if everything that they held is somewhere now.
@@ -107,7 +153,8 @@ pub fn repair_remote(
     dry_run: bool,
     sink: &dyn Sink,
 ) -> Result<Repaired, StoreError> {
-    let mut checked = fsck_remote(local, remote, depth, sink)?;
+    let look = |depth| fsck_remote(local, remote, depth, sink);
+    let (mut checked, depth) = deepened(&look, depth)?;
     let mut done = Repaired { found: checked.findings.clone(), ..Repaired::default() };
     if dry_run || checked.findings.is_empty() {
         done.left = checked.findings;
@@ -127,6 +174,8 @@ pub fn repair_remote(
             done.records += 1;
         }
     }
+    let put = |key: &str, entries: &[Entry]| ledger::put_there(remote, key, entries);
+    done.entries = bring(&mut checked.bad_ledgers, &ledger::chains(local.root())?, put)?;
     if !checked.lost.is_empty() || !checked.bad_packs.is_empty() {
         done.objects = replace(local, remote, &checked, sink)?;
     }

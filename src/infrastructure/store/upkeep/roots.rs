@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use super::super::ledger::{self, Chain};
 use super::super::transfer::parallel::parallel;
-use super::super::transfer::records::{Closure, closure, fetch_records};
+use super::super::transfer::records::{Closure, Lost, closure, fetch_records};
 use super::super::transfer::{Transfer, doomed};
 use super::super::{Local, Pin, Remote, StoreError, pin};
 use crate::base::{Digest, Entry, Id};
 use crate::infrastructure::durable;
-use crate::infrastructure::store::ledger;
 
 /// The roots of a walk.
 #[derive(Default)]
@@ -108,29 +108,33 @@ pub(super) fn there(
     Ok(pins)
 }
 
-/// What some pins and the ledgers of a remote need. Records are fetched, for they name what must be kept.
+/// What some pins and the ledgers `chains` of a remote need, and the records that it has lost. Records are fetched, for they name what
+/// must be kept. A damaged ledger goes to `bad`; what its readable entries need stays needed.
 pub(super) fn of<'a>(
     local: &Local,
     remote: &Remote,
     pins: impl Iterator<Item = &'a Pin>,
+    chains: &[Chain],
     bad: Bad<'_>,
-) -> Result<Roots, StoreError> {
+) -> Result<(Roots, Lost), StoreError> {
     let mut roots = Roots::default();
     pins.for_each(|pin| roots.pin(pin));
-    for key in remote.list_all("ledger/")? {
-        match ledger::entry_at(remote, &key) {
-            Ok(entry) => entry.iter().for_each(|entry| roots.entry(entry)),
-            Err(error @ StoreError::Damaged { .. }) => bad(error)?,
-            Err(error) => return Err(error),
+    for chain in chains {
+        match chain.verified() {
+            Ok(entries) => entries.iter().for_each(|entry| roots.entry(entry)),
+            Err(error) => {
+                bad(error)?;
+                chain.readable().for_each(|entry| roots.entry(&entry));
+            }
         }
     }
     roots.records.sort_unstable();
     roots.records.dedup();
     let mut wanted = roots.records.clone();
     wanted.retain(|id| local.any_record(id).is_err());
-    fetch_records(local, remote, &wanted, &mut Transfer::default())?;
+    let lost = fetch_records(local, remote, &wanted, &mut Transfer::default())?;
     roots.close(local)?;
-    Ok(roots)
+    Ok((roots, lost))
 }
 
 /// Names (`<project>/<pin>`) of all pins on the remote, none missing that was there before.

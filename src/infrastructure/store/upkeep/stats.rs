@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::super::pack_index::PackIndex;
 use super::super::transfer::doomed;
 use super::super::transfer::index::RemoteIndex;
-use super::super::{Local, NodeKind, PackEntry, Remote, StoreError, Tree, Trees};
+use super::super::{Local, NodeKind, PackEntry, Remote, StoreError, Tree, Trees, ledger};
 use super::accounts::accounts;
 use super::reach::Ids;
 use super::{reach, roots};
@@ -93,7 +93,8 @@ pub fn stats_remote(local: &Local, remote: &Remote, sink: &dyn Sink) -> Result<S
             sink.progress("counting versions", stats.versions, Some(pins.len() as u64), Unit::Items);
         }
     }
-    let roots = roots::of(local, remote, pins.iter().map(|(_, pin)| pin), &mut |_| Ok(()))?;
+    let chains = ledger::chains_there(remote)?;
+    let (roots, _) = roots::of(local, remote, pins.iter().map(|(_, pin)| pin), &chains, &mut |_| Ok(()))?;
     let all: Vec<Digest> = roots.required.into_iter().chain(roots.optional).collect();
     let live = reach::there(local, remote, &index, &all, sink)?.live;
     add(&mut stats, index.objects().map(|(_, index)| index), &live);

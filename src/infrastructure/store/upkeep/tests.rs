@@ -2,9 +2,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
-use crate::base::{Digest, Id, Null};
+use crate::base::{Digest, Entry, EntryKind, Id, Null, Subject, Time};
 use crate::infrastructure::store::{
-    Local, Node, NodeKind, Pin, PinKind, Remote, StoreError, StoreSpec, Tree, fetch, push,
+    Appended, Ledger, LedgerHome, Local, Node, NodeKind, Pin, PinKind, Remote, StoreError, StoreSpec, Tree,
+    fetch, push,
 };
 
 /// A remote in a folder, and clones.
@@ -228,4 +229,131 @@ fn a_store_that_has_never_been_used_is_collected_without_waiting_for_itself() {
     let world = World::new();
     let swept = sweep(&world.clone_of("empty"), &[], &[], false, &Null).expect("sweeps");
     assert_eq!(swept.packs, 0);
+}
+
+/// Appends an entry that rests on nothing.
+fn append(world: &World, local: &Local, count: usize) -> Vec<Entry> {
+    let home = LedgerHome::Remote { remote: world.remote(), cache: local.root().to_owned() };
+    let model: crate::base::Name = "digits".parse().expect("a name");
+    let ledger = Ledger { home: &home, project: world.project, model: model.clone() };
+    for _ in 0..count {
+        let entries = ledger.entries().expect("reads");
+        let entry = Entry {
+            schema: Entry::SCHEMA.to_owned(),
+            seq: entries.len() as u64 + 1,
+            prev: entries.last().map(Entry::digest),
+            op: Id::new(),
+            time: Time::now(),
+            actor: "ada".to_owned(),
+            kind: EntryKind::Register,
+            subject: Subject {
+                model: model.clone(),
+                version: 1,
+                tree: Digest::of(b"tree"),
+                run: None,
+                stage: None,
+                commit: None,
+                reason: None,
+            },
+            evidence: Vec::new(),
+            signature: None,
+        };
+        assert_eq!(ledger.append(&entry).expect("appends"), Appended::Yes);
+    }
+    ledger.entries().expect("reads")
+}
+
+#[test]
+fn ledgers_are_looked_over_and_get_back_what_a_clone_has() {
+    let world = World::new();
+    let ada = world.clone_of("ada");
+    dataset(&ada, &[noise(1, 1000)]);
+    world.push(&ada);
+    append(&world, &ada, 4);
+    let checked = fsck_remote(&ada, &world.remote(), Depth::Quick, &Null).expect("looks");
+    assert_eq!((checked.ledgers, checked.findings.len()), (1, 0), "{:?}", checked.findings);
+    let files = world.objects("ledger/");
+    let good: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("reads")).collect();
+    let ben = world.clone_of("ben");
+    // Changed in the middle, gone in the middle, cut.
+    let damages: [&dyn Fn(); 4] = [
+        &|| fs::write(&files[1], b"{}").expect("writes"),
+        &|| fs::write(&files[1], &good[2]).expect("writes"),
+        &|| fs::remove_file(&files[1]).expect("removes"),
+        &|| files[2..].iter().for_each(|file| fs::remove_file(file).expect("removes")),
+    ];
+    for (at, damage) in damages.iter().enumerate() {
+        damage();
+        let checked = fsck_remote(&ada, &world.remote(), Depth::Quick, &Null).expect("looks");
+        assert_eq!(checked.findings.len(), 1, "{at}: {:?}", checked.findings);
+        // Who has no copy cannot mend it; that something was cut off, he cannot even know.
+        let left = repair_remote(&ben, &world.remote(), Depth::Quick, false, &Null).expect("looks").left;
+        assert_eq!(left.len(), usize::from(at < 3), "{at}: {left:?}");
+        let planned = repair_remote(&ada, &world.remote(), Depth::Quick, true, &Null).expect("plans");
+        assert_eq!((planned.entries, planned.left.len()), (0, 1), "{at}");
+        let done = repair_remote(&ada, &world.remote(), Depth::Quick, false, &Null).expect("mends");
+        assert_eq!(done.entries, if at < 3 { 1 } else { 2 }, "{at}");
+        assert!(done.left.is_empty(), "{at}: {:?}", done.left);
+        for (file, good) in files.iter().zip(&good) {
+            assert_eq!(fs::read(file).expect("reads"), *good, "{at}");
+        }
+    }
+    // The other way round: the copy gets what the store has.
+    let copies: Vec<PathBuf> = files
+        .iter()
+        .map(|file| {
+            let key = file.strip_prefix(world.folder.path().join("far")).expect("is below");
+            ada.root().join(key)
+        })
+        .collect();
+    fs::write(&copies[2], b"{}").expect("writes");
+    assert_eq!(fsck(&ada, Depth::Quick, &Null).expect("looks").findings.len(), 1);
+    let done = repair(&ada, &[world.remote()], Depth::Quick, false, &Null).expect("mends");
+    assert_eq!((done.entries, done.left.len()), (1, 0), "{:?}", done.left);
+    assert_eq!(fs::read(&copies[2]).expect("reads"), good[2]);
+}
+
+#[test]
+fn a_ledger_that_was_rewritten_is_not_mended_with_what_was_there_before() {
+    let world = World::new();
+    let (ada, eve) = (world.clone_of("ada"), world.clone_of("eve"));
+    dataset(&ada, &[noise(1, 1000)]);
+    world.push(&ada);
+    append(&world, &ada, 3);
+    for file in world.objects("ledger/").iter().skip(1) {
+        fs::remove_file(file).expect("removes");
+    }
+    append(&world, &eve, 3);
+    let files = world.objects("ledger/");
+    let rewritten: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("reads")).collect();
+    fs::write(&files[1], b"{}").expect("damages");
+    let done = repair_remote(&ada, &world.remote(), Depth::Quick, false, &Null).expect("looks");
+    assert_eq!((done.entries, done.left.len()), (0, 1), "what follows is not what Ada has");
+    let done = repair_remote(&eve, &world.remote(), Depth::Quick, false, &Null).expect("mends");
+    assert_eq!((done.entries, done.left.len()), (1, 0));
+    assert_eq!(fs::read(&files[1]).expect("reads"), rewritten[1]);
+}
+
+#[test]
+fn a_record_that_only_a_ledger_needs_is_missed() {
+    let world = World::new();
+    let ada = world.clone_of("ada");
+    dataset(&ada, &[noise(1, 1000)]);
+    world.push(&ada);
+    let id = Digest::of(b"nowhere");
+    let home = LedgerHome::Remote { remote: world.remote(), cache: ada.root().to_owned() };
+    let model: crate::base::Name = "digits".parse().expect("a name");
+    let ledger = Ledger { home: &home, project: world.project, model };
+    let entry = Entry { evidence: vec![id], ..append(&world, &ada, 1).remove(0) };
+    let next = Entry {
+        seq: 2,
+        prev: ledger.entries().expect("reads").last().map(Entry::digest),
+        op: Id::new(),
+        ..entry
+    };
+    assert_eq!(ledger.append(&next).expect("appends"), Appended::Yes);
+    let checked = fsck_remote(&ada, &world.remote(), Depth::Quick, &Null).expect("looks to the end");
+    assert!(checked.findings.len() == 1 && checked.findings[0].what.contains(&id.hex()), "{checked:?}");
+    let error = collect(&ada, &world.remote(), world.project, &CollectOptions::default(), &Null);
+    assert!(matches!(error, Err(StoreError::NotOnRemote { .. })), "{error:?}");
 }
