@@ -106,7 +106,7 @@ impl Report for Stated {
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let judging = Judging::open(&project, &context.ui)?;
+    let judging = Judging::renewed(&project, &context.ui)?;
     let (model, selector) = judging.reference(&args.model)?;
     let rules = judging.rules(&model)?;
     let stage = rules.stage(&args.to)?.clone();

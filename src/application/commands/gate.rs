@@ -87,7 +87,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
 
 fn check(args: &Check, context: &Context) -> Answer {
     let project = context.project()?;
-    let judging = Judging::open(&project, &context.ui)?;
+    let judging = Judging::renewed(&project, &context.ui)?;
     let (model, selector) = judging.reference(&args.model)?;
     let rules = judging.rules(&model)?;
     let history = judging.look(&model)?;

@@ -77,7 +77,7 @@ impl Report for Waived {
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let judging = Judging::open(&project, &context.ui)?;
+    let judging = Judging::renewed(&project, &context.ui)?;
     let (model, selector) = judging.reference(&args.model)?;
     let rules = judging.rules(&model)?;
     known_gate(&rules, &args.gate)?;
