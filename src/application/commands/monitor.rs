@@ -59,69 +59,20 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
     let Some(reference) = &args.reference else { return Ok(Exit::Usage) };
     let served = chosen::open(&project, reference, &context.ui)?;
+    let look = Look::new(&project, served, &args, context)?;
     if args.watch {
-        return watch(&project, reference, served, &args, context);
+        return look.watch(reference);
     }
-    let (watched, told) = Look::new(&project, &served, &args, context)?.once()?;
+    let (watched, told) = look.once()?;
     context.ui.report(&watched);
     told?;
     Ok(if watched.drift.breaches.is_empty() { Exit::Ok } else { Exit::No })
 }
 
-/// Looks until the process is told to stop, at whatever version is meant by then. A record is kept when the broken limits change, and
-/// somebody told of a breach, again and again until that succeeds. What goes wrong is said, and tried again at the next look.
-fn watch(project: &Project, reference: &str, mut served: Served, args: &Args, context: &Context) -> Answer {
-    let ui = &context.ui;
-    ui.stream();
-    loop {
-        let look = Look::new(project, &served, args, context)?;
-        let mut before: Option<Vec<String>> = None;
-        let mut untold: Option<Watched> = None;
-        let newer = loop {
-            let begun = Instant::now();
-            let told = match look.again(&mut before) {
-                Ok(Some((watched, told))) => {
-                    ui.report(&watched);
-                    untold = Some(watched);
-                    told
-                }
-                Ok(None) => untold.as_ref().map_or(Ok(()), |watched| look.tell(watched)),
-                Err(failure) => Err(failure),
-            };
-            match told {
-                Ok(()) => untold = None,
-                Err(failure) => ui.log(Level::Warn, &failure.to_string()),
-            }
-            std::thread::sleep(Duration::from_secs(args.every).saturating_sub(begun.elapsed()));
-            match newer(project, reference, &served, ui) {
-                Ok(Some(newer)) => break newer,
-                Ok(None) => {}
-                Err(failure) => ui.log(Level::Warn, &failure.to_string()),
-            }
-        };
-        served = newer;
-        ui.log(Level::Info, &format!("looking at {} from now on", served.reference()));
-    }
-}
-
-/// The version that `reference` means now, if it is another one.
-fn newer(
-    project: &Project,
-    reference: &str,
-    served: &Served,
-    sink: &dyn Sink,
-) -> Result<Option<Served>, Failure> {
-    let chosen = chosen::choose(project, reference)?;
-    match chosen.version.tree == served.tree {
-        true => Ok(None),
-        false => chosen::load(project, chosen, sink).map(Some),
-    }
-}
-
 /// One version, its limits and what it was trained on.
 struct Look<'a> {
     project: &'a Project,
-    served: &'a Served,
+    served: Served,
     args: &'a Args,
     context: &'a Context,
     spec: MonitorSpec,
@@ -134,7 +85,7 @@ type Settled = (Watched, Result<(), Failure>);
 impl<'a> Look<'a> {
     fn new(
         project: &'a Project,
-        served: &'a Served,
+        served: Served,
         args: &'a Args,
         context: &'a Context,
     ) -> Result<Self, Failure> {
@@ -148,6 +99,51 @@ impl<'a> Look<'a> {
             context.ui.log(Level::Warn, &MonitorError::NoSketches { model }.to_string());
         }
         Ok(Self { project, served, args, context, spec, sketches })
+    }
+
+    /// Looks until the process is told to stop, at whatever version `reference` means by then. A record is kept when the broken limits
+    /// change, and somebody told of a breach, again and again until that succeeds. What goes wrong is said, and tried again at the
+    /// next look.
+    fn watch(mut self, reference: &str) -> Answer {
+        let ui = &self.context.ui;
+        ui.stream();
+        let mut before: Option<Vec<String>> = None;
+        let mut untold: Option<Watched> = None;
+        loop {
+            let begun = Instant::now();
+            let told = match self.again(&mut before) {
+                Ok(Some((watched, told))) => {
+                    ui.report(&watched);
+                    untold = Some(watched);
+                    told
+                }
+                Ok(None) => untold.as_ref().map_or(Ok(()), |watched| self.tell(watched)),
+                Err(failure) => Err(failure),
+            };
+            match told {
+                Ok(()) => untold = None,
+                Err(failure) => ui.log(Level::Warn, &failure.to_string()),
+            }
+            std::thread::sleep(Duration::from_secs(self.args.every).saturating_sub(begun.elapsed()));
+            match self.newer(reference) {
+                Ok(Some(newer)) => {
+                    ui.log(Level::Info, &format!("looking at {} from now on", newer.served.reference()));
+                    (self, before, untold) = (newer, None, None);
+                }
+                Ok(None) => {}
+                Err(failure) => ui.log(Level::Warn, &failure.to_string()),
+            }
+        }
+    }
+
+    /// The version that `reference` means now, if it is another one.
+    fn newer(&self, reference: &str) -> Result<Option<Self>, Failure> {
+        let chosen = chosen::choose(self.project, reference)?;
+        if chosen.version.tree == self.served.tree {
+            return Ok(None);
+        }
+        let served = chosen::load(self.project, chosen, &self.context.ui)?;
+        Self::new(self.project, served, self.args, self.context).map(Some)
     }
 
     /// One look of many: what is found if other limits are broken than `before`, and whether somebody could be told of it.
@@ -177,7 +173,7 @@ impl<'a> Look<'a> {
 
     /// What there is to say now, and the lines that say it.
     fn judge(&self) -> Result<(Drift, Vec<u8>), Failure> {
-        let Served { name, version, tree, model, .. } = self.served;
+        let Served { name, version, tree, model, .. } = &self.served;
         let most = self.spec.drift.window;
         // A file that is still being written to is read anew every time.
         let labels = self.args.labels.as_deref().map(Labels::read).transpose()?;
