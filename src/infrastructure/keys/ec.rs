@@ -25,7 +25,7 @@ pub struct EcKey(EcdsaKeyPair);
 impl EcKey {
     /// The key in the PEM text that `name` stands for in messages: SEC 1 (`EC PRIVATE KEY`) or PKCS#8 (`PRIVATE KEY`), without a passphrase.
     pub fn from_pem(text: &str, name: &str) -> Result<Self, KeyError> {
-        let wrong = |why: &str| KeyError::NoKey(format!("{name}: {why}"));
+        let wrong = |why: &str| KeyError::NoModelKey(format!("{name}: {why}"));
         if text.trim().is_empty() {
             return Err(wrong(
                 "it is empty; `openssl ecparam -name prime256v1 -genkey -noout -out signing.pem` makes a key",
@@ -70,10 +70,10 @@ pub struct EcPublicKey([u8; POINT]);
 impl EcPublicKey {
     /// The key in PEM text (`PUBLIC KEY`), or in a line `ecdsa-sha2-nistp256 AAAA…` of SSH.
     pub fn from_text(text: &str, name: &str) -> Result<Self, KeyError> {
-        let wrong = || KeyError::NoKey(format!("{name}: it is no public key on the curve P-256"));
+        let wrong = || KeyError::NoModelKey(format!("{name}: it is no public key on the curve P-256"));
         if text.trim().is_empty() {
             let how = "`openssl ec -in signing.pem -pubout -out signing.pub.pem` writes one";
-            return Err(KeyError::NoKey(format!("{name}: it is empty; {how}")));
+            return Err(KeyError::NoModelKey(format!("{name}: it is empty; {how}")));
         }
         if let Some(der) = block(text, "PUBLIC KEY") {
             let point = der.strip_prefix(&SPKI[..]).ok_or_else(wrong)?;

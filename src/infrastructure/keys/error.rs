@@ -13,6 +13,9 @@ pub enum KeyError {
     /// There is no key to sign with.
     #[error("no key to sign with: {0}")]
     NoKey(String),
+    /// There is no key to sign the files of models with.
+    #[error("no key to sign model files with: {0}")]
+    NoModelKey(String),
     /// The key could not sign.
     #[error("`{key}` cannot sign: {why}")]
     CannotSign {
@@ -55,6 +58,12 @@ pub const EXPLAIN: &[Explain] = &[
                `user.signingkey` (where it is an SSH key), `~/.ssh/id_ed25519`. Make one with `ssh-keygen -t ed25519`.",
     },
     Explain {
+        code: "keys::no-model-key",
+        text: "The files of models are signed in the form of OpenSSF Model Signing, with a private key on the curve P-256 in PEM without a \
+               passphrase: `openssl ecparam -name prime256v1 -genkey -noout -out signing.pem`. It comes from `--key FILE`, which only \
+               its owner may read, or from the secret MODEL_SIGNING_KEY (`--sign`). SSH keys sign approvals and ledgers, not files.",
+    },
+    Explain {
         code: "keys::cannot-sign",
         text: "`ssh-keygen` refused the key. A private key must be readable by you alone (chmod 600); a public key needs \
                its private half in the SSH agent (`ssh-add -l` lists what it holds); a wrong passphrase is refused too.",
@@ -83,6 +92,7 @@ impl Diagnose for KeyError {
         match self {
             Self::NoSshKeygen(_) => "keys::no-ssh-keygen",
             Self::NoKey(_) => "keys::no-key",
+            Self::NoModelKey(_) => "keys::no-model-key",
             Self::CannotSign { .. } => "keys::cannot-sign",
             Self::Invalid(_) => "keys::invalid-signature",
             Self::Secret { .. } => "keys::secret",
@@ -93,7 +103,9 @@ impl Diagnose for KeyError {
     fn exit(&self) -> Exit {
         match self {
             Self::NoSshKeygen(_) | Self::Temporary { .. } => Exit::World,
-            Self::NoKey(_) | Self::CannotSign { .. } | Self::Secret { .. } => Exit::Usage,
+            Self::NoKey(_) | Self::NoModelKey(_) | Self::CannotSign { .. } | Self::Secret { .. } => {
+                Exit::Usage
+            }
             Self::Invalid(_) => Exit::No,
         }
     }
@@ -103,6 +115,10 @@ impl Diagnose for KeyError {
             Self::NoSshKeygen(_) => "install the OpenSSH client (8.9 or newer)".to_owned(),
             Self::NoKey(_) => {
                 "name one with `--key FILE`, or make one with `ssh-keygen -t ed25519`".to_owned()
+            }
+            Self::NoModelKey(_) => {
+                "make one with `openssl ecparam -name prime256v1 -genkey -noout -out signing.pem`, readable by you alone (chmod 600)"
+                    .to_owned()
             }
             Self::CannotSign { .. } => {
                 "choose another key with `--key FILE`; `ssh-add -l` lists the agent's keys".to_owned()

@@ -136,7 +136,13 @@ impl Diagnose for ServeError {
                 Some("serve one of them; `--shadow` and `--canary` try a second version".to_owned())
             }
             Self::Address { .. } => Some("write it as `127.0.0.1:9090`, or the port alone".to_owned()),
-            Self::Bind { .. } => Some("choose another `--port`, or `--port 0` for a free one".to_owned()),
+            Self::Bind { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Some(
+                "choose another port for it (`--port`, `--metrics`), 0 for a free one; `--host` names an address of this machine"
+                    .to_owned(),
+            ),
+            Self::Bind { .. } => {
+                Some("`--host` takes a name or address of this machine; ports below 1024 are for the administrator".to_owned())
+            }
             Self::Io { .. } => Some("check that the path exists and that you may use it".to_owned()),
             Self::Certificate { .. } => {
                 Some("give a PEM chain as `--tls-cert` and its own key as `--tls-key`".to_owned())

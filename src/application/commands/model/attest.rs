@@ -142,9 +142,9 @@ fn private_key(args: &Args, project: &Project, context: &Context) -> Result<Opti
     }
     let Some(path) = &args.key else { return Ok(None) };
     let (path, shown) = (context.dir.join(path), path.display().to_string());
-    only_for_its_owner(&path.display().to_string()).map_err(KeyError::NoKey)?;
-    let text =
-        std::fs::read_to_string(&path).map_err(|error| KeyError::NoKey(format!("`{shown}`: {error}")))?;
+    only_for_its_owner(&path.display().to_string()).map_err(KeyError::NoModelKey)?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| KeyError::NoModelKey(format!("`{shown}`: {error}")))?;
     Ok(Some(EcKey::from_pem(&text, &format!("`{shown}`"))?))
 }
 

@@ -8,7 +8,8 @@ use super::super::{Answer, Context};
 use crate::application::completion;
 use crate::application::judgement::Judging;
 use crate::application::ui::{Align, Report, Table};
-use crate::base::{Digest, EntryKind, Name, Time};
+use crate::base::{Approval, Digest, Entry, EntryKind, Name, SignedWaiver, Time};
+use crate::infrastructure::store::Local;
 use crate::platform::model::ModelError;
 
 /// Shows what happened to a model, or what was live at some time.
@@ -48,6 +49,9 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<&'a Name>,
     actor: &'a str,
+    /// Who approved or waived, where it was brought by somebody else and its record is here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<String>,
     signed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
@@ -75,7 +79,12 @@ impl Report for Told<'_> {
                 line.kind.to_string(),
                 line.version.to_string(),
                 line.stage.map_or_else(|| "-".to_owned(), Name::to_string),
-                line.actor.escape_debug().to_string(),
+                match &line.principal {
+                    Some(principal) => {
+                        format!("{} (brought by {})", principal.escape_debug(), line.actor.escape_debug())
+                    }
+                    None => line.actor.escape_debug().to_string(),
+                },
                 if line.signed { "yes" } else { "-" }.to_owned(),
                 line.reason.unwrap_or_default().escape_debug().to_string(),
             ]);
@@ -111,6 +120,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
         version: entry.subject.version,
         stage: entry.subject.stage.as_ref(),
         actor: &entry.actor,
+        principal: principal(&project.store, entry).filter(|principal| *principal != entry.actor),
         signed: entry.signature.is_some(),
         reason: entry.subject.reason.as_deref(),
         evidence: &entry.evidence,
@@ -122,6 +132,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
     let (live, entries) = (live.collect(), entries.collect());
     context.ui.report(&Told { model, at, live, entries });
     Ok(judging.exit())
+}
+
+/// Who signed the approval or waiver that an entry brought.
+fn principal(store: &Local, entry: &Entry) -> Option<String> {
+    let id = entry.evidence.first()?;
+    match entry.kind {
+        EntryKind::Approve => Some(store.record::<Approval>(id).ok()?.body.principal),
+        EntryKind::Waive => Some(store.record::<SignedWaiver>(id).ok()?.body.principal),
+        _ => None,
+    }
 }
 
 fn time(text: &str) -> Result<Time, ModelError> {

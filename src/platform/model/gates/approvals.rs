@@ -57,15 +57,16 @@ pub(super) fn find(gate: &Approvals, case: &Case<'_>) -> Result<Finding, ModelEr
         })
         .collect();
     let filled = seat(&places, people.len());
-    let observed = match people.as_slice() {
+    // Who approved for the role of another gate is none of this one's.
+    let asked: Vec<&str> = (0..people.len())
+        .filter(|person| places.iter().any(|able| able.contains(person)))
+        .map(|person| people[person])
+        .collect();
+    let observed = match asked.as_slice() {
         [] => "none".to_owned(),
-        people => format!("{} of {}: {}", filled, places.len(), people.join(", ")),
+        asked => format!("{} of {}: {}", filled, places.len(), asked.join(", ")),
     };
-    let mut finding = Finding::decided(filled == places.len(), observed).resting_on(evidence).next(format!(
-        "mlp approve {} --to {}",
-        case.reference(),
-        case.target
-    ));
+    let mut finding = Finding::decided(filled == places.len(), observed).resting_on(evidence);
     let candidates: Vec<&str> = gate
         .groups()
         .filter_map(|(role, _)| case.rules.roles.get(role))
@@ -86,7 +87,10 @@ pub(super) fn find(gate: &Approvals, case: &Case<'_>) -> Result<Finding, ModelEr
                 commit("mlp.yaml", case)
             ));
         } else {
-            void.push(format!("may sign: {}", candidates.join(", ")));
+            let able = candidates.join(", ");
+            finding =
+                finding.next(format!("mlp approve {} --to {}  # by {able}", case.reference(), case.target));
+            void.push(format!("may sign: {able}"));
         }
     }
     if !void.is_empty() && filled < places.len() {

@@ -70,7 +70,7 @@ pub(super) fn find(gate: &Budget, case: &Case<'_>) -> Finding {
     let observed = observed.join(", ");
     let counted = run.end.usage.as_ref().map_or(0, |usage| usage.attempts);
     let finding = if bounds.iter().any(|bound| bound.used.is_ok_and(|used| used > bound.most)) {
-        Finding::decided(false, observed).next(format!("mlp runs show {}", &run.run.to_string()[..12]))
+        Finding::decided(false, observed).next(super::another(case))
     } else if let Some(why) = bounds.iter().find_map(|bound| bound.used.err()) {
         let again = super::trained(case, "--force ");
         let next = match why {

@@ -23,6 +23,8 @@ pub(super) fn find(command: &str, case: &Case<'_>) -> Finding {
         Some(line) => format!("exit {code}: {}", line.chars().take(120).collect::<String>()),
         None => format!("exit {code}"),
     };
-    let finding = Finding::decided(code == 0, observed).resting_on([*id]).next(case.check());
+    let finding = Finding::decided(code == 0, observed)
+        .resting_on([*id])
+        .next(format!("{}  # once what `{command}` asks for is true", case.check()));
     if code == 0 { finding } else { finding.needing(need) }
 }

@@ -28,7 +28,9 @@ pub(super) fn find(gate: &Reproduce, case: &Case<'_>) -> Finding {
         (false, Some((name, by))) => format!("diverged: {name} moved by {by:.6}"),
     };
     let changed: Vec<&str> = body.changed.keys().map(String::as_str).collect();
-    let finding = Finding::decided(body.holds(gate.tolerance), observed).resting_on([*id]).next(command);
+    let again =
+        format!("{command}  # where nothing differs from the run: the executable, the device, the settings");
+    let finding = Finding::decided(body.holds(gate.tolerance), observed).resting_on([*id]).next(again);
     if changed.is_empty() || body.identical {
         return finding;
     }
