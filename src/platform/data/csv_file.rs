@@ -3,44 +3,39 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord, Trim};
+use csv::StringRecord;
 
-use super::DataError;
 use super::table_file::{TableFile, malformed};
+use super::{CsvFault, CsvRows, DataError};
 
 /// A CSV file whose header has been read.
 pub(super) struct CsvFile {
     path: PathBuf,
     shown: String,
-    reader: Reader<File>,
-    header: StringRecord,
+    rows: CsvRows<File>,
 }
 
 impl CsvFile {
     pub(super) fn open(path: &Path, shown: &str) -> Result<Self, DataError> {
-        let failed = |error| csv_error(error, path, shown);
-        let mut reader = ReaderBuilder::new().trim(Trim::All).from_path(path).map_err(failed)?;
-        // Some spreadsheets begin a file with a byte order mark.
-        let header = reader.headers().map_err(failed)?.iter().enumerate();
-        let header =
-            header.map(|(i, name)| if i == 0 { name.trim_start_matches('\u{feff}') } else { name }).collect();
-        Ok(Self { path: path.to_owned(), shown: shown.to_owned(), reader, header })
+        let file = File::open(path).map_err(DataError::io("read", path))?;
+        let rows = CsvRows::open(file, false).map_err(|fault| told(fault, path, shown))?;
+        Ok(Self { path: path.to_owned(), shown: shown.to_owned(), rows })
     }
 }
 
 impl TableFile for CsvFile {
     fn header(&self) -> &StringRecord {
-        &self.header
+        self.rows.header()
     }
 
     fn rows(&mut self, each: &mut dyn FnMut(u32, StringRecord)) -> Result<(), DataError> {
         let mut cells = StringRecord::new();
         loop {
-            let read = self.reader.read_record(&mut cells);
-            if !read.map_err(|error| csv_error(error, &self.path, &self.shown))? {
-                return Ok(());
+            match self.rows.read(&mut cells) {
+                Ok(Some(line)) => each(line as u32, cells.clone()),
+                Ok(None) => return Ok(()),
+                Err(fault) => return Err(told(fault, &self.path, &self.shown)),
             }
-            each(cells.position().map_or(0, |position| position.line() as u32), cells.clone());
         }
     }
 
@@ -49,16 +44,9 @@ impl TableFile for CsvFile {
     }
 }
 
-fn csv_error(error: csv::Error, path: &Path, shown: &str) -> DataError {
-    let place = error.position().map_or(shown.to_owned(), |position| format!("{shown}:{}", position.line()));
-    match error.into_kind() {
-        ErrorKind::Io(source) => DataError::Io { action: "read", path: path.to_owned(), source },
-        ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            malformed(&place, "CSV", format!("the row has {len} cells, the header {expected_len}"))
-        }
-        ErrorKind::Utf8 { err, .. } => {
-            malformed(&place, "CSV", format!("cell {} is not UTF-8", err.field() + 1))
-        }
-        _ => malformed(&place, "CSV", "the row cannot be read"),
+fn told(fault: CsvFault, path: &Path, shown: &str) -> DataError {
+    match fault {
+        CsvFault::Io(source) => DataError::Io { action: "read", path: path.to_owned(), source },
+        CsvFault::Row { line, detail } => malformed(&format!("{shown}:{line}"), "CSV", detail),
     }
 }

@@ -6,6 +6,7 @@ mod array_files;
 mod bounded;
 pub mod card;
 mod csv_file;
+mod csv_rows;
 mod dataset;
 mod decoded;
 pub mod digits;
@@ -45,6 +46,7 @@ mod tests;
 mod text;
 mod text_encoding;
 
+pub use csv_rows::{CsvFault, CsvRows};
 pub use dataset::{Dataset, TargetKind};
 pub use decoded::Decoded;
 pub use download::{Download, DownloadOptions, Outcome, download};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::features::of_answer;
 use super::statistics::{categories, ks_of_counts, mmd};
 use super::{Answers, DriftSpec, DriftTest, Line, MonitorSpec, Sketch, SketchKind, Sketches, Value};
-use crate::base::{Drift, EmbeddingDrift, FeatureDrift, Latency, Quality, Tested};
+use crate::base::{Drift, EmbeddingDrift, FeatureDrift, Latency, Quality, Tested, plural};
 use crate::platform::train::{labelled as metric_of, less_is_better, proportion};
 
 /// Bins of a number for PSI and chi-square, besides one below and one above all that was seen.
@@ -212,7 +212,17 @@ fn quality(drift: &mut Drift, spec: &MonitorSpec, classes: &[String], answers: &
             .unknown
             .push(format!("{count} of {labelled} labels {what}, such as `{}`", first.escape_debug()));
     }
+    if labels.replaced() > 0 {
+        let count = labels.replaced() as u64;
+        drift.unknown.push(format!("{} replaced by another one of the same answer", plural(count, "label")));
+    }
     let Some(estimate) = metric_of(classes, &both, metric) else {
+        if labelled == 0 && !labels.is_empty() {
+            let count = labels.len() as u64;
+            drift
+                .unknown
+                .push(format!("{} given, none of an answer of this version", plural(count, "label")));
+        }
         drift.unknown.push(format!("{metric}: cannot be said of {labelled} labelled answers"));
         return;
     };

@@ -157,6 +157,12 @@ fn latency_and_quality_have_their_limits() {
     let labels = Labels::read(&path).expect("reads");
     let drift = judged(spec(0.9), &USUAL, 300, Some(&labels));
     assert_eq!(drift.unknown, ["2 of 3 labels are no classes of the model, such as `martian`"]);
+    std::fs::write(&path, "id,label\n1,a\n1,b\n1,b\n").expect("writes");
+    let drift = judged(spec(0.9), &USUAL, 300, Some(&Labels::read(&path).expect("reads")));
+    assert_eq!(drift.unknown, ["1 label replaced by another one of the same answer"]);
+    std::fs::write(&path, "id,label\nnobody,a\nno one,b\n").expect("writes");
+    let drift = judged(spec(0.9), &USUAL, 300, Some(&Labels::read(&path).expect("reads")));
+    assert_eq!(drift.unknown[0], "2 labels given, none of an answer of this version");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use csv::StringRecord;
 
 use super::{Batch, OnError, slice};
-use crate::platform::data::{self, Inputs, images};
+use crate::platform::data::{self, CsvFault, CsvRows, Inputs, images};
 use crate::platform::serve::{ServeError, input};
 
 /// Bytes of an image file, or of one line of JSON.
@@ -143,29 +143,20 @@ impl Batch<'_> {
     }
 
     fn table(&mut self, name: &str, file: File) -> Result<(), ServeError> {
-        // As the data loader reads tables: blanks around cells do not count, nor does a byte order mark.
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(BufReader::new(file));
-        let header = match reader.headers() {
-            Ok(header) => header.clone(),
-            Err(error) => return self.unfit(name, error.to_string()),
+        let mut rows = match CsvRows::open(file, false) {
+            Ok(rows) => rows,
+            Err(fault) => return self.unfit(name, fault.to_string()),
         };
-        let Some(positions) = self.positions(name, &header)? else { return Ok(()) };
+        let Some(positions) = self.positions(name, rows.header())? else { return Ok(()) };
         let mut record = StringRecord::new();
         loop {
-            match reader.read_record(&mut record) {
-                Ok(false) => return Ok(()),
-                Ok(true) => {
-                    let line = record.position().map_or(0, csv::Position::line);
-                    self.row(format!("{name}:{line}"), &positions, &record)?;
+            match rows.read(&mut record) {
+                Ok(None) => return Ok(()),
+                Ok(Some(line)) => self.row(format!("{name}:{line}"), &positions, &record)?,
+                Err(CsvFault::Row { line, detail }) => {
+                    self.push(format!("{name}:{line}"), |_| Err(detail))?;
                 }
-                Err(error) => {
-                    let line = error.position().map_or(0, csv::Position::line);
-                    let broken = matches!(error.kind(), csv::ErrorKind::Io(_));
-                    self.push(format!("{name}:{line}"), |_| Err(error.to_string()))?;
-                    if broken {
-                        return Ok(());
-                    }
-                }
+                Err(CsvFault::Io(error)) => return self.unfit(name, error.to_string()),
             }
         }
     }
