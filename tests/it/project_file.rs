@@ -147,6 +147,39 @@ fn missing_cards_and_people_are_found() {
 }
 
 #[test]
+fn what_cannot_be_is_found_before_there_are_data() {
+    let checked = |changes: &[(&str, &str)], code: i32| {
+        let dir = project("mnist", "product", changes);
+        let output = run(dir.path(), &["check"], code);
+        String::from_utf8_lossy(if code == 0 { &output.stdout } else { &output.stderr }).into_owned()
+            + &String::from_utf8_lossy(&output.stdout)
+    };
+    let floor = "floor: {metric: {name: accuracy, on: test, min: 0.95, bound: lower-95}}";
+    let percent = floor.replace("0.95,", "99,");
+    let said = checked(&[(floor, &percent)], 2);
+    assert!(said.contains("`accuracy` is at most 1") && said.contains("0.97 for 97 of 100"), "{said}");
+    let said = checked(&[("      - linear: 10", "      - linear: 0")], 2);
+    assert!(said.contains("a layer without outputs"), "{said}");
+    let said = checked(&[("\nstages:", "\ntrust: {branch: ../x}\nstages:")], 2);
+    assert!(said.contains("cannot be the name of a branch"), "{said}");
+    let by = "worst: {slices: {metric: accuracy, min: 0.9, by: corruption}}";
+    let said = checked(&[(floor, &format!("{floor}\n      {by}"))], 0);
+    assert!(said.contains("warning[project::no-slices]") && said.contains("corruptions:"), "{said}");
+}
+
+#[test]
+fn a_setting_without_a_meaning_is_found_before_there_are_data_and_so_is_a_broken_signer() {
+    let dir = project("tabular", "research", &[("lr: 0.01", "lr: -1")]);
+    let said = String::from_utf8(run(dir.path(), &["check"], 2).stdout).expect("is UTF-8");
+    assert!(said.contains("error[train::setting]") && said.contains("lr` must be over 0"), "{said}");
+    let dir = project("mnist", "product", &[]);
+    std::fs::write(dir.path().join(".mlp/allowed_signers"), "# people\nmax ssh-ed25519 AAAA\n")
+        .expect("writes");
+    let said = ok(dir.path(), &["check"]);
+    assert!(said.contains("warning[project::signers]: line 2 of `.mlp/allowed_signers`"), "{said}");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_not_an_error_and_a_full_disk_is() {
     let dir = project("command", "research", &[]);
     let pipe = |command: &str| {

@@ -22,4 +22,4 @@ pub use elsewhere::Elsewhere;
 pub use error::{EXPLAIN as GIT_EXPLAIN, GitError};
 pub use hooks::Hook;
 pub use outgoing::Outgoing;
-pub use repo::{Repo, Trust};
+pub use repo::{Repo, Trust, is_branch};

@@ -27,6 +27,11 @@ pub struct Trust {
     pub local_only: bool,
 }
 
+/// Whether git lets a branch have this name.
+pub fn is_branch(name: &str) -> bool {
+    !name.starts_with('-') && git2::Reference::is_valid_name(&format!("refs/heads/{name}"))
+}
+
 impl Repo {
     /// The repository that `dir` lies in; a linked work tree counts as one.
     pub fn discover(dir: &Path) -> Result<Self, GitError> {

@@ -2,6 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::ssh::{said, ssh_keygen, temporary};
 use super::{EcPublicKey, KeyError, plain};
 use crate::base::Time;
@@ -39,6 +42,22 @@ impl Signers {
             }
         }
         found
+    }
+
+    /// Lines that `ssh-keygen` passes over because they are no signers', by their number: what is wrong with each.
+    pub fn mistakes(&self) -> Vec<(usize, &'static str)> {
+        let wrong = |(index, line): (usize, &str)| Some((index + 1, Line::read(line)?.err()?));
+        self.0.lines().enumerate().filter_map(wrong).collect()
+    }
+
+    /// Principals with a key that may sign in `namespace` at the time `at`, as far as the options of its line tell.
+    pub fn able(&self, namespace: &str, at: Time) -> Vec<String> {
+        let open = |line: &Line<'_>| {
+            let open = |options| plain::options(options, namespace, &stamp(at)).unwrap_or(true);
+            line.options.is_none_or(open)
+        };
+        let lines = self.0.lines().filter_map(|line| Line::read(line)?.ok()).filter(open);
+        lines.flat_map(|line| line.principals.split(',').map(str::to_owned)).collect()
     }
 
     /// Checks `signature` over `bytes` by `principal` in `namespace`, with keys valid at `at`.
@@ -127,6 +146,61 @@ impl Signers {
         }
         ssh_keygen(arguments.iter().map(OsString::as_os_str).map(|text: &OsStr| text), bytes)
     }
+}
+
+/// One line of the file.
+struct Line<'a> {
+    principals: &'a str,
+    options: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    /// None for a blank line or a comment; else the line, or what is wrong with it.
+    fn read(line: &'a str) -> Option<Result<Self, &'static str>> {
+        let line = line.trim();
+        (!line.is_empty() && !line.starts_with('#')).then(|| Self::parse(line))
+    }
+
+    fn parse(line: &'a str) -> Result<Self, &'static str> {
+        let (principals, rest) = match line.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').ok_or("its quote is never closed")?,
+            None => line.split_once([' ', '\t']).ok_or("it has no key")?,
+        };
+        let (field, rest) = field(rest);
+        let (options, kind, rest) = match is_kind(field) {
+            true => (None, field, rest),
+            false => {
+                let (kind, rest) = self::field(rest);
+                (Some(field), kind, rest)
+            }
+        };
+        if !is_kind(kind) {
+            return Err("it names no type of key that can sign");
+        }
+        let key = STANDARD.decode(self::field(rest).0).map_err(|_| "its key is not whole")?;
+        // The type is written twice: a length of four bytes, and the name (RFC 4253, section 6.6).
+        match key.get(4..4 + kind.len()) == Some(kind.as_bytes()) {
+            true => Ok(Self { principals, options }),
+            false => Err("its key is not of the type that stands before it"),
+        }
+    }
+}
+
+/// The first field of a line, which ends at the first blank outside quotes, and what follows.
+fn field(text: &str) -> (&str, &str) {
+    let text = text.trim_start();
+    let mut quoted = false;
+    let end = text.find(|c: char| {
+        quoted ^= c == '"';
+        !quoted && (c == ' ' || c == '\t')
+    });
+    text.split_at(end.unwrap_or(text.len()))
+}
+
+fn is_kind(field: &str) -> bool {
+    ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-sha2-", "rsa-sha2-"]
+        .iter()
+        .any(|kind| field.starts_with(kind))
 }
 
 /// `YYYYMMDDHHMMSS`, read as UTC because `ssh-keygen` is run with `TZ=UTC`.

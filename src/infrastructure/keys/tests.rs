@@ -87,6 +87,33 @@ fn principals_are_listed_once_without_comments_and_options() {
 }
 
 #[test]
+fn lines_that_are_no_signers_are_named_and_closed_keys_are_not_able() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let key = key(folder.path(), "max").1;
+    let (whole, short) = (key.split_once(' ').expect("a type"), &key[..key.len() - 7]);
+    let text = format!(
+        "# people\n\nmax {key}\nsam valid-before=\"20200101\" {key}\n\"eva x\" namespaces=\"a, b\" {key} comment\n\
+         joe valid-after=\"20990101\",namespaces=\"git\" {key}\nann cert-authority {key}\n\
+         one\ntwo {short}\nthree ssh-rsa {}\nfour {}\n\"five {key}\n",
+        whole.1, whole.1
+    );
+    let signers = Signers(text);
+    assert_eq!(
+        signers.mistakes(),
+        [
+            (8, "it has no key"),
+            (9, "its key is not whole"),
+            (10, "its key is not of the type that stands before it"),
+            (11, "it names no type of key that can sign"),
+            (12, "its quote is never closed"),
+        ]
+    );
+    let at = time("2026-05-03T12:00:00Z");
+    assert_eq!(signers.able("a", at), ["max", "eva x", "ann"]);
+    assert_eq!(signers.able("git", time("2100-05-03T12:00:00Z")), ["max", "joe", "ann"]);
+}
+
+#[test]
 fn the_key_is_the_first_that_is_named() {
     let dir = TempDir::new().expect("makes a folder");
     let home = dir.path();

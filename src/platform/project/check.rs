@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::source::Source;
 use super::{FILE, Manifest, Project, ProjectError, schema};
-use crate::base::{Diagnose, Failure, Name, Time};
-use crate::infrastructure::keys::Signers;
+use crate::base::{Diagnose, Failure, Name, Slice, Time};
+use crate::infrastructure::keys::{NAMESPACE_APPROVAL, Signers};
 use crate::platform::data::{DataSpec, Expectation, Format, Glance};
 use crate::platform::model::{Approvals, GateSpec};
 use crate::platform::train::{self, Layer, ModelSpec, TrainError};
@@ -58,6 +58,7 @@ impl Project {
         loosened(&manifest, &mut found);
         waivers(&manifest, &mut found);
         files(&manifest, &root, &mut found);
+        slices(&manifest, &mut found);
         people(&manifest, &root, &mut found);
         Ok((manifest, found.findings))
     }
@@ -83,6 +84,10 @@ fn stores(manifest: &Manifest, found: &mut Found<'_>) {
 /// Networks are checked where the shape of their input is known without reading examples.
 fn networks(manifest: &Manifest, glances: &BTreeMap<&Name, Glance>, found: &mut Found<'_>) {
     for (name, model) in &manifest.models {
+        if let Err(error) = train::check_settings(model) {
+            setting(name, &error, found);
+            continue;
+        }
         let data = manifest.data.get(&model.data);
         let glance = glances.get(&model.data);
         let shape = model.input.shape.as_ref().or_else(|| glance?.shape.as_ref());
@@ -98,6 +103,13 @@ fn networks(manifest: &Manifest, glances: &BTreeMap<&Name, Glance>, found: &mut 
         let hint = error.hint().unwrap_or_else(|| format!("input {shape:?}, {outputs} outputs"));
         found.error(error.code(), &path, format!("`models.{name}`: {error}"), &hint);
     }
+}
+
+/// A setting of a training that means nothing.
+fn setting(model: &Name, error: &TrainError, found: &mut Found<'_>) {
+    let key = if let TrainError::Setting { key, .. } = error { *key } else { "train" };
+    let path: Vec<&str> = ["models", model.as_str()].into_iter().chain(key.split('.')).collect();
+    found.error(error.code(), &path, format!("`models.{model}`: {error}"), "write a value that it can have");
 }
 
 /// Adds to `path` where the layer with this number stands: `3.2` is the second layer in the residual one, or the second
@@ -243,11 +255,46 @@ fn files(manifest: &Manifest, root: &Path, found: &mut Found<'_>) {
     }
 }
 
+/// Gates that look at slices which no evaluation makes.
+fn slices(manifest: &Manifest, found: &mut Found<'_>) {
+    for (stage, spec) in Project::stages(manifest, None, Time::now()) {
+        for (gate, spec) in &spec.gates {
+            let by = match spec {
+                GateSpec::Slices(slices) => slices.by.as_deref(),
+                GateSpec::Groups(groups) => groups.by.as_deref(),
+                _ => continue,
+            };
+            for (name, model) in &manifest.models {
+                let made = model.evaluate.slices.as_ref().map(|slices| slices.by.as_str());
+                let (is_made, wanted) = match by {
+                    Some(Slice::CORRUPTION) => {
+                        (!model.evaluate.corruptions.is_empty(), "corruptions: [gaussian_noise]".to_owned())
+                    }
+                    Some(by) => (made == Some(by), format!("slices: {{by: {by}}}")),
+                    None => (made.is_some(), "slices: {by: label}".to_owned()),
+                };
+                if !is_made {
+                    let message = format!(
+                        "the gate `{gate}` of the stage `{stage}` looks at slices, and evaluations of `{name}` make none of them"
+                    );
+                    let hint = format!("add `evaluate: {{{wanted}}}` to the model");
+                    found.warn("project::no-slices", &["models", name.as_str()], message, &hint);
+                }
+            }
+        }
+    }
+}
+
 /// Whether there are people who can give the approvals that gates ask for.
 fn people(manifest: &Manifest, root: &Path, found: &mut Found<'_>) {
     let stages = Project::stages(manifest, None, Time::now());
-    let signers = std::fs::read_to_string(root.join(&manifest.trust.signers)).unwrap_or_default();
-    let known = Signers(signers).principals();
+    let signers = Signers(std::fs::read_to_string(root.join(&manifest.trust.signers)).unwrap_or_default());
+    for (line, why) in signers.mistakes() {
+        let message = format!("line {line} of `{}`: {why}", manifest.trust.signers.escape_debug());
+        let hint = "a line is `PRINCIPAL [OPTIONS] TYPE KEY`, as in `max@example.org ssh-ed25519 AAAA…`";
+        found.warn("project::signers", &["trust", "signers"], message, hint);
+    }
+    let known = signers.able(NAMESPACE_APPROVAL, Time::now());
     for (stage, spec) in &stages {
         for (gate, spec) in &spec.gates {
             let mut asked: Option<&Approvals> = match spec {

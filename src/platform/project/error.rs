@@ -284,6 +284,16 @@ pub const EXPLAIN: &[Explain] = &[
                role, and the file that `trust.signers` names holds their keys. Until then the gate cannot be passed.",
     },
     Explain {
+        code: "project::signers",
+        text: "A line of the file that `trust.signers` names is not one that `ssh-keygen` reads (ALLOWED SIGNERS in ssh-keygen(1)): \
+               principals, options if any, the type of the key, the key. Such a line is passed over, and its signer cannot sign.",
+    },
+    Explain {
+        code: "project::no-slices",
+        text: "A gate compares groups of examples, and the model's `evaluate:` does not make them, so that the gate stays unknown: \
+               `evaluate: {slices: {by: label}}` makes one for each class, `corruptions:` one for each corruption and severity.",
+    },
+    Explain {
         code: "project::unknown-name",
         text: "The command line names a model, dataset, step or stage that `mlp.yaml` does not have.",
     },

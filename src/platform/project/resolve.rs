@@ -6,6 +6,7 @@ mod serving;
 
 use super::Manifest;
 use crate::base::{Name, nearest, variables};
+use crate::infrastructure::git::is_branch;
 use crate::platform::data::{DataSpec, Expectation, Format, NearGuard, Range, Source};
 use crate::platform::run::StepSpec;
 use crate::platform::train::{Augment, Layer, METRICS, ModelSpec, is_metric};
@@ -64,6 +65,10 @@ pub(super) fn check(manifest: &Manifest) -> Checked {
         });
     }
     relative(&["trust", "signers"], &manifest.trust.signers)?;
+    if !is_branch(&manifest.trust.branch) {
+        let message = format!("`{}` cannot be the name of a branch", manifest.trust.branch.escape_debug());
+        return Err(Wrong::value(&["trust", "branch"], message, "write the branch alone: `main`"));
+    }
     for (name, data) in &manifest.data {
         dataset(&["data", name.as_str()], data)?;
     }
@@ -364,6 +369,10 @@ fn layers(path: &[&str], layers_of: &[Layer]) -> Checked {
     for (i, layer) in layers_of.iter().enumerate() {
         let i = index(i);
         match layer {
+            Layer::Linear(0) => {
+                let path = at(path, &[&i, "linear"]);
+                return Err(Wrong::value(&path, "a layer without outputs", "write how many outputs it has"));
+            }
             Layer::Dropout(share) => {
                 let hint = "a share is at least 0 and below 1";
                 between(&at(path, &[&i, "dropout"]), f64::from(*share), 0.0..=0.999, hint)?;

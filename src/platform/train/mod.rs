@@ -40,7 +40,7 @@ pub use metrics::{
 pub use model::{Model, Prediction};
 pub use network::{check, last_outputs};
 pub(crate) use random::{Purpose, Stream};
-pub use settings::WATCHED;
+pub use settings::{WATCHED, check as check_settings};
 pub use spec::{
     AdamW, Attention, Augment, Balanced, ClassWeights, Conv1d, Conv2d, ConvTranspose2d, Corruption, Crop,
     CrossEntropy, EarlyStop, Ema, Embedding, EvaluateSpec, Flip, Huber, Init, InputSpec, Layer, Loss, Mixup,

@@ -17,7 +17,10 @@ pub(super) fn less_is_better(metric: &str) -> bool {
 const LARGEST_BATCH: usize = 1 << 20;
 
 /// Refuses values that mean nothing, naming the key.
-pub(super) fn check(spec: &ModelSpec) -> Result<(), TrainError> {
+///
+/// # Errors
+/// [`TrainError::Setting`] for the first.
+pub fn check(spec: &ModelSpec) -> Result<(), TrainError> {
     let train = &spec.train;
     require(train.epochs > 0, "train.epochs", "must be over 0")?;
     require(

@@ -41,6 +41,7 @@ fn gate_of(manifest: &Manifest, stages: &[&str], path: &[&str], gate: &GateSpec)
                 (min, max) if [min, max].iter().flatten().any(|limit| !limit.is_finite()) => {
                     Err(Wrong::value(&path, "a bound is not a finite number", "write a number"))
                 }
+                (Some(min), _) => reachable(&at(&path, &["min"]), &bound.name, min),
                 _ => Ok(()),
             }
         }
@@ -67,7 +68,8 @@ fn gate_of(manifest: &Manifest, stages: &[&str], path: &[&str], gate: &GateSpec)
             let path = at(path, &["slices"]);
             metric(&at(&path, &["metric"]), &slices.metric)?;
             part(&at(&path, &["on"]), &slices.on)?;
-            between(&at(&path, &["min"]), slices.min, f64::MIN..=f64::MAX, "write a number")
+            between(&at(&path, &["min"]), slices.min, f64::MIN..=f64::MAX, "write a number")?;
+            reachable(&at(&path, &["min"]), &slices.metric, slices.min)
         }
         GateSpec::Budget(gate) => budget(&at(path, &["budget"]), gate),
         GateSpec::Expectations(name) => data("expectations", name),
@@ -136,6 +138,16 @@ fn gate_of(manifest: &Manifest, stages: &[&str], path: &[&str], gate: &GateSpec)
         | GateSpec::Licence(_)
         | GateSpec::Attestation(_) => Ok(()),
     }
+}
+
+/// A bound that no model can meet.
+fn reachable(path: &[&str], metric: &str, min: f64) -> Checked {
+    let open = ["log_loss", "brier", "mae", "rmse", "median_ae", "mape", "mean_corruption_error"];
+    if min <= 1.0 || open.contains(&metric) {
+        return Ok(());
+    }
+    let message = format!("{min} cannot be reached: `{metric}` is at most 1");
+    Err(Wrong::value(path, message, "write a share: 0.97 for 97 of 100"))
 }
 
 fn approval(manifest: &Manifest, path: &[&str], approvals: &Approvals) -> Checked {
