@@ -10,7 +10,7 @@ use super::{Answer, Context};
 use crate::application::completion;
 use crate::application::judgement::Judging;
 use crate::application::ui::{Report, argument};
-use crate::base::{Approval, Digest, Exit, Failure, Name, Record, Time};
+use crate::base::{Approval, Digest, Exit, Failure, Level, Name, Record, Sink, Time};
 use crate::infrastructure::keys::NAMESPACE_APPROVAL;
 use crate::infrastructure::{durable, store::StoreError};
 use crate::platform::model::{Approved as Approving, ModelError, Workshop};
@@ -142,6 +142,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Answer {
             statement: path.clone(),
         });
         return Ok(Exit::Ok);
+    }
+    if rules.approving_roles(&stage).is_empty() {
+        let text =
+            format!("no gate on the way to `{stage}` asks for an approval: nothing waits for this one");
+        context.ui.log(Level::Warn, &text);
     }
     let actor = judging.actor(args.key.as_deref())?;
     let Approving { entry, principal: signer, already } =

@@ -7,6 +7,7 @@ mod shown;
 mod smoke;
 mod trusted;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -251,6 +252,7 @@ impl<'a> Judging<'a> {
             actor,
             origin: &|commit, run| self.origin(commit, run),
             share: &|records| self.share(records),
+            compared: Cell::new(false),
         };
         work(&workshop)
     }

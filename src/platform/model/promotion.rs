@@ -1,6 +1,7 @@
 //! What changes a ledger: register, promote, roll back. Whoever loses the race for the next entry begins again on top
 //! of the winner's.
 
+use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub struct Workshop<'a> {
     pub origin: &'a dyn Fn(Option<&str>, Option<&Run>) -> Origin,
     /// Called with the records an entry will name, before it is written: whoever reads the entry must find them.
     pub share: &'a dyn Fn(&[Digest]) -> Result<(), Failure>,
+    /// Whether every entry of the ledger was held against this clone's copy.
+    pub compared: Cell<bool>,
 }
 
 /// Makes missing evidence about a candidate.
@@ -156,7 +159,10 @@ pub fn registrable(store: &Local, model: &Name, named: Option<&str>) -> Result<F
 impl Workshop<'_> {
     /// The history of the model as it stands now.
     pub fn history(&self) -> Result<History, ModelError> {
-        self.registry.history(self.model)
+        match self.compared.replace(true) {
+            false => self.registry.history(self.model),
+            true => self.registry.history_again(self.model),
+        }
     }
 
     /// Makes `run` the next version, unless it is one already.

@@ -533,7 +533,7 @@ fn a_budget_is_held_against_what_the_run_used() {
         let failed = judged(budget, &spent);
         assert_eq!(value(&failed), VerdictValue::Fail);
         assert_eq!(failed.verdict.observed, observed);
-        assert!(failed.verdict.next.is_some_and(|next| next.starts_with("mlp runs show ")));
+        assert!(failed.verdict.next.is_some_and(|next| next.starts_with("mlp train ")));
     }
     type Change<'a> = &'a dyn Fn(&mut Run);
     let unknown: [(Change<'_>, &str); 5] = [
