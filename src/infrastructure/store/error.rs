@@ -313,7 +313,7 @@ impl Diagnose for StoreError {
             }
             Self::Foreign { .. } => "check the store's URL in mlp.yaml".to_owned(),
             Self::NotOnRemote { store, .. } => {
-                format!("a clone that has it brings it there: `mlp data push --store {store}`")
+                format!("a clone that has it brings it there: `mlp data push --store {store}`, or `mlp store repair --store {store}` where it was there before")
             }
             Self::NoCreateIfAbsent { .. } => {
                 "put another store first in `stores:`; this one can still carry data".to_owned()
