@@ -288,8 +288,16 @@ fn what_the_store_has_lost_is_named_in_every_clone_without_a_copy_and_can_be_bro
     let also = object(&far.join("records"), approval.evidence[0]).expect("is there");
     std::fs::remove_file(also).expect("removes");
 
+    // What a verdict rests on, too.
+    let verdict = |id: &Digest| world.lab.store().record::<Verdict>(id).expect("reads");
+    let of_floor = promote.evidence.iter().map(verdict).find(|record| record.body.gate.as_str() == "floor");
+    let evaluation = of_floor.expect("is there").inputs[0];
+    let file = object(&far.join("records"), evaluation).expect("is there");
+    std::fs::write(file, b"{}").expect("damages");
+
     let clone = world.elsewhere("clone");
     let found = audited(&clone);
+    assert_eq!(found.iter().filter(|(_, name)| name == "record-damaged").count(), 2, "{found:?}");
     for (seq, name) in
         [(promote.seq, "record-damaged"), (promote.seq, "record-missing"), (approval.seq, "record-missing")]
     {
@@ -308,9 +316,22 @@ fn what_the_store_has_lost_is_named_in_every_clone_without_a_copy_and_can_be_bro
     // Where there is a copy, all is well, and from there it comes back.
     ok(world.lab.path(), &["audit", "digits"]);
     let mended = ok(world.lab.path(), &["store", "repair", "--store", "origin"]);
-    assert!(mended.contains("3 records"), "{mended}");
+    assert!(mended.contains("4 records"), "{mended}");
     ok(&clone, &["audit", "digits"]);
     ok(&clone, &["gate", "verify", "digits@1"]);
+
+    // What an entry names is found without the pins that lead to it.
+    for pin in std::fs::read_dir(far.join("pins").join(ID)).expect("lists") {
+        std::fs::write(pin.expect("an entry").path(), b"{}").expect("damages");
+    }
+    let another = world.elsewhere("another");
+    ok(&another, &["audit", "digits"]);
+    let third = world.elsewhere("third");
+    ok(&third, &["model", "pull", "digits@production", "--verify", "pulled"]);
+    run(&another, &["store", "repair", "--store", "origin"], 1);
+    let mended = ok(world.lab.path(), &["store", "repair", "--store", "origin"]);
+    assert!(mended.contains(" pins and 0 ledger entries brought back"), "{mended}");
+    ok(&another, &["store", "fsck", "--store", "origin"]);
 }
 
 #[test]
@@ -356,4 +377,43 @@ fn nobody_builds_on_a_ledger_of_which_an_entry_was_changed_in_the_store() {
     ok(dir, &["audit", "digits"]);
     ok(&world.elsewhere("clone"), &["audit", "digits"]);
     ok(dir, &["rollback", "digits", "--stage", "production", "--reason", "slow", "--key", &max]);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a folder is moved out of the way and back")]
+fn who_only_looks_needs_no_store_that_is_out_of_reach() {
+    let world = World::new();
+    world.promoted(95);
+    ok(world.lab.path(), &["data", "push"]);
+    let clone = world.elsewhere("clone");
+    let verified = run_json(&clone, &["gate", "verify", "digits@1"], 0);
+    let (far, away) = (world.beside.path().join("far"), world.beside.path().join("away"));
+    std::fs::rename(&far, &away).expect("moves");
+    let looks = [
+        &["gate", "verify", "digits@1"][..],
+        &["gate", "explain", "digits@1"],
+        &["why", "digits@1"],
+        &["model", "history", "digits"],
+        &["model", "show", "digits@1"],
+        &["status"],
+    ];
+    for look in looks {
+        let said = String::from_utf8_lossy(&run(&clone, look, 0).stderr).into_owned();
+        assert!(said.contains("shown is what this clone has"), "{look:?}: {said}");
+    }
+    assert_eq!(run_json(&clone, &["gate", "verify", "digits@1"], 0), verified, "the same without the store");
+    let max = world.lab.key("max");
+    for change in [
+        &["promote", "digits@1", "--to", "staging", "--key", &max][..],
+        &["rollback", "digits", "--stage", "production", "--reason", "slow", "--key", &max],
+        &["audit"],
+    ] {
+        assert!(refused(&clone, change, 2).contains("store::foreign"), "{change:?}");
+    }
+    // Who has no copy has nothing to look at.
+    let another = world.elsewhere("another");
+    let said = run(&another, &["model", "history", "digits"], 0);
+    assert!(!String::from_utf8_lossy(&said.stderr).contains("shown is"), "{said:?}");
+    std::fs::rename(&away, &far).expect("moves");
+    ok(&clone, &["audit"]);
 }

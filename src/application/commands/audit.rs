@@ -1,5 +1,6 @@
 //! `mlp audit`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap_complete::engine::ArgValueCandidates;
@@ -10,9 +11,9 @@ use super::{Answer, Context};
 use crate::application::completion;
 use crate::application::judgement::{Grounds, Judging, NoRules};
 use crate::application::ui::{Report, Table, clean, plural};
-use crate::base::{Entry, Exit, Failure, Name};
+use crate::base::{Digest, Entry, Exit, Failure, Name};
 use crate::infrastructure::store::StoreError;
-use crate::platform::model::{Audit, History, ModelError, Problem, audit};
+use crate::platform::model::{Audit, History, ModelError, Problem, Records, audit};
 
 /// Checks ledgers: the whole chain, every record that an entry names, every signature.
 ///
@@ -94,11 +95,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Answer {
         former = registry.ledger(model).accept().map_err(ModelError::from)?;
     }
     let mut models = Vec::new();
+    let get = |ids: &BTreeSet<Digest>| judging.bring(ids.iter().copied());
+    let records = Records { store: &project.store, lost: &judging.lost, get: &get };
     for name in names {
         let grounds = Grounds::new(&judging, &name);
-        let audited = audit(&registry, (&project.store, &judging.lost), &name, &|history, entry| {
-            went_past(&grounds, history, entry)
-        })?;
+        let audited =
+            audit(&registry, &records, &name, &|history, entry| went_past(&grounds, history, entry))?;
         if audited.entries > 0 || !audited.findings.is_empty() || args.model.is_some() {
             models.push(audited);
         }

@@ -104,7 +104,7 @@ fn pictures(store: &Local, portrait: &Portrait) -> Result<Vec<(String, String)>,
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let judging = Judging::open(&project, &context.ui)?;
+    let judging = Judging::looking(&project, &context.ui)?;
     let (portrait, _, version) = portrait(&project, &judging, &args.reference)?;
     let store = &project.store;
     let pictures = pictures(store, &portrait)?;

@@ -87,7 +87,7 @@ impl Report for Told {
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let judging = Judging::open(&project, &context.ui)?;
+    let judging = Judging::looking(&project, &context.ui)?;
     let histories = histories(&judging)?;
     let impact = with_lineage(&project, &histories, |lineage| {
         let thing = thing(&args.subject, First::Data, &project, context, &histories, lineage)?;

@@ -89,7 +89,7 @@ fn draw<'a>(graph: &'a Graph, id: &str, before: &str, drawn: &mut HashSet<&'a st
 
 pub(crate) fn run(args: &Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let judging = Judging::open(&project, &context.ui)?;
+    let judging = Judging::looking(&project, &context.ui)?;
     let histories = histories(&judging)?;
     let graph = with_lineage(&project, &histories, |lineage| {
         let thing = thing(&args.subject, First::Model, &project, context, &histories, lineage)?;

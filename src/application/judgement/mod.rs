@@ -16,7 +16,7 @@ use crate::base::{Diagnose, Digest, Exit, Failure, Level, Name, Run, Sink, Time,
 use crate::infrastructure::compute::LocalExecutor;
 use crate::infrastructure::git::Trust;
 use crate::infrastructure::keys::{Signers, SigningKey};
-use crate::infrastructure::store::{LedgerHome, Lost, PinKind, StoreError, fetch_pins, push};
+use crate::infrastructure::store::{LedgerHome, Lost, PinKind, StoreError, fetch_evidence, fetch_pins, push};
 use crate::platform::model::{
     Actor, Candidate, History, ModelError, Need, Origin, Registry, Rules, Selector, Version, Workshop,
     parse_reference,
@@ -49,14 +49,41 @@ impl<'a> Judging<'a> {
     /// Reads the rules from the trust branch, and from a remote the evidence that others made. Runs that ended while
     /// nobody watched get their records first, so that they count.
     pub(crate) fn open(project: &'a Project, sink: &'a dyn Sink) -> Result<Self, Failure> {
+        Self::of(project, sink, |_, error| Err(error))
+    }
+
+    /// The same for who only looks: where the project's store is out of reach, at the copies of ledgers that this clone has.
+    pub(crate) fn looking(project: &'a Project, sink: &'a dyn Sink) -> Result<Self, Failure> {
+        Self::of(project, sink, |home, error| match home.copy(project.id()) {
+            Some(copy) if error.is_out_of_reach() => {
+                let text =
+                    format!("{error}: shown is what this clone has, as it was when the store was last asked");
+                sink.log(Level::Warn, &text);
+                Ok(copy)
+            }
+            _ => Err(error),
+        })
+    }
+
+    /// `instead` gives another home where the store of the usual one cannot be read.
+    fn of(
+        project: &'a Project,
+        sink: &'a dyn Sink,
+        instead: impl FnOnce(&LedgerHome, StoreError) -> Result<LedgerHome, StoreError>,
+    ) -> Result<Self, Failure> {
         let trust = project.repo.trust(&project.manifest.trust.branch)?;
         let (manifest, signers) = project.trusted()?;
-        let home = project.ledger_home()?;
+        let mut home = project.ledger_home()?;
         run::settle(&project.store, &LocalExecutor::new(project.jobs()))?;
-        let mut lost = Lost::new();
-        if let Some(remote) = home.store() {
-            (_, lost) = fetch_pins(&project.store, remote, project.id(), sink)?;
-        }
+        let fetched = home.store().map(|remote| fetch_pins(&project.store, remote, project.id(), sink));
+        let lost = match fetched {
+            None => Lost::new(),
+            Some(Ok((_, lost))) => lost,
+            Some(Err(error)) => {
+                home = instead(&home, error)?;
+                Lost::new()
+            }
+        };
         let (time, unsound) = (Time::now(), AtomicBool::new(false));
         Ok(Self { project, manifest, trust, signers, home, lost, sink, time, unsound })
     }
@@ -93,10 +120,21 @@ impl<'a> Judging<'a> {
         }
         let trust = Trust { rev: commit.to_owned(), ..self.trust.clone() };
         let (manifest, signers) = self.project.trusted_at(&trust)?;
-        let home = self.project.ledger_home()?;
+        let home = match &self.home {
+            LedgerHome::Local(store) => LedgerHome::Local(store.clone()),
+            _ => self.project.ledger_home()?,
+        };
         let unsound = AtomicBool::new(false);
         let (project, sink) = (self.project, self.sink);
         Ok(Ok(Judging { project, manifest, trust, signers, home, lost: Lost::new(), sink, time, unsound }))
+    }
+
+    /// Gets the records among `ids` that are not here, whether or not a pin leads to them; what is wrong with those that cannot be had.
+    pub(crate) fn bring(&self, ids: impl Iterator<Item = Digest>) -> Result<Lost, StoreError> {
+        match self.home.store() {
+            Some(remote) => fetch_evidence(&self.project.store, remote, ids),
+            None => Ok(Lost::new()),
+        }
     }
 
     /// Makes a tree or file that only the project's store has present in the local one.

@@ -204,6 +204,11 @@ impl StoreError {
     }
 
     /// Bytes that are not what they should be.
+    /// Whether the store could not be asked: nothing is known of what it has.
+    pub fn is_out_of_reach(&self) -> bool {
+        matches!(self, Self::Remote { .. } | Self::Credentials { .. } | Self::Foreign { .. })
+    }
+
     pub(crate) fn damaged(what: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Damaged { what: what.into(), detail: detail.into() }
     }

@@ -44,8 +44,8 @@ pub use remote::{Found, Outcome, REQUESTS_LOG, Rate, Remote, Requests, Trial, Tr
 pub use spec::{CredentialsSpec, LedgerPlace, StoreSpec};
 pub use stored::Stored;
 pub use transfer::{
-    Borrowed, Lent, Lost, Missing, OnDemand, Presence, Transfer, Trees, fetch, fetch_pins, lend, missing,
-    push,
+    Borrowed, Lent, Lost, Missing, OnDemand, Presence, Transfer, Trees, fetch, fetch_evidence, fetch_pins,
+    lend, missing, push,
 };
 pub use tree::{Node, NodeKind, Tree};
 pub use upkeep::{

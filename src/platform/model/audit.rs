@@ -121,11 +121,20 @@ pub struct Audit {
 /// Says of a promotion, with the history that it is in, what it lacks by the rules of its time.
 pub type WentPast<'a> = dyn Fn(&History, &Entry) -> Vec<(Problem, String)> + 'a;
 
-/// Checks the ledger of `model`: each entry, each record that it names, each signature. All findings are gathered. Records are those of
-/// the local store; of what it lacks, `lost` says what is wrong elsewhere.
+/// Where the records are that entries name.
+pub struct Records<'a> {
+    /// The local store.
+    pub store: &'a Local,
+    /// What is known to be missing or damaged elsewhere.
+    pub lost: &'a Lost,
+    /// Gets those that are not here; what is wrong with those that cannot be had.
+    pub get: &'a dyn Fn(&BTreeSet<Digest>) -> Result<Lost, StoreError>,
+}
+
+/// Checks the ledger of `model`: each entry, each record that it names, each signature. All findings are gathered.
 pub fn audit(
     registry: &Registry<'_>,
-    (store, lost): (&Local, &Lost),
+    records: &Records<'_>,
     model: &Name,
     went_past: &WentPast<'_>,
 ) -> Result<Audit, ModelError> {
@@ -138,6 +147,10 @@ pub fn audit(
         findings.extend(changed(&stored, &entries, seen));
     }
     let is_whole = findings.is_empty();
+    let named: BTreeSet<Digest> = entries.iter().flat_map(|entry| entry.evidence.iter().copied()).collect();
+    let mut lost = (records.get)(&named)?;
+    lost.retain(|id, _| !records.lost.contains_key(id));
+    let wrong = |id: &Digest| records.lost.get(id).or_else(|| lost.get(id));
     match History::replay(model, &entries[..]) {
         Ok(history) => {
             if is_whole {
@@ -171,15 +184,16 @@ pub fn audit(
     };
     findings.par_extend(entries.par_iter().enumerate().filter_map(unsigned));
 
-    let named: BTreeSet<Digest> = entries.iter().flat_map(|entry| entry.evidence.iter().copied()).collect();
-    let mut records = load(store, lost, named);
+    let store = records.store;
+    let mut records = load(store, &wrong, named);
     let inputs = records.values().filter_map(|record| record.as_ref().ok());
     let inputs: BTreeSet<Digest> = inputs
         .filter(|record| record.kind == RecordKind::Verdict)
         .flat_map(|record| record.inputs.iter().copied())
-        .filter(|id| !records.contains_key(id) && (store.has_record(id) || store.is_set_aside(id)))
+        .filter(|id| !records.contains_key(id))
+        .filter(|id| store.has_record(id) || store.is_set_aside(id) || wrong(id).is_some())
         .collect();
-    records.extend(load(store, lost, inputs));
+    records.extend(load(store, &wrong, inputs));
     let approvals = entries.iter().filter(|entry| entry.kind == EntryKind::Approve);
     let mut brought: BTreeMap<Digest, Vec<&Entry>> = BTreeMap::new();
     for (id, entry) in approvals.flat_map(|entry| entry.evidence.iter().map(move |id| (*id, entry))) {
@@ -266,12 +280,15 @@ fn changed(stored: &[StoredEntry], entries: &[Entry], seen: Head) -> Option<Find
     Some(Finding { seq: seen.seq, problem, what: "ledger".to_owned(), why })
 }
 
-type Records = BTreeMap<Digest, Result<AnyRecord, (Problem, String)>>;
+type Loaded = BTreeMap<Digest, Result<AnyRecord, (Problem, String)>>;
 
-fn load(store: &Local, lost: &Lost, ids: BTreeSet<Digest>) -> Records {
+/// What is wrong with a record elsewhere, if that is known.
+type Wrong<'a> = dyn Fn(&Digest) -> Option<&'a StoreError> + Sync + 'a;
+
+fn load<'a>(store: &Local, wrong: &Wrong<'a>, ids: BTreeSet<Digest>) -> Loaded {
     let read = |id: Digest| {
         let record = store.any_record(&id).map_err(|error| match error {
-            StoreError::Missing(_) => match lost.get(&id) {
+            StoreError::Missing(_) => match wrong(&id) {
                 Some(error @ StoreError::Damaged { .. }) => (Problem::RecordDamaged, error.to_string()),
                 _ => (Problem::RecordMissing, "it is neither here nor in the project's store".to_owned()),
             },
@@ -287,7 +304,7 @@ struct Papers<'a> {
     registry: &'a Registry<'a>,
     /// The entries that brought approvals, by the approval.
     approvals: BTreeMap<Digest, Vec<&'a Entry>>,
-    records: &'a Records,
+    records: &'a Loaded,
 }
 
 impl Papers<'_> {

@@ -233,6 +233,11 @@ impl History {
         &self.entries
     }
 
+    /// The records that entries name.
+    pub fn evidence(&self) -> impl Iterator<Item = Digest> {
+        self.entries.iter().flat_map(|entry| entry.evidence.iter().copied())
+    }
+
     /// The digest of the last entry: what the next one names as `prev`.
     pub fn tail(&self) -> Option<Digest> {
         self.digests.last().copied()

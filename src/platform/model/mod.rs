@@ -23,7 +23,7 @@ mod waive;
 mod written;
 
 pub use approve::Approved;
-pub use audit::{Audit, Finding, Problem, WentPast, audit};
+pub use audit::{Audit, Finding, Problem, Records, WentPast, audit};
 pub use error::{EXPLAIN as MODEL_EXPLAIN, ModelError};
 pub use evidence::{Absent, Candidate, Evidence, Filed, Need, Origin};
 pub use gates::{

@@ -93,7 +93,7 @@ impl Report for Explained {
 
 pub(super) fn run(args: &Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let judging = Judging::open(&project, &context.ui)?;
+    let judging = Judging::looking(&project, &context.ui)?;
     let models = &judging.manifest.models;
     let model_of = |text: &str| {
         let name = text.split('@').next().unwrap_or_default();

@@ -138,10 +138,11 @@ impl Report for Verified {
 
 pub(super) fn run(args: &Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let judging = Judging::open(&project, &context.ui)?;
+    let judging = Judging::looking(&project, &context.ui)?;
     let (model, selector) = judging.reference(&args.model)?;
     let history = judging.registry().history(&model)?;
     let version = history.select(&selector)?.number;
+    judging.bring(history.evidence())?;
     let promotes = |entry: &&Entry| entry.kind == EntryKind::Promote && entry.subject.version == version;
     let grounds = Grounds::new(&judging, &model);
     let mut promotions = Vec::new();

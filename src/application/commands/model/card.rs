@@ -96,7 +96,7 @@ pub(in crate::application::commands) fn portrait(
 
 pub(crate) fn run(args: Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let judging = Judging::open(&project, &context.ui)?;
+    let judging = Judging::looking(&project, &context.ui)?;
     let (portrait, _, version) = portrait(&project, &judging, &args.reference)?;
     let text = model_card(&portrait);
     if let Some(output) = &args.output {

@@ -106,7 +106,7 @@ impl Report for Told<'_> {
 pub(crate) fn run(args: &Args, context: &Context) -> Answer {
     let at = args.at.as_deref().map(time).transpose()?;
     let project = context.project()?;
-    let judging = Judging::open(&project, &context.ui)?;
+    let judging = Judging::looking(&project, &context.ui)?;
     let model = judging.model(args.model.as_deref())?;
     let mut history = judging.look(&model)?;
     if let Some(at) = at {

@@ -59,7 +59,7 @@ impl Report for Models {
 
 pub(crate) fn run(_: &Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let judging = Judging::open(&project, &context.ui)?;
+    let judging = Judging::looking(&project, &context.ui)?;
     let mut models = Vec::new();
     for name in judging.models()? {
         let history = judging.look(&name)?;

@@ -140,7 +140,7 @@ impl Report for Shown {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Answer {
     let project = context.project()?;
-    let judging = Judging::open(&project, &context.ui)?;
+    let judging = Judging::looking(&project, &context.ui)?;
     let (model, selector) = judging.reference(&args.model)?;
     let history = judging.look(&model)?;
     let version = match history.select(&selector) {

@@ -40,6 +40,7 @@ pub(super) fn standing(
     let Some(promotion) = history.entries().iter().rev().find(promoted) else {
         return Err(refuse("no promotion made it so".to_owned()));
     };
+    judging.bring(history.evidence())?;
     let store = &judging.project.store;
     for id in &promotion.evidence {
         let verdict = match store.record::<Verdict>(id) {

@@ -139,7 +139,7 @@ pub(super) fn board(
         now,
         exit: Exit::Ok,
     };
-    let judging = match Judging::open(project, sink) {
+    let judging = match Judging::looking(project, sink) {
         Ok(judging) => judging,
         // A project that is not committed yet is where everybody begins: the board says what to do.
         Err(failure) if ["git::no-trust-branch", "project::no-trust"].contains(&failure.0.code()) => {

@@ -11,7 +11,7 @@ use crate::infrastructure::store::{Checked, Depth, Finding, fsck, fsck_remote};
 /// Looks for damage and loss: pins, records, ledgers, trees, indexes, and a sample of the data.
 ///
 /// Says what is damaged or missing and which versions need it. Exit status 1 if anything is. Without `--quick` or `--full`, every
-/// hundredth pack is read and hashed.
+/// hundredth pack is read and hashed, of few packs some more.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// A remote store by its name in `stores:`, instead of the local one.

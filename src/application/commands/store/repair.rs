@@ -63,7 +63,7 @@ impl Report for Told {
     }
 
     fn human(&self) -> String {
-        let Repaired { found, reindexed, objects, records, entries, left } = &self.done;
+        let Repaired { found, reindexed, objects, records, pins, entries, left } = &self.done;
         if found.is_empty() && *reindexed == 0 {
             return format!("{} store: nothing to mend\n", self.store);
         }
@@ -73,10 +73,11 @@ impl Report for Told {
             return text;
         }
         text.push_str(&format!(
-            "mended: {} indexed anew; {}, {} and {} brought back\n",
+            "mended: {} indexed anew; {}, {}, {} and {} brought back\n",
             plural(*reindexed, "pack"),
             plural(*objects, "object"),
             plural(*records, "record"),
+            plural(*pins, "pin"),
             plural(*entries, "ledger entry"),
         ));
         if !left.is_empty() {

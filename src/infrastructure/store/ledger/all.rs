@@ -31,21 +31,32 @@ impl Chain {
         self.stored.iter().filter_map(|stored| stored.decode().ok())
     }
 
-    /// The entries of `copy`, which was verified, that stand in this one for damaged and missing ones, if it is whole with them.
+    /// The entries of `copy`, which was verified, that stand in this one for changed and missing ones, if it is whole with them. None if
+    /// it is another chain: one that can be read and that nothing here contradicts was written on purpose.
     pub(in crate::infrastructure::store) fn lacks(&self, copy: &[Entry]) -> Option<Vec<Entry>> {
         let mut there: BTreeMap<u64, &StoredEntry> =
             self.stored.iter().map(|stored| (stored.seq, stored)).collect();
         let mut lacks = Vec::new();
         let mut whole = Vec::new();
+        // An entry that is the same, or one that others have appended since, proves those before it.
+        let mut unproved = false;
         for entry in copy {
             let bytes = encode(entry);
             match there.remove(&entry.seq) {
-                Some(stored) if stored.bytes.as_ref().is_ok_and(|stored| *stored == bytes) => {}
-                _ => lacks.push(entry.clone()),
+                Some(stored) if stored.bytes.as_ref().is_ok_and(|stored| *stored == bytes) => {
+                    unproved = false
+                }
+                Some(stored) => {
+                    unproved |= stored.decode().is_ok_and(|other| other.seq == entry.seq);
+                    lacks.push(entry.clone());
+                }
+                None => lacks.push(entry.clone()),
             }
             whole.push(StoredEntry { seq: entry.seq, place: String::new(), bytes: Ok(bytes) });
         }
-        // What others have appended since must follow it.
+        if unproved && there.is_empty() {
+            return None;
+        }
         for (seq, stored) in there {
             whole.push(StoredEntry { seq, place: stored.place.clone(), bytes: stored.bytes.clone() });
         }

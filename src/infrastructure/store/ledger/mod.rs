@@ -92,6 +92,13 @@ impl LedgerHome {
         }
     }
 
+    /// The copies that this clone has of the ledgers of `project`, as a home for who only looks; none if it has none.
+    pub fn copy(&self, project: Id) -> Option<Self> {
+        let (Self::Local(store) | Self::Remote { cache: store, .. } | Self::Git { cache: store, .. }) = self;
+        let has_some = store.join("ledger").join(project.to_string()).is_dir();
+        has_some.then(|| Self::Local(store.clone()))
+    }
+
     /// Names of the models that have a ledger here, sorted. Asks the remote, if the home is one.
     pub fn models(&self, project: Id) -> Result<Vec<Name>, StoreError> {
         let mut models = match self {

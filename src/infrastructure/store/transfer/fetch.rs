@@ -51,7 +51,9 @@ pub fn fetch(
         fetch_data(local, remote, data, &mut transfer, sink)?;
         trees.finish()?;
     }
-    records::fetch_records(local, remote, records, &mut transfer)?;
+    if let Some(error) = records::fetch_records(local, remote, records, &mut transfer)?.into_values().next() {
+        return Err(error);
+    }
     Ok(transfer.since(remote, before))
 }
 

@@ -21,7 +21,7 @@ pub use self::lend::{Borrowed, Lent, lend};
 pub use self::on_demand::OnDemand;
 pub use self::presence::Presence;
 pub use self::push::{Missing, missing, push};
-pub use self::records::{Lost, fetch_pins};
+pub use self::records::{Lost, fetch_evidence, fetch_pins};
 pub use self::trees::Trees;
 
 use super::Remote;

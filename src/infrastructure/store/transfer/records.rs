@@ -131,6 +131,19 @@ pub fn fetch_pins(
     Ok((transfer.since(remote, before), lost))
 }
 
+/// Gets the records among `ids` that are not here, whatever pins there are, with what they rest on.
+pub fn fetch_evidence(
+    local: &Local,
+    remote: &Remote,
+    ids: impl Iterator<Item = Digest>,
+) -> Result<Lost, StoreError> {
+    let missing: Vec<Digest> = ids.filter(|id| !local.has_record(id)).collect();
+    if missing.is_empty() {
+        return Ok(Lost::new());
+    }
+    fetch_records(local, remote, &missing, &mut Transfer::default())
+}
+
 /// Gets records and the records that they name; those named may turn out to be trees, which are left alone. What is missing or
 /// damaged on the remote is returned.
 pub(in crate::infrastructure::store) fn fetch_records(

@@ -150,7 +150,7 @@ impl Look {
         let gone: HashSet<Digest> = listed.filter(|pack| !there.contains(pack)).collect();
         index.doom(doomed.union(&gone).copied().collect());
         // Pins last: what one names was there before it.
-        let pins = roots::there(local, remote, false, &mut Err)?;
+        let pins = roots::there(local, remote, false)?.all()?;
         if pins.is_empty() && !there.is_empty() {
             let detail =
                 "it lists packs and no pins: nothing would be needed, which is not believed".to_owned();

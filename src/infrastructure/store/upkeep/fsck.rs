@@ -22,18 +22,21 @@ use crate::base::{Digest, Sink, Unit};
 pub enum Depth {
     /// What names what: pins, records, ledgers, trees, indexes. No data are read.
     Quick,
-    /// And every hundredth pack.
+    /// And every hundredth pack, of few packs more.
     Sample,
     /// And every byte.
     Full,
 }
 
+/// A sample has about as many packs at least.
+const FEW: usize = 8;
+
 impl Depth {
     /// Which packs are read: spread over all of them, as their names are.
-    fn chosen(self, packs: &[Digest]) -> Vec<Digest> {
+    pub(super) fn chosen(self, packs: &[Digest]) -> Vec<Digest> {
         match self {
             Self::Quick => Vec::new(),
-            Self::Sample => packs.iter().step_by(100).copied().collect(),
+            Self::Sample => packs.iter().step_by((packs.len() / FEW).clamp(1, 100)).copied().collect(),
             Self::Full => packs.to_vec(),
         }
     }
@@ -81,6 +84,9 @@ pub struct Checked {
     /// Packs that are damaged or gone, for repair.
     #[serde(skip)]
     pub(super) bad_packs: HashSet<Digest>,
+    /// Names of pins of a remote that are damaged or gone, for repair.
+    #[serde(skip)]
+    pub(super) bad_pins: Vec<String>,
     /// Ledgers that are damaged, for repair.
     #[serde(skip)]
     pub(super) bad_ledgers: Vec<Chain>,
@@ -187,8 +193,12 @@ pub fn fsck_remote(
         checked.note(error)?;
     }
     index.doom(doomed::packs(local, remote)?);
-    let pins = roots::there(local, remote, true, &mut |error| checked.note(error))?;
-    let pins: Vec<Pin> = pins.into_iter().map(|(_, pin)| pin).collect();
+    let pins = roots::there(local, remote, true)?;
+    for (name, error) in pins.bad {
+        checked.bad_pins.push(name);
+        checked.note(error)?;
+    }
+    let pins: Vec<Pin> = pins.sound.into_iter().map(|(_, pin)| pin).collect();
     checked.pins = pins.len() as u64;
     let named: BTreeSet<Digest> = pins.iter().flat_map(|pin| pin.records.iter().copied()).collect();
     for id in &named {

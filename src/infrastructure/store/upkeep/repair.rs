@@ -17,6 +17,7 @@ use super::collect::publish;
 use super::compact::rewrite;
 use super::fsck::{Checked, Depth, Finding, fsck, fsck_remote, locations};
 use super::reach::Ids;
+use super::roots;
 use super::sweep::remove;
 use crate::base::{Digest, Entry, Sink, Unit};
 
@@ -31,6 +32,8 @@ pub struct Repaired {
     pub objects: u64,
     /// Records that were got from elsewhere.
     pub records: u64,
+    /// Pins that were got from elsewhere.
+    pub pins: u64,
     /// Ledger entries that were got from elsewhere.
     pub entries: u64,
     /// What is still wrong: nobody who was asked has it.
@@ -168,6 +171,11 @@ pub fn repair_remote(
     if done.reindexed > 0 {
         checked = fsck_remote(local, remote, depth, sink)?;
     }
+    done.pins = repin(local, remote, &checked.bad_pins)?;
+    if done.pins > 0 {
+        // What they name is looked at too, now that it is known.
+        checked = fsck_remote(local, remote, depth, sink)?;
+    }
     for id in &checked.lost_records {
         if let Ok(bytes) = local.record_bytes(id) {
             put_record(remote, id, bytes)?;
@@ -181,6 +189,20 @@ pub fn repair_remote(
     }
     done.left = fsck_remote(local, remote, Depth::Quick, sink)?.findings;
     Ok(done)
+}
+
+/// Puts the pins with these names back that are here; how many.
+fn repin(local: &Local, remote: &Remote, names: &[String]) -> Result<u64, StoreError> {
+    let mut put = 0;
+    for name in names {
+        let id = name.rsplit('/').next().and_then(|id| id.parse().ok());
+        let Some(Ok(pin)) = id.map(|id| local.pin(id)) else { continue };
+        let key = roots::pin_key(name);
+        remote.remove(&key)?;
+        remote.put(&key, pin.to_bytes())?;
+        put += 1;
+    }
+    Ok(put)
 }
 
 /// A record's name says its content: a damaged one under that name is taken away first.

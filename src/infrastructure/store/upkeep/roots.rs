@@ -64,44 +64,62 @@ pub(super) fn here<'a>(local: &Local, pins: impl Iterator<Item = &'a Pin>) -> Re
 /// What becomes of damage that is met: an error, or a note.
 pub(super) type Bad<'a> = &'a mut dyn FnMut(StoreError) -> Result<(), StoreError>;
 
-/// Pins of all projects on a remote, with their names (`<project>/<pin>`); `afresh`: as they are there now, not as they were read
-/// before. Damaged ones go to `bad`.
-///
-/// # Errors
-/// A pin that was there when this machine looked last, and that no collection has retired, must be there: a listing that leaves
-/// something out would make it look as if nobody needed it.
-pub(super) fn there(
-    local: &Local,
-    remote: &Remote,
-    afresh: bool,
-    bad: Bad<'_>,
-) -> Result<Vec<(String, Pin)>, StoreError> {
-    let names = pin_names(local, remote)?;
+/// The key of the pin with this name.
+pub(super) fn pin_key(name: &str) -> String {
+    format!("pins/{name}.json")
+}
+
+/// Pins of all projects on a remote, each with its name (`<project>/<pin>`).
+#[derive(Default)]
+pub(super) struct Pins {
+    /// Those that can be read.
+    pub(super) sound: Vec<(String, Pin)>,
+    /// Those that are damaged, and those that are gone though this machine has seen them and no collection has retired them: a
+    /// listing that leaves something out would make it look as if nobody needed it.
+    pub(super) bad: Vec<(String, StoreError)>,
+}
+
+impl Pins {
+    /// All of them.
+    ///
+    /// # Errors
+    /// What is wrong with the first bad one.
+    pub(super) fn all(self) -> Result<Vec<(String, Pin)>, StoreError> {
+        match self.bad.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(self.sound),
+        }
+    }
+}
+
+/// The pins on a remote; `afresh`: as they are there now, not as they were read before.
+pub(super) fn there(local: &Local, remote: &Remote, afresh: bool) -> Result<Pins, StoreError> {
+    let mut pins = Pins::default();
+    let names = pin_names(local, remote, &mut pins)?;
     let folder = remote.cache(local.root()).join("pins");
-    let mut pins = Vec::new();
     let get = |(name, id): (String, Id)| {
-        let (key, copy) = (format!("pins/{name}.json"), folder.join(format!("{id}.json")));
+        let (key, copy) = (pin_key(&name), folder.join(format!("{id}.json")));
         let place = remote.place(&key);
         let known = || std::fs::read(&copy).ok().and_then(|bytes| Pin::from_bytes(&bytes, id, &place).ok());
         if let Some(pin) = (!afresh).then(known).flatten() {
-            return Ok(Ok((name, pin)));
+            return Ok((name, Ok(pin)));
         }
         let Some(bytes) = remote.get(&key, pin::LIMIT)? else {
             let detail = "it is listed and cannot be read";
-            return Ok(Err(StoreError::damaged(format!("pin `{place}`"), detail)));
+            return Ok((name, Err(StoreError::damaged(format!("pin `{place}`"), detail))));
         };
         let pin = match Pin::from_bytes(&bytes, id, &place) {
             Ok(pin) => pin,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok((name, Err(error))),
         };
         durable::replace_through(&local.root().join("tmp"), &copy, &bytes)
             .map_err(StoreError::io("write", copy))?;
-        Ok(Ok((name, pin)))
+        Ok((name, Ok(pin)))
     };
-    parallel(8, names.into_iter().map(Ok), get, |pin| {
+    parallel(8, names.into_iter().map(Ok), get, |(name, pin)| {
         match pin {
-            Ok(pin) => pins.push(pin),
-            Err(error) => bad(error)?,
+            Ok(pin) => pins.sound.push((name, pin)),
+            Err(error) => pins.bad.push((name, error)),
         }
         Ok(())
     })?;
@@ -137,8 +155,8 @@ pub(super) fn of<'a>(
     Ok((roots, lost))
 }
 
-/// Names (`<project>/<pin>`) of all pins on the remote, none missing that was there before.
-fn pin_names(local: &Local, remote: &Remote) -> Result<BTreeMap<String, Id>, StoreError> {
+/// Names (`<project>/<pin>`) of all pins on the remote; those that were there before and are gone are among `pins`.
+fn pin_names(local: &Local, remote: &Remote, pins: &mut Pins) -> Result<BTreeMap<String, Id>, StoreError> {
     let names: BTreeMap<String, Id> = remote
         .list_all("pins/")?
         .iter()
@@ -151,17 +169,16 @@ fn pin_names(local: &Local, remote: &Remote) -> Result<BTreeMap<String, Id>, Sto
     let seen = std::fs::read_to_string(&path).unwrap_or_default();
     let retired: BTreeSet<String> =
         doomed::read(local, remote)?.into_values().flat_map(|doom| doom.retired).collect();
-    if let Some(lost) = seen.lines().find(|name| !names.contains_key(*name) && !retired.contains(*name)) {
+    for gone in seen.lines().filter(|name| !names.contains_key(*name) && !retired.contains(*name)) {
         let detail = format!(
             "it was there before; the listing is not whole, or somebody removed it (`{}`)",
             path.display()
         );
-        return Err(StoreError::damaged(
-            format!("pin `{}`", remote.place(&format!("pins/{lost}.json"))),
-            detail,
-        ));
+        let what = format!("pin `{}`", remote.place(&pin_key(gone)));
+        pins.bad.push((gone.to_owned(), StoreError::damaged(what, detail)));
     }
-    let text: String = names.keys().map(|name| format!("{name}\n")).collect();
+    let gone = pins.bad.iter().map(|(name, _)| name);
+    let text: String = names.keys().chain(gone).map(|name| format!("{name}\n")).collect();
     if text != seen {
         durable::replace_through(&local.root().join("tmp"), &path, text.as_bytes())
             .map_err(StoreError::io("write", path))?;

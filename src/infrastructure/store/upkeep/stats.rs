@@ -80,7 +80,7 @@ pub fn stats_remote(local: &Local, remote: &Remote, sink: &dyn Sink) -> Result<S
     remote.expect(local.root())?;
     let mut stats = Stats::default();
     // Damage is what fsck tells of.
-    let pins = roots::there(local, remote, false, &mut |_| Ok(()))?;
+    let pins = roots::there(local, remote, false)?.sound;
     let mut index = RemoteIndex::read(local, remote)?;
     index.doom(doomed::packs(local, remote)?);
     let (mut trees, mut known) = (Trees::new(local, Some(remote)), BTreeMap::new());

@@ -323,7 +323,16 @@ fn a_ledger_that_was_rewritten_is_not_mended_with_what_was_there_before() {
     for file in world.objects("ledger/").iter().skip(1) {
         fs::remove_file(file).expect("removes");
     }
-    append(&world, &eve, 3);
+    // As long as Ada's copy, shorter, and longer: each is whole, and another one.
+    for _ in 0..3 {
+        append(&world, &eve, 1);
+        let files = world.objects("ledger/");
+        let before: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("reads")).collect();
+        let done = repair_remote(&ada, &world.remote(), Depth::Quick, false, &Null).expect("looks");
+        assert_eq!((done.entries, done.found.len()), (0, 0), "{:?}", done.found);
+        let after: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("reads")).collect();
+        assert_eq!(before, after);
+    }
     let files = world.objects("ledger/");
     let rewritten: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("reads")).collect();
     fs::write(&files[1], b"{}").expect("damages");
@@ -356,4 +365,40 @@ fn a_record_that_only_a_ledger_needs_is_missed() {
     assert!(checked.findings.len() == 1 && checked.findings[0].what.contains(&id.hex()), "{checked:?}");
     let error = collect(&ada, &world.remote(), world.project, &CollectOptions::default(), &Null);
     assert!(matches!(error, Err(StoreError::NotOnRemote { .. })), "{error:?}");
+}
+
+#[test]
+fn pins_that_are_damaged_or_gone_come_back_from_a_clone_that_has_them() {
+    let world = World::new();
+    let ada = world.clone_of("ada");
+    dataset(&ada, &[noise(1, 1000)]);
+    world.push(&ada);
+    let look =
+        |local: &Local| fsck_remote(local, &world.remote(), Depth::Quick, &Null).expect("looks").findings;
+    assert!(look(&ada).is_empty());
+    let pin = world.objects("pins/").remove(0);
+    let good = fs::read(&pin).expect("reads");
+    let damages: [&dyn Fn(); 3] =
+        [&|| fs::write(&pin, b"{}").expect("writes"), &|| fs::write(&pin, b"").expect("writes"), &|| {
+            fs::remove_file(&pin).expect("removes")
+        }];
+    for (at, damage) in damages.iter().enumerate() {
+        damage();
+        assert_eq!(look(&ada).len(), 1, "{at}");
+        let done = repair_remote(&ada, &world.remote(), Depth::Quick, false, &Null).expect("mends");
+        assert_eq!((done.pins, done.left.len()), (1, 0), "{at}: {:?}", done.left);
+        assert_eq!(fs::read(&pin).expect("reads"), good, "{at}");
+    }
+    fs::write(&pin, b"{}").expect("writes");
+    let ben = world.clone_of("ben");
+    let done = repair_remote(&ben, &world.remote(), Depth::Quick, false, &Null).expect("looks");
+    assert_eq!((done.pins, done.left.len()), (0, 1), "who has no copy cannot mend it");
+}
+
+#[test]
+fn a_sample_has_a_hundredth_of_many_packs_and_several_of_few() {
+    let packs: Vec<Digest> = (0..2000_u32).map(|n| Digest::of(&n.to_le_bytes())).collect();
+    let chosen = |count: usize| Depth::Sample.chosen(&packs[..count]).len();
+    assert_eq!([0, 1, 7, 15, 80, 800, 2000].map(chosen), [0, 1, 7, 15, 8, 8, 20]);
+    assert_eq!((Depth::Quick.chosen(&packs).len(), Depth::Full.chosen(&packs).len()), (0, 2000));
 }
