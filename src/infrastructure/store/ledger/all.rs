@@ -18,9 +18,16 @@ pub(in crate::infrastructure::store) struct Chain {
     /// `ledger/<project>/<model>`, the same in every store.
     pub(in crate::infrastructure::store) key: String,
     stored: Vec<StoredEntry>,
+    /// It goes on in git: what is here is all that ever will be.
+    moved: bool,
 }
 
 impl Chain {
+    /// One of which nothing is left.
+    pub(in crate::infrastructure::store) fn gone(key: &str) -> Self {
+        Self { key: key.to_owned(), stored: Vec::new(), moved: false }
+    }
+
     /// All entries, verified.
     pub(in crate::infrastructure::store) fn verified(&self) -> Result<Vec<Entry>, StoreError> {
         verified(&self.key, &self.stored)
@@ -34,6 +41,10 @@ impl Chain {
     /// The entries of `copy`, which was verified, that stand in this one for changed and missing ones, if it is whole with them. None if
     /// it is another chain: one that can be read and that nothing here contradicts was written on purpose.
     pub(in crate::infrastructure::store) fn lacks(&self, copy: &[Entry]) -> Option<Vec<Entry>> {
+        // Nobody can tell how many of the copy's were here before it went on in git.
+        if self.moved {
+            return None;
+        }
         let mut there: BTreeMap<u64, &StoredEntry> =
             self.stored.iter().map(|stored| (stored.seq, stored)).collect();
         let mut lacks = Vec::new();
@@ -105,7 +116,7 @@ pub(in crate::infrastructure::store) fn chains(store: &Path) -> Result<Vec<Chain
             let stored: Vec<StoredEntry> =
                 numbers.into_iter().map(read).collect::<Result<_, StoreError>>()?;
             if !stored.is_empty() {
-                chains.push(Chain { key: format!("ledger/{project}/{model}"), stored });
+                chains.push(Chain { key: format!("ledger/{project}/{model}"), stored, moved: false });
             }
         }
     }
@@ -138,19 +149,23 @@ pub(in crate::infrastructure::store) fn chains_there(remote: &Remote) -> Result<
         };
         Ok((chain, StoredEntry { seq, place, bytes }))
     };
-    let mut found: BTreeMap<String, Vec<StoredEntry>> = BTreeMap::new();
-    parallel(8, keys.into_iter().filter_map(entry), get, |(chain, stored)| {
-        // Not an entry: it says that the ledger goes on in git.
-        if stored.bytes.as_deref() != Ok(MOVED) {
-            found.entry(chain).or_default().push(stored);
+    let mut found: BTreeMap<String, Chain> = BTreeMap::new();
+    parallel(8, keys.into_iter().filter_map(entry), get, |(key, stored)| {
+        let chain = found.entry(key).or_insert_with_key(|key| Chain::gone(key));
+        match stored.bytes.as_deref() == Ok(MOVED) {
+            true => chain.moved = true,
+            false => chain.stored.push(stored),
         }
         Ok(())
     })?;
-    let chain = |(key, mut stored): (String, Vec<StoredEntry>)| {
-        stored.sort_unstable_by_key(|stored| stored.seq);
-        Chain { key, stored }
-    };
-    Ok(found.into_iter().map(chain).collect())
+    let mut chains: Vec<Chain> = found.into_values().filter(|chain| !chain.stored.is_empty()).collect();
+    chains.iter_mut().for_each(|chain| chain.stored.sort_unstable_by_key(|stored| stored.seq));
+    Ok(chains)
+}
+
+/// Whether this clone has seen entries of the ledger `key` on `remote`.
+pub(in crate::infrastructure::store) fn was_seen(remote: &Remote, store: &Path, key: &str) -> bool {
+    remote.cache(store).join(key).is_file()
 }
 
 /// Puts entries of the ledger `key` into the local store, in the place of whatever stands there.

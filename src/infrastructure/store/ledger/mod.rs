@@ -14,7 +14,7 @@ mod shared;
 
 use std::path::PathBuf;
 
-pub(super) use self::all::{Chain, chains, chains_there, copied, put, put_there};
+pub(super) use self::all::{Chain, chains, chains_there, copied, put, put_there, was_seen};
 use self::bucket::Bucket;
 use self::folder::Folder;
 pub use self::memory::Head;

@@ -212,7 +212,7 @@ pub fn fsck_remote(
     let sound = pins.iter().filter(|pin| pin.records.iter().all(|id| !checked.lost_records.contains(id)));
     let chains = ledger::chains_there(remote)?;
     let (mut roots, lost) = roots::of(local, remote, sound, &chains, &mut |_| Ok(()))?;
-    ledgers(local, chains, &mut checked)?;
+    ledgers(local, remote, chains, &mut checked)?;
     for id in lost.into_keys().filter(|id| !named.contains(id)) {
         let place = remote.place(&fanned("records", &id.hex()));
         checked.found(format!("record `{place}`"), "a ledger needs it, and it is missing or damaged");
@@ -261,9 +261,23 @@ pub fn fsck_remote(
     Ok(checked)
 }
 
-/// The ledgers of a remote: each must be whole, and none shorter than the copy that this clone has.
-fn ledgers(local: &Local, chains: Vec<Chain>, checked: &mut Checked) -> Result<(), StoreError> {
+/// The ledgers of a remote: each must be whole, and none gone or shorter than the copy that this clone has.
+fn ledgers(
+    local: &Local,
+    remote: &Remote,
+    chains: Vec<Chain>,
+    checked: &mut Checked,
+) -> Result<(), StoreError> {
     let copies = ledger::chains(local.root())?;
+    let was_seen = |copy: &&Chain| ledger::was_seen(remote, local.root(), &copy.key);
+    for copy in copies.iter().filter(|copy| chains.iter().all(|chain| chain.key != copy.key)).filter(was_seen)
+    {
+        checked.found(
+            format!("ledger `{}`", remote.place(&copy.key)),
+            "this clone has it, and it is gone there",
+        );
+        checked.bad_ledgers.push(Chain::gone(&copy.key));
+    }
     for chain in chains {
         checked.ledgers += 1;
         if let Err(error) = chain.verified() {
