@@ -91,14 +91,23 @@ impl<'a> Judging<'a> {
     /// The same for who writes into a ledger, by the rules as they are now: the trust branch is fetched first, where that can be done.
     pub(crate) fn renewed(project: &'a Project, sink: &'a dyn Sink) -> Result<Self, Failure> {
         let branch = &project.manifest.trust.branch;
-        let trust = project.repo.trust(branch);
-        if trust.as_ref().is_ok_and(|trust| !trust.local_only)
-            && let Err(error) = project.repo.fetch_branch("origin", branch)
-        {
+        let before = project.repo.trust(branch).ok().filter(|trust| !trust.local_only);
+        let fetched = before.as_ref().map(|_| project.repo.fetch_branch("origin", branch));
+        if let Some(Err(error)) = fetched {
             let text = format!("the rules are those of origin/{branch} as it was fetched last: {error}");
             sink.log(Level::Warn, &text);
         }
-        Self::open(project, sink)
+        let judging = Self::open(project, sink)?;
+        if let Some(before) = before
+            && !project.repo.is_ancestor(&before.rev, &judging.trust.rev)?
+        {
+            let text = format!(
+                "origin/{branch} was rewritten: it no longer has the commit {}, by whose rules versions may stand; `mlp audit` says which",
+                &before.rev[..12.min(before.rev.len())]
+            );
+            sink.log(Level::Warn, &text);
+        }
+        Ok(judging)
     }
 
     /// The same project with its rules as they stood at `commit` and counted at `time`, or why rules are not read there: only what the

@@ -38,6 +38,14 @@ impl Chain {
         self.stored.iter().filter_map(|stored| stored.decode().ok())
     }
 
+    /// The first entry of `copy` that is another one here.
+    pub(in crate::infrastructure::store) fn differs<'a>(&self, copy: &'a [Entry]) -> Option<&'a Entry> {
+        let is_other = |(entry, stored): &(&Entry, &StoredEntry)| {
+            stored.bytes.as_ref().is_ok_and(|stored| *stored != encode(entry))
+        };
+        copy.iter().zip(&self.stored).find(is_other).map(|(entry, _)| entry)
+    }
+
     /// The entries of `copy`, which was verified, that stand in this one for changed and missing ones, if it is whole with them. None if
     /// it is another chain: one that can be read and that nothing here contradicts was written on purpose.
     pub(in crate::infrastructure::store) fn lacks(&self, copy: &[Entry]) -> Option<Vec<Entry>> {

@@ -71,7 +71,16 @@ impl Remote {
                 _ => Ok(true),
             };
         }
-        let Some(bytes) = self.get(STORE, 4096)? else { return Ok(false) };
+        let Some(bytes) = self.get(STORE, 4096)? else {
+            // Pins are written last: where there are some, it was a store. Somebody may be beginning one just now.
+            if self.list("pins/")?.is_empty() || self.get(STORE, 4096)?.is_some() {
+                return Ok(false);
+            }
+            return Err(foreign(format!(
+                "it has pins and no `{STORE}`; `mlp store repair --store {}` in a clone that has used it brings it back",
+                self.name
+            )));
+        };
         let marker: Marker = serde_json::from_slice(&bytes)
             .map_err(|error| foreign(format!("its `{STORE}` is not what mlp writes: {error}")))?;
         if marker.format != 1 {
@@ -79,6 +88,33 @@ impl Remote {
         }
         self.know(local, &bytes)?;
         Ok(true)
+    }
+
+    /// What is wrong with the marker of a store that this clone has used, and whether its copy may be put in its place.
+    pub(in crate::infrastructure::store) fn marker_fault(
+        &self,
+        local: &Path,
+    ) -> Result<Option<(&'static str, bool)>, StoreError> {
+        let Ok(known) = std::fs::read(self.cache(local).join(STORE)) else { return Ok(None) };
+        let id = |bytes: &[u8]| serde_json::from_slice::<Marker>(bytes).ok().map(|marker| marker.id);
+        Ok(match self.get(STORE, 4096)? {
+            Some(there) if there == known => None,
+            Some(there) => match id(&there) {
+                Some(other) if id(&known) != Some(other) => Some(("it is that of another store", false)),
+                Some(_) => None,
+                None => Some(("it is not what mlp writes", true)),
+            },
+            None if self.list("pins/")?.is_empty() => None,
+            None => Some(("it is gone", true)),
+        })
+    }
+
+    /// Puts this clone's copy of the marker in its place.
+    pub(in crate::infrastructure::store) fn remark(&self, local: &Path) -> Result<(), StoreError> {
+        let cached = self.cache(local).join(STORE);
+        let bytes = std::fs::read(&cached).map_err(StoreError::io("read", &cached))?;
+        self.remove(STORE)?;
+        self.put(STORE, bytes)
     }
 
     /// Keeps a copy of the marker: from now on the place is known to be a store.

@@ -15,7 +15,7 @@ use super::super::{Local, Location, PackEntry, Pin, Remote, StoreError};
 use super::accounts::{Account, accounts};
 use super::reach::{self, Ids, Reach};
 use super::roots::{self, Roots};
-use crate::base::{Digest, Sink, Unit};
+use crate::base::{Digest, Entry, Sink, Unit};
 
 /// How deep to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,8 +184,11 @@ pub fn fsck_remote(
     depth: Depth,
     sink: &dyn Sink,
 ) -> Result<Checked, StoreError> {
-    remote.expect(local.root())?;
     let mut checked = Checked::default();
+    match remote.marker_fault(local.root())? {
+        None => remote.expect(local.root())?,
+        Some((detail, _)) => checked.found(format!("`{}`", remote.place("mlpstore.json")), detail),
+    }
     // Copies here say nothing of what others will read.
     let (mut index, bad) = RemoteIndex::afresh(local, remote)?;
     for (name, error) in bad {
@@ -200,7 +203,11 @@ pub fn fsck_remote(
     }
     let pins: Vec<Pin> = pins.sound.into_iter().map(|(_, pin)| pin).collect();
     checked.pins = pins.len() as u64;
-    let named: BTreeSet<Digest> = pins.iter().flat_map(|pin| pin.records.iter().copied()).collect();
+    let chains = ledger::chains_there(remote)?;
+    let entries = chains.iter().flat_map(Chain::readable);
+    let of_entries = entries.flat_map(|entry| entry.subject.run.into_iter().chain(entry.evidence));
+    let named: BTreeSet<Digest> =
+        pins.iter().flat_map(|pin| pin.records.iter().copied()).chain(of_entries).collect();
     for id in &named {
         checked.records += 1;
         let key = fanned("records", &id.hex());
@@ -210,14 +217,9 @@ pub fn fsck_remote(
         }
     }
     let sound = pins.iter().filter(|pin| pin.records.iter().all(|id| !checked.lost_records.contains(id)));
-    let chains = ledger::chains_there(remote)?;
-    let (mut roots, lost) = roots::of(local, remote, sound, &chains, &mut |_| Ok(()))?;
+    // What is lost is told already.
+    let (mut roots, _) = roots::of(local, remote, sound, &chains, &mut |_| Ok(()))?;
     ledgers(local, remote, chains, &mut checked)?;
-    for id in lost.into_keys().filter(|id| !named.contains(id)) {
-        let place = remote.place(&fanned("records", &id.hex()));
-        checked.found(format!("record `{place}`"), "a ledger needs it, and it is missing or damaged");
-        checked.lost_records.insert(id);
-    }
     for pin in &pins {
         roots.required.extend(&pin.roots);
     }
@@ -287,10 +289,17 @@ fn ledgers(
         }
         let copy = copies.iter().find(|copy| copy.key == chain.key);
         let Some(Ok(copy)) = copy.map(Chain::verified) else { continue };
-        if let Some(first) = chain.lacks(&copy).and_then(|lacks| lacks.into_iter().next()) {
-            let what = format!("entry {} of the ledger of `{}`", first.seq, first.subject.model);
-            checked.found(what, "this clone has it, and it is gone there");
-            checked.bad_ledgers.push(chain);
+        let what = |entry: &Entry| format!("entry {} of the ledger of `{}`", entry.seq, entry.subject.model);
+        match (chain.lacks(&copy), chain.differs(&copy)) {
+            (Some(lacks), _) => {
+                let Some(first) = lacks.first() else { continue };
+                checked.found(what(first), "this clone has it, and it is gone there");
+                checked.bad_ledgers.push(chain);
+            }
+            (None, Some(first)) => {
+                checked.found(what(first), "it is another one than this clone has: `mlp audit` says more");
+            }
+            (None, None) => {}
         }
     }
     Ok(())

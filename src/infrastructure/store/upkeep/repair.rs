@@ -163,6 +163,9 @@ pub fn repair_remote(
         done.left = checked.findings;
         return Ok(done);
     }
+    if let Some((_, true)) = remote.marker_fault(local.root())? {
+        remote.remark(local.root())?;
+    }
     // Nobody can read them; what they listed is listed anew.
     for name in &checked.bad_indexes {
         remote.remove(&format!("index/{name}"))?;

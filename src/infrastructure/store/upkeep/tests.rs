@@ -2,10 +2,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
-use crate::base::{Digest, Entry, EntryKind, Id, Null, Subject, Time};
+use crate::base::{Digest, Entry, EntryKind, Expectations, Id, Null, Record, Subject, Time};
 use crate::infrastructure::store::{
     Appended, Ledger, LedgerHome, Local, Node, NodeKind, Pin, PinKind, Remote, StoreError, StoreSpec, Tree,
-    fetch, push,
+    fetch, fetch_pins, push,
 };
 
 /// A remote in a folder, and clones.
@@ -348,7 +348,7 @@ fn a_ledger_that_was_rewritten_is_not_mended_with_what_was_there_before() {
         let files = world.objects("ledger/");
         let before: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("reads")).collect();
         let done = repair_remote(&ada, &world.remote(), Depth::Quick, false, &Null).expect("looks");
-        assert_eq!((done.entries, done.found.len()), (0, 0), "{:?}", done.found);
+        assert_eq!((done.entries, done.found.len()), (0, 1), "{:?}", done.found);
         let after: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("reads")).collect();
         assert_eq!(before, after);
     }
@@ -420,4 +420,54 @@ fn a_sample_has_a_hundredth_of_many_packs_and_several_of_few() {
     let chosen = |count: usize| Depth::Sample.chosen(&packs[..count]).len();
     assert_eq!([0, 1, 7, 15, 80, 800, 2000].map(chosen), [0, 1, 7, 15, 8, 8, 20]);
     assert_eq!((Depth::Quick.chosen(&packs).len(), Depth::Full.chosen(&packs).len()), (0, 2000));
+}
+
+#[test]
+fn a_record_is_missed_on_the_store_though_this_clone_has_it_and_no_pin_is_left() {
+    let world = World::new();
+    let ada = world.clone_of("ada");
+    dataset(&ada, &[noise(1, 1000)]);
+    world.push(&ada);
+    let body =
+        Expectations { data: "set".parse().expect("a name"), tree: Digest::of(b"tree"), outcomes: vec![] };
+    let id = ada.put_record(&Record::new("ada", vec![], body)).expect("stores");
+    let home = LedgerHome::Remote { remote: world.remote(), cache: ada.root().to_owned() };
+    let ledger = Ledger { home: &home, project: world.project, model: "digits".parse().expect("a name") };
+    let first = append(&world, &ada, 1).remove(0);
+    let entry = Entry { seq: 2, prev: Some(first.digest()), op: Id::new(), evidence: vec![id], ..first };
+    assert_eq!(ledger.append(&entry).expect("appends"), Appended::Yes);
+    let done = repair_remote(&ada, &world.remote(), Depth::Quick, false, &Null).expect("mends");
+    assert_eq!((done.records, done.left.len()), (1, 0), "{:?}", done.found);
+    let ben = world.clone_of("ben");
+    assert!(fsck_remote(&ben, &world.remote(), Depth::Quick, &Null).expect("looks").findings.is_empty());
+}
+
+#[test]
+fn the_marker_of_a_store_comes_back_and_its_loss_is_no_empty_store() {
+    let world = World::new();
+    let ada = world.clone_of("ada");
+    dataset(&ada, &[noise(1, 1000)]);
+    world.push(&ada);
+    let marker = world.folder.path().join("far/mlpstore.json");
+    let good = fs::read(&marker).expect("reads");
+    let damages: [&dyn Fn(); 2] =
+        [&|| fs::remove_file(&marker).expect("removes"), &|| fs::write(&marker, b"{}").expect("writes")];
+    for damage in damages {
+        damage();
+        let ben = world.clone_of(&Id::new().to_string());
+        let error = fetch_pins(&ben, &world.remote(), world.project, &Null).expect_err("no empty store");
+        assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+        assert_eq!(fsck_remote(&ada, &world.remote(), Depth::Quick, &Null).expect("looks").findings.len(), 1);
+        let done = repair_remote(&ada, &world.remote(), Depth::Quick, false, &Null).expect("mends");
+        assert_eq!((done.found.len(), done.left.len()), (1, 0), "{:?}", done.left);
+        assert_eq!(fs::read(&marker).expect("reads"), good);
+        fetch_pins(&ben, &world.remote(), world.project, &Null).expect("fetches");
+    }
+    // Another store in its place is not made this one.
+    let other = String::from_utf8(good).expect("is text");
+    let id = world.remote().id(&ada).expect("has one").to_string();
+    let other = other.replace(&id, &Id::new().to_string());
+    fs::write(&marker, &other).expect("writes");
+    let done = repair_remote(&ada, &world.remote(), Depth::Quick, false, &Null).expect("looks");
+    assert_eq!((done.left.len(), fs::read_to_string(&marker).expect("reads")), (1, other));
 }

@@ -67,7 +67,7 @@ pub(super) fn find(gate: &Approvals, case: &Case<'_>) -> Result<Finding, ModelEr
         asked => format!("{} of {}: {}", filled, places.len(), asked.join(", ")),
     };
     let mut finding = Finding::decided(filled == places.len(), observed).resting_on(evidence);
-    let candidates: Vec<&str> = gate
+    let mut candidates: Vec<&str> = gate
         .groups()
         .filter_map(|(role, _)| case.rules.roles.get(role))
         .flatten()
@@ -76,6 +76,8 @@ pub(super) fn find(gate: &Approvals, case: &Case<'_>) -> Result<Finding, ModelEr
             !people.contains(principal) && !case.rules.is_author(principal, &case.candidate.authors)
         })
         .collect();
+    let mut named = std::collections::BTreeSet::new();
+    candidates.retain(|principal| named.insert(*principal));
     if filled < places.len() {
         if candidates.is_empty() {
             let roles: Vec<&str> = gate.groups().map(|(role, _)| role.as_str()).collect();
