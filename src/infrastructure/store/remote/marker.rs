@@ -72,8 +72,10 @@ impl Remote {
             };
         }
         let Some(bytes) = self.get(STORE, 4096)? else {
-            // Pins are written last: where there are some, it was a store. Somebody may be beginning one just now.
-            if self.list("pins/")?.is_empty() || self.get(STORE, 4096)?.is_some() {
+            // Pins are written last: where there are some, it was a store. Somebody may be beginning one just now; what cannot be
+            // listed is no proof.
+            let has_pins = self.list("pins/").is_ok_and(|pins| !pins.is_empty());
+            if !has_pins || self.get(STORE, 4096)?.is_some() {
                 return Ok(false);
             }
             return Err(foreign(format!(
