@@ -136,8 +136,8 @@ pub const EXPLAIN: &[Explain] = &[
                are fewer entries, or others: the store was restored from an old backup, or somebody removed or replaced \
                entries. Commands that only look warn and show what is there; nothing is written, promoted or served on such a \
                ledger, and `mlp audit` fails. Put the missing entries back: a clone that has seen them has a copy, and \
-               `mlp store repair --store NAME` there brings it to the store. Only if the ledger is right as it is now, `mlp audit MODEL --accept` takes it; the copy of the \
-               former one is moved aside, not deleted.",
+               `mlp store repair --store NAME` there brings it to the store. Only if the ledger is right as it is now, `mlp audit MODEL \
+               --accept` takes it; the copy of the former one is moved aside, not deleted.",
     },
     Explain {
         code: "store::ledger-moved",

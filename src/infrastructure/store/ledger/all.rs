@@ -7,7 +7,7 @@ use super::bucket::MOVED;
 use super::chain::{LIMIT, Verifier, damaged, encode};
 use super::{StoredEntry, hash, number, parse_number};
 use crate::base::Entry;
-use crate::infrastructure::durable;
+use crate::infrastructure::durable::{self, Sync};
 use crate::infrastructure::store::catalog::names;
 use crate::infrastructure::store::transfer::parallel::parallel;
 use crate::infrastructure::store::{Remote, StoreError};
@@ -36,6 +36,11 @@ impl Chain {
     /// The entries that can be read, whatever their place in the chain.
     pub(in crate::infrastructure::store) fn readable(&self) -> impl Iterator<Item = Entry> {
         self.stored.iter().filter_map(|stored| stored.decode().ok())
+    }
+
+    /// Whether something stands as entry `seq`.
+    fn has(&self, seq: u64) -> bool {
+        self.stored.iter().any(|stored| stored.seq == seq)
     }
 
     /// The first entry of `copy` that is another one here.
@@ -176,29 +181,35 @@ pub(in crate::infrastructure::store) fn was_seen(remote: &Remote, store: &Path, 
     remote.cache(store).join(key).is_file()
 }
 
-/// Puts entries of the ledger `key` into the local store, in the place of whatever stands there.
+/// Puts `entries`, which `ledger` lacks, into the local store. Where nothing stood, whoever appends meanwhile is not overwritten.
 pub(in crate::infrastructure::store) fn put(
     store: &Path,
-    key: &str,
+    ledger: &Chain,
     entries: &[Entry],
 ) -> Result<(), StoreError> {
+    let scratch = store.join("tmp");
     for entry in entries {
-        let path = store.join(key).join(number(entry.seq));
-        durable::replace_through(&store.join("tmp"), &path, &encode(entry))
-            .map_err(StoreError::io("write", path))?;
+        let path = store.join(&ledger.key).join(number(entry.seq));
+        let put = match ledger.has(entry.seq) {
+            true => durable::replace_through(&scratch, &path, &encode(entry)),
+            false => durable::create(&scratch, &path, &encode(entry), Sync::Disk).map(drop),
+        };
+        put.map_err(StoreError::io("write", path))?;
     }
     Ok(())
 }
 
-/// The same on a remote. Somebody who appends meanwhile is not overwritten.
+/// The same on a remote.
 pub(in crate::infrastructure::store) fn put_there(
     remote: &Remote,
-    key: &str,
+    ledger: &Chain,
     entries: &[Entry],
 ) -> Result<(), StoreError> {
     for entry in entries {
-        let key = format!("{key}/{}", number(entry.seq));
-        remote.remove(&key)?;
+        let key = format!("{}/{}", ledger.key, number(entry.seq));
+        if ledger.has(entry.seq) {
+            remote.remove(&key)?;
+        }
         remote.create(&key, &encode(entry))?;
     }
     Ok(())

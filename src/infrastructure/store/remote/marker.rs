@@ -92,22 +92,28 @@ impl Remote {
         Ok(true)
     }
 
-    /// What is wrong with the marker of a store that this clone has used, and whether its copy may be put in its place.
+    /// What is wrong with the marker of a store that this clone has used, so that its copy may be put in its place.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] if it is that of another store: nothing of this one belongs there.
     pub(in crate::infrastructure::store) fn marker_fault(
         &self,
         local: &Path,
-    ) -> Result<Option<(&'static str, bool)>, StoreError> {
+    ) -> Result<Option<&'static str>, StoreError> {
         let Ok(known) = std::fs::read(self.cache(local).join(STORE)) else { return Ok(None) };
         let id = |bytes: &[u8]| serde_json::from_slice::<Marker>(bytes).ok().map(|marker| marker.id);
         Ok(match self.get(STORE, 4096)? {
             Some(there) if there == known => None,
             Some(there) => match id(&there) {
-                Some(other) if id(&known) != Some(other) => Some(("it is that of another store", false)),
+                Some(other) if id(&known) != Some(other) => {
+                    let detail = format!("it is another store now ({other})");
+                    return Err(StoreError::Foreign { store: self.name.to_string(), detail });
+                }
                 Some(_) => None,
-                None => Some(("it is not what mlp writes", true)),
+                None => Some("it is not what mlp writes"),
             },
             None if self.list("pins/")?.is_empty() => None,
-            None => Some(("it is gone", true)),
+            None => Some("it is gone"),
         })
     }
 

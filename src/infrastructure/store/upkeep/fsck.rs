@@ -187,7 +187,7 @@ pub fn fsck_remote(
     let mut checked = Checked::default();
     match remote.marker_fault(local.root())? {
         None => remote.expect(local.root())?,
-        Some((detail, _)) => checked.found(format!("`{}`", remote.place("mlpstore.json")), detail),
+        Some(detail) => checked.found(format!("`{}`", remote.place("mlpstore.json")), detail),
     }
     // Copies here say nothing of what others will read.
     let (mut index, bad) = RemoteIndex::afresh(local, remote)?;

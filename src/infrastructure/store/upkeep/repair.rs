@@ -67,7 +67,7 @@ pub fn repair(
     let mut ledgers = checked.bad_ledgers;
     for remote in remotes {
         if !ledgers.is_empty() {
-            let put = |key: &str, entries: &[Entry]| ledger::put(local.root(), key, entries);
+            let put = |ledger: &Chain, entries: &[Entry]| ledger::put(local.root(), ledger, entries);
             done.entries += bring(&mut ledgers, &ledger::chains_there(remote)?, put)?;
         }
         if lost.is_empty() && lost_records.is_empty() {
@@ -112,7 +112,7 @@ fn deepened(
 fn bring(
     ledgers: &mut Vec<Chain>,
     sources: &[Chain],
-    put: impl Fn(&str, &[Entry]) -> Result<(), StoreError>,
+    put: impl Fn(&Chain, &[Entry]) -> Result<(), StoreError>,
 ) -> Result<u64, StoreError> {
     let mut brought = 0;
     let mut left = Vec::new();
@@ -121,7 +121,7 @@ fn bring(
         let lacks = source.and_then(Result::ok).and_then(|source| ledger.lacks(&source));
         match lacks {
             Some(lacks) => {
-                put(&ledger.key, &lacks)?;
+                put(&ledger, &lacks)?;
                 brought += lacks.len() as u64;
             }
             None => left.push(ledger),
@@ -163,7 +163,7 @@ pub fn repair_remote(
         done.left = checked.findings;
         return Ok(done);
     }
-    if let Some((_, true)) = remote.marker_fault(local.root())? {
+    if remote.marker_fault(local.root())?.is_some() {
         remote.remark(local.root())?;
     }
     // Nobody can read them; what they listed is listed anew.
@@ -185,7 +185,7 @@ pub fn repair_remote(
             done.records += 1;
         }
     }
-    let put = |key: &str, entries: &[Entry]| ledger::put_there(remote, key, entries);
+    let put = |ledger: &Chain, entries: &[Entry]| ledger::put_there(remote, ledger, entries);
     done.entries = bring(&mut checked.bad_ledgers, &ledger::chains(local.root())?, put)?;
     if !checked.lost.is_empty() || !checked.bad_packs.is_empty() {
         done.objects = replace(local, remote, &checked, sink)?;

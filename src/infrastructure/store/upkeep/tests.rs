@@ -468,6 +468,7 @@ fn the_marker_of_a_store_comes_back_and_its_loss_is_no_empty_store() {
     let id = world.remote().id(&ada).expect("has one").to_string();
     let other = other.replace(&id, &Id::new().to_string());
     fs::write(&marker, &other).expect("writes");
-    let done = repair_remote(&ada, &world.remote(), Depth::Quick, false, &Null).expect("looks");
-    assert_eq!((done.left.len(), fs::read_to_string(&marker).expect("reads")), (1, other));
+    let error = repair_remote(&ada, &world.remote(), Depth::Quick, false, &Null).expect_err("another store");
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+    assert_eq!(fs::read_to_string(&marker).expect("reads"), other);
 }

@@ -1,6 +1,6 @@
 //! `approvals`: people of a role have signed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::card::commit;
 use super::{Case, Finding};
@@ -76,7 +76,7 @@ pub(super) fn find(gate: &Approvals, case: &Case<'_>) -> Result<Finding, ModelEr
             !people.contains(principal) && !case.rules.is_author(principal, &case.candidate.authors)
         })
         .collect();
-    let mut named = std::collections::BTreeSet::new();
+    let mut named = BTreeSet::new();
     candidates.retain(|principal| named.insert(*principal));
     if filled < places.len() {
         if candidates.is_empty() {
